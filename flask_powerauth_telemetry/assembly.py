@@ -1,0 +1,191 @@
+"""Builds the parts of an instance from its configuration and the constructor's arguments."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import ArgumentError
+
+from flask_powerauth_telemetry.config import TelemetryConfig
+from flask_powerauth_telemetry.credentials import CredentialStore, StaticCredentials
+from flask_powerauth_telemetry.database import Database, create_read_only_engine
+from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.integrations import IntegrationCredentials
+from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
+from flask_powerauth_telemetry.settings import Bind
+from flask_powerauth_telemetry.tables import PowerAuthTables, integration_table
+from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
+
+EngineSource = Engine | Callable[[], Engine]
+Databases = Mapping[str | None, Database]
+
+INTEGRATION_BIND = "integration"
+
+_EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql"}
+_ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0}
+
+
+def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:
+    """The database of each bind, the main one under None; nothing is connected yet.
+
+    Raises ``ConfigurationError`` for a database that can't be used.
+    """
+    main = _host_database(app, config, engine) if engine is not None else _main_database(config)
+    return {
+        None: main,
+        **{name: _bind_database(config, name, bind) for name, bind in config.binds.items()},
+    }
+
+
+def build_credentials(
+    config: TelemetryConfig, given: CredentialStore | None, databases: Databases
+) -> CredentialStore:
+    """The store that credentials are checked in: the one given, or as configured."""
+    if given is not None:
+        if not isinstance(given, CredentialStore):
+            raise ConfigurationError(
+                "credentials=", "has no method authenticate", "Give an object that has one"
+            )
+        return given
+    if config.credentials is None:
+        raise ConfigurationError(
+            config.key("credentials"),
+            "no application credentials are configured",
+            "Create some with: flask telemetry create-credential NAME",
+        )
+    if isinstance(config.credentials, str):
+        return _integration_credentials(config, databases)
+    return StaticCredentials(config.credentials)
+
+
+def build_registry(
+    config: TelemetryConfig, providers: Iterable[ReportProvider], databases: Databases
+) -> ReportRegistry:
+    """The documented reports, those given, and those that the configuration lets in."""
+    registry = ReportRegistry()
+    for provider in (*_documented_reports(config), *providers, *_installed_reports(config)):
+        registry.register(provider)
+        if provider.bind not in databases:
+            raise ConfigurationError(
+                config.key("binds"),
+                f"the report {provider.name} reads the bind {provider.bind!r}, which is not there",
+                "Add its URL",
+            )
+    return registry
+
+
+def _documented_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
+    yield CurrentMau(strict_application=config.strict_application)
+    yield UsersInPastDays(strict_application=config.strict_application)
+
+
+def _installed_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
+    try:
+        yield from load_entry_points(config.load_entry_points)
+    except LookupError as error:
+        raise ConfigurationError(
+            config.key("load_entry_points"), str(error), "Install the package or correct the name"
+        ) from error
+
+
+def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) -> Database:
+    if isinstance(engine, Engine):
+        _check_dialect("engine=", engine.dialect.name)
+    elif not callable(engine):
+        raise ConfigurationError(
+            "engine=",
+            f"is a {type(engine).__name__}",
+            "Give an Engine of SQLAlchemy, or a callable that returns one",
+        )
+    return Database(
+        engine=_engine_source(app, engine),
+        timezone=config.database_timezone,
+        tables=PowerAuthTables(config.database_schema, config.tables),
+        statement_timeout=config.statement_timeout,
+        ours=False,
+    )
+
+
+def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
+    if isinstance(engine, Engine):
+        return lambda: engine
+
+    def engine_in_context() -> Engine:
+        with app.app_context():
+            return engine()
+
+    return engine_in_context
+
+
+def _main_database(config: TelemetryConfig) -> Database:
+    key = config.key("database_url")
+    if config.database_url is None:
+        raise ConfigurationError(
+            key,
+            "no database is configured",
+            "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
+        )
+    return _own_database(key, config, Bind(config.database_url, options=config.engine_options))
+
+
+def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
+    return _own_database(f"{config.key('binds')}[{name!r}]", config, bind)
+
+
+def _own_database(key: str, config: TelemetryConfig, bind: Bind) -> Database:
+    engine = _create_engine(key, bind.url, bind.options)
+    return Database(
+        engine=lambda: engine,
+        timezone=bind.timezone or config.database_timezone,
+        tables=PowerAuthTables(bind.schema or config.database_schema, config.tables),
+        statement_timeout=config.statement_timeout,
+        ours=True,
+    )
+
+
+def _create_engine(key: str, url: URL, options: Mapping[str, Any]) -> Engine:
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            key, "an in-memory database would be empty", "Name a file, or pass engine="
+        )
+    try:
+        engine = create_read_only_engine(url, options)
+    except ImportError as error:
+        driver = str(error.name)
+        extra = _EXTRAS.get(driver)
+        package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
+        raise ConfigurationError(
+            key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
+        ) from error
+    except (ArgumentError, TypeError) as error:
+        raise ConfigurationError(
+            key, f"no engine can be made of it: {error}", "Correct the URL or the engine's options"
+        ) from error
+    _check_dialect(key, engine.dialect.name)
+    return engine
+
+
+def _check_dialect(key: str, dialect: str) -> None:
+    if dialect not in SUPPORTED_DIALECTS:
+        supported = ", ".join(sorted(SUPPORTED_DIALECTS))
+        raise ConfigurationError(key, f"reports can't read {dialect}", f"Use one of {supported}")
+
+
+def _integration_credentials(
+    config: TelemetryConfig, databases: Databases
+) -> IntegrationCredentials:
+    """PowerAuth's own table, read on a connection apart from those of the reports."""
+    database = databases[None]
+    schema = config.database_schema
+    if INTEGRATION_BIND in databases:
+        database = databases[INTEGRATION_BIND]
+        schema = config.binds[INTEGRATION_BIND].schema or schema
+    elif database.ours and config.database_url is not None:
+        options = {**config.engine_options, **_ONE_CONNECTION}
+        engine = _create_engine(config.key("database_url"), config.database_url, options)
+        database = replace(database, engine=lambda: engine)
+    return IntegrationCredentials(database, integration_table(schema, config.tables))

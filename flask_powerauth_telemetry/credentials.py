@@ -1,0 +1,97 @@
+"""Application credentials: who may ask, and for which applications.
+
+Secrets are random tokens, so they are kept as SHA-256 digests; a slow password hash would only
+cost time.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+DIGEST_PREFIX = "sha256:"
+EVERYONE_ELSE = "*"
+"""The name under which scopes hold the applications of every principal not named there."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks; ``applications`` are the names it may ask for, None for all."""
+
+    name: str
+    applications: frozenset[str] | None = None
+
+    def may_read(self, application: str) -> bool:
+        """Whether reports on the application of this name are within the scope."""
+        return self.applications is None or application in self.applications
+
+
+@runtime_checkable
+class CredentialStore(Protocol):
+    """Where application credentials are checked; implement it to use a store of your own."""
+
+    def authenticate(self, username: str, password: str) -> str | None:
+        """The name of the principal whose credentials these are, None for wrong ones.
+
+        Called once for each request. May raise ``Unavailable`` when it can't tell.
+        """
+
+
+class Scopes:
+    """Which applications each principal may ask for.
+
+    ``names`` maps a principal's name to the names of its applications. A principal that is not
+    in it has those under ``*``, or all without such an entry.
+    """
+
+    def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
+        self._names = {principal: frozenset(allowed) for principal, allowed in names.items()}
+
+    def principal(self, name: str) -> Principal:
+        """The principal of this name with its scope."""
+        return Principal(name, self._names.get(name, self._names.get(EVERYONE_ELSE)))
+
+
+class StaticCredentials:
+    """Credentials from the configuration: the user name is the principal's name.
+
+    ``digests`` maps it to the digests of one token, or of two while tokens are rotated.
+    """
+
+    def __init__(self, digests: Mapping[str, Sequence[str]]) -> None:
+        self._digests = {
+            principal: tuple(known.removeprefix(DIGEST_PREFIX) for known in both)
+            for principal, both in digests.items()
+        }
+
+    def authenticate(self, username: str, password: str) -> str | None:
+        """The user name, when the password's digest is one of its digests."""
+        return username if matches(password, self._digests.get(username, ())) else None
+
+
+def matches(password: str, digests: Sequence[str]) -> bool:
+    """Whether the password has one of the hex digests, in a time that tells nothing of it.
+
+    An unknown user, who has no digest, costs one comparison as well.
+    """
+    own = _hex_digest(password).encode()
+    found = False
+    for known in digests or ("",):
+        found |= hmac.compare_digest(own, known.encode())
+    return found
+
+
+def digest(token: str) -> str:
+    """What to configure for a token: ``sha256:`` and 64 hexadecimal digits."""
+    return DIGEST_PREFIX + _hex_digest(token)
+
+
+def create_token() -> str:
+    """A new random token of 256 bits, safe in URLs and shells."""
+    return secrets.token_urlsafe(32)
+
+
+def _hex_digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

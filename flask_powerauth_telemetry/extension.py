@@ -1,0 +1,94 @@
+"""The Flask extension."""
+
+import re
+from collections.abc import Iterable
+
+from flask import Flask
+
+from flask_powerauth_telemetry.assembly import (
+    EngineSource,
+    build_credentials,
+    build_databases,
+    build_registry,
+)
+from flask_powerauth_telemetry.auth import ApplicationAuth
+from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
+from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.config import DEFAULT_NAME, load_config
+from flask_powerauth_telemetry.credentials import CredentialStore, Scopes
+from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.service import Clock, ReportService, system_clock
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class PowerAuthTelemetry:
+    """Serves PowerAuth's Telemetry API from a Flask application.
+
+    - ``name``: tells instances of one application apart; the keys of ``name="emea"`` start with
+      ``POWERAUTH_TELEMETRY_EMEA_``.
+    - ``providers``: report providers to register beside the documented reports.
+    - ``engine``: a SQLAlchemy engine, or a callable that returns one, called in an application
+      context; instead of ``POWERAUTH_TELEMETRY_DATABASE_URL``.
+    - ``credentials``: a ``CredentialStore``; instead of ``POWERAUTH_TELEMETRY_CREDENTIALS``.
+    - ``clock``: returns the time now as an aware datetime; the system's clock by default.
+
+    Raises ``ConfigurationError`` or ``InvalidProvider`` when the application can't start so.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        name: str = DEFAULT_NAME,
+        providers: Iterable[ReportProvider] = (),
+        engine: EngineSource | None = None,
+        credentials: CredentialStore | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                "name=", f"{name!r} can't be a name", "Use a to z, digits and underscores"
+            )
+        self.name = name
+        self.blueprint = create_blueprint(name)
+        self._providers = list(providers)
+        self._engine = engine
+        self._credentials = credentials
+        self._clock = clock or system_clock
+        self._in_use = False
+        if app is not None:
+            self.init_app(app)
+
+    def register(self, provider: ReportProvider) -> None:
+        """Add a report provider; before ``init_app``, or ``ConfigurationError`` is raised."""
+        if self._in_use:
+            raise ConfigurationError(
+                "register()",
+                f"{type(provider).__name__} comes after init_app",
+                "Register providers before init_app",
+            )
+        self._providers.append(provider)
+
+    def init_app(self, app: Flask) -> None:
+        """Read the configuration, check it, and mount the routes."""
+        instances = app.extensions.setdefault(EXTENSION_KEY, {})
+        if self.name in instances:
+            raise ConfigurationError(
+                "init_app", f"{self.name!r} is on this application already", "Use another name="
+            )
+        config = load_config(app.config, self.name)
+        databases = build_databases(app, config, self._engine)
+        store = build_credentials(config, self._credentials, databases)
+        registry = build_registry(config, self._providers, databases)
+        instances[self.name] = TelemetryState(
+            service=ReportService(registry, databases, self._clock),
+            auth=ApplicationAuth(store, Scopes(config.scopes).principal),
+            url_prefixes=config.url_prefix,
+            max_content_length=config.max_content_length,
+        )
+        self._in_use = True
+        app.cli.add_command(telemetry)
+        if config.url_prefix is not None:
+            app.register_blueprint(self.blueprint, url_prefix=config.url_prefix[0])

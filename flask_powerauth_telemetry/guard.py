@@ -1,0 +1,103 @@
+"""The guard on a connection: it may only read, only so long, and without parallel workers.
+
+What holds on which engine is one table in docs/databases.md.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from sqlalchemy import Connection
+
+SESSION_LABEL = "flask_powerauth_telemetry"
+_SQLITE_STEPS_BETWEEN_CHECKS = 10_000
+
+Guard = Callable[[Connection, float], AbstractContextManager[None]]
+
+
+def guarded(connection: Connection, seconds: float, *, ours: bool) -> AbstractContextManager[None]:
+    """Hold the guard on an idle connection for the length of a ``with`` block.
+
+    ``seconds`` is the time limit of each statement, 0 for none. ``ours`` tells that the engine
+    was made by this package: a host's SQLite connection may be shared with threads that write,
+    so there it is left as it is.
+    """
+    dialect = connection.dialect.name
+    if dialect == "sqlite" and not ours:
+        return _unguarded(connection, seconds)
+    return _GUARDS.get(dialect, _unguarded)(connection, seconds)
+
+
+@contextmanager
+def _unguarded(connection: Connection, seconds: float) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
+    # An isolation level is set on the connection because SET LOCAL does nothing in autocommit;
+    # repeatable read, so that all statements of a report see one instant.
+    connection.execution_options(isolation_level="REPEATABLE READ")
+    milliseconds = _milliseconds(seconds)
+    connection.exec_driver_sql(
+        "SET TRANSACTION READ ONLY;"
+        f" SET LOCAL statement_timeout = {milliseconds};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {milliseconds};"
+        " SET LOCAL max_parallel_workers_per_gather = 0;"
+        " SET LOCAL plan_cache_mode = force_custom_plan;"
+        f" SET LOCAL application_name = '{SESSION_LABEL}'"
+    )
+    yield
+
+
+@contextmanager
+def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
+    driver = _driver_connection(connection)
+    deadline = time.monotonic() + seconds if seconds else math.inf
+    driver.set_progress_handler(
+        lambda: int(time.monotonic() > deadline), _SQLITE_STEPS_BETWEEN_CHECKS
+    )
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
+    driver = _driver_connection(connection)
+    driver.module = SESSION_LABEL
+    driver.call_timeout = _milliseconds(seconds)
+    try:
+        yield
+    finally:
+        driver.call_timeout = 0
+
+
+@contextmanager
+def _mssql(connection: Connection, seconds: float) -> Iterator[None]:
+    driver = _driver_connection(connection)
+    driver.timeout = math.ceil(seconds)
+    try:
+        yield
+    finally:
+        driver.timeout = 0
+
+
+def _driver_connection(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _milliseconds(seconds: float) -> int:
+    """Rounded up, because 0 would mean no limit."""
+    return math.ceil(seconds * 1000)
+
+
+_GUARDS: Mapping[str, Guard] = {
+    "postgresql": _postgresql,
+    "sqlite": _sqlite,
+    "oracle": _oracle,
+    "mssql": _mssql,
+}

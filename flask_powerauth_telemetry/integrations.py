@@ -1,0 +1,101 @@
+"""PowerAuth's own application credentials, the table ``pa_integration``, as a credential store.
+
+The table holds plain-text secrets that open PowerAuth's whole API, so reading it is opt-in. It is
+read whole, at most once a minute, and kept as digests: a wrong password costs no query.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Table, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from flask_powerauth_telemetry.credentials import DIGEST_PREFIX, digest, matches
+from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.faults import fault_of
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class _Integration:
+    principal: str
+    digest: str
+
+
+class IntegrationCredentials:
+    """Credentials in ``pa_integration``: user name ``client_token``, password ``client_secret``.
+
+    The principal is the integration's ``name``, or ``integration:<id>`` where it has none. While
+    the database is down, what was read last stays valid; without that, ``Unavailable`` is raised.
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        table: Table,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._table = table
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, _Integration] | None = None
+        self._next_reading = 0.0
+
+    def authenticate(self, username: str, password: str) -> str | None:
+        """The principal of a token and its secret, both compared exactly."""
+        found = self._integrations().get(username)
+        known = (found.digest,) if found else ()
+        return found.principal if matches(password, known) and found else None
+
+    def _integrations(self) -> dict[str, _Integration]:
+        known = self._known
+        if known is not None and (self._fresh() or not self._lock.acquire(blocking=False)):
+            # Whoever comes while another request reads goes on with what is known.
+            return known
+        if known is None:
+            self._lock.acquire()
+        try:
+            return self._refreshed()
+        finally:
+            self._lock.release()
+
+    def _fresh(self) -> bool:
+        return self._clock() < self._next_reading
+
+    def _refreshed(self) -> dict[str, _Integration]:
+        if self._known is not None and self._fresh():
+            return self._known
+        try:
+            self._known = self._read()
+        except TelemetryError as error:
+            if self._known is None:
+                raise
+            logger.error("Can't read application credentials, going on with the old: %s", error)
+        self._next_reading = self._clock() + REFRESH_SECONDS
+        return self._known
+
+    def _read(self) -> dict[str, _Integration]:
+        columns = self._table.c
+        statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
+        try:
+            with self._database.connect() as connection:
+                rows = connection.execute(statement).all()
+        except SQLAlchemyError as error:
+            raise fault_of(error) from error
+        return {
+            row.client_token: _Integration(
+                principal=row.name or f"integration:{row.id}",
+                digest=digest(row.client_secret).removeprefix(DIGEST_PREFIX),
+            )
+            for row in rows
+        }

@@ -1,0 +1,1 @@
+"""Report providers: the interface, and the two reports that PowerAuth documents."""

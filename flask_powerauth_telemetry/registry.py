@@ -1,0 +1,104 @@
+"""The reports that can be asked for, by name."""
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from marshmallow import Schema
+
+from flask_powerauth_telemetry.exceptions import InvalidProvider, UnknownReport, class_path
+from flask_powerauth_telemetry.providers.base import ReportProvider
+
+ENTRY_POINT_GROUP = "flask_powerauth_telemetry.providers"
+
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+# Only ASCII letters fold: str.upper would also turn a dotless i into an I.
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+
+
+@dataclass(frozen=True)
+class RegisteredReport:
+    """A provider with its schemas made ready."""
+
+    provider: ReportProvider
+    parameters_schema: Schema
+    data_schema: Schema
+
+    @property
+    def name(self) -> str:
+        """The report's name on the wire."""
+        return self.provider.name
+
+
+class ReportRegistry:
+    """Reports by their names, without regard to ASCII case."""
+
+    def __init__(self) -> None:
+        self._reports: dict[str, RegisteredReport] = {}
+
+    def __iter__(self) -> Iterator[RegisteredReport]:
+        return iter(self._reports.values())
+
+    def register(self, provider: ReportProvider) -> None:
+        """Add a provider; raises ``InvalidProvider`` when its contract is not kept."""
+        _check_kind(provider)
+        _check_name(provider)
+        taken = self._reports.get(provider.name)
+        if taken is not None:
+            raise InvalidProvider(
+                provider,
+                f"has the name {provider.name}, taken by {class_path(type(taken.provider))}",
+            )
+        self._reports[provider.name] = RegisteredReport(
+            provider,
+            parameters_schema=_schema(provider, "parameters_schema"),
+            data_schema=_schema(provider, "data_schema"),
+        )
+
+    def get(self, name: str) -> RegisteredReport:
+        """The report of this name; raises ``UnknownReport``."""
+        try:
+            return self._reports[name.translate(_UPPER)]
+        except KeyError:
+            raise UnknownReport(name) from None
+
+
+def load_entry_points(names: Iterable[str]) -> Iterator[ReportProvider]:
+    """Instances of the providers that installed packages offer under these entry-point names.
+
+    Raises ``LookupError`` for a name that no package offers, and what loading a class raises.
+    """
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    for name in names:
+        if name not in offered:
+            known = ", ".join(sorted(offered)) or "none"
+            raise LookupError(f"no installed package offers {name!r} (offered: {known})")
+        yield offered[name].load()()
+
+
+def _check_kind(provider: object) -> None:
+    if isinstance(provider, type):
+        raise InvalidProvider(provider, "is a class, register an instance of it")
+    if not isinstance(provider, ReportProvider):
+        raise InvalidProvider(provider, "is not a ReportProvider")
+
+
+def _check_name(provider: ReportProvider) -> None:
+    name: object = provider.name
+    if not isinstance(name, str) or not name:
+        raise InvalidProvider(provider, "has no name")
+    if not _NAME.fullmatch(name):
+        raise InvalidProvider(
+            provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
+        )
+
+
+def _schema(provider: ReportProvider, attribute: str) -> Schema:
+    schema: object = getattr(provider, attribute)
+    if isinstance(schema, type):
+        schema = schema()
+    if not isinstance(schema, Schema):
+        raise InvalidProvider(provider, f"has no {attribute}, set it to a marshmallow Schema")
+    return schema

@@ -1,0 +1,117 @@
+"""The envelopes of requests and responses, and the JSON they travel in.
+
+The only room that knows the envelope's camelCase names.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+
+from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError, describe
+
+MAXIMUM_DEPTH = 100
+"""The deepest nesting of a request body; Python's own limit differs between versions."""
+
+_LOCALIZED_STATUSES = frozenset({400, 404})
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What a request asks for."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+def _not_blank(text: str) -> None:
+    if not text.strip():
+        raise ValidationError("Must not be blank.")
+
+
+class _RequestObjectSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    name = fields.String(required=True, validate=_not_blank)
+    parameters = fields.Dict(load_default=None, allow_none=True)
+
+    @post_load
+    def _request(self, data: dict[str, Any], **_: Any) -> ReportRequest:
+        return ReportRequest(name=data["name"], parameters=data["parameters"] or {})
+
+
+class _RequestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    request_object = fields.Nested(_RequestObjectSchema, required=True, data_key="requestObject")
+
+
+_REQUEST_SCHEMA = _RequestSchema()
+
+
+def load_request(body: bytes) -> ReportRequest:
+    """The request in a body of UTF-8, UTF-16 or UTF-32; raises ``InvalidRequest``."""
+    try:
+        loaded = _REQUEST_SCHEMA.load(_decode(body))
+    except ValidationError as error:
+        raise InvalidRequest(f"Invalid request: {describe(error.messages)}") from error
+    request: ReportRequest = loaded["request_object"]
+    return request
+
+
+def report_envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The response that carries a report."""
+    return {"status": "OK", "responseObject": {"name": name, "reportData": data}}
+
+
+def error_envelope(error: TelemetryError) -> dict[str, Any]:
+    """The response that carries an error.
+
+    PowerAuth's clients read ``localizedMessage`` beside the message of a 400 or 404, and refuse
+    unknown fields in a 401.
+    """
+    message = error.public_message or error.message
+    body = {"code": error.code, "message": message}
+    if error.status in _LOCALIZED_STATUSES:
+        body["localizedMessage"] = message
+    return {"status": "ERROR", "responseObject": body}
+
+
+def encode(payload: Mapping[str, Any]) -> str:
+    """JSON in ASCII, whatever encoder the host has; raises ``TypeError`` or ``ValueError``."""
+    return json.dumps(payload, allow_nan=False, separators=(",", ":"))
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        payload = json.loads(
+            body.decode(json.detect_encoding(body)), parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The body is not valid JSON") from error
+    if _deeper_than(payload, MAXIMUM_DEPTH):
+        raise InvalidRequest(f"The body is nested deeper than {MAXIMUM_DEPTH} levels")
+    return payload
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _deeper_than(payload: Any, depth: int) -> bool:
+    """Whether objects and arrays are nested in more than ``depth`` levels."""
+    level = [payload]
+    for _ in range(depth + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True

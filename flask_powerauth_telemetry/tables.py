@@ -1,0 +1,123 @@
+"""PowerAuth's tables as SQLAlchemy Core sees them: only the columns that reports may read.
+
+Keys, counters, one-time passwords and operation data are left out on purpose, so no report can
+select them by accident. Column names and types are the same in PowerAuth 1.4 to 2.2, unless a
+comment says otherwise.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
+from sqlalchemy.dialects import mssql
+from sqlalchemy.types import TypeEngine
+
+Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
+
+# TIMESTAMP(6) without a time zone. Oracle's drivers cut a plain DateTime to whole seconds.
+_DATETIME2: TypeEngine[datetime] = mssql.DATETIME2(6)  # type: ignore[no-untyped-call]
+WallClock = DateTime().with_variant(TIMESTAMP(), "oracle").with_variant(_DATETIME2, "mssql")
+
+_COLUMNS: Mapping[str, Columns] = {
+    "pa_application": {"id": Integer, "name": String(255)},
+    "pa_activation": {
+        "activation_id": String(37),
+        "application_id": Integer,
+        "user_id": String(255),
+        "activation_status": Integer,
+        "platform": String(255),
+        "device_info": String(255),
+        "flags": String(255),
+        "protocol": String(32),  # since 1.7
+        "timestamp_created": WallClock,
+        "timestamp_last_used": WallClock,
+    },
+    "pa_activation_history": {
+        "id": BigInteger,
+        "activation_id": String(37),
+        "activation_status": Integer,
+        "timestamp_created": WallClock,
+    },
+    "pa_signature_audit": {
+        "id": BigInteger,
+        "activation_id": String(37),
+        "valid": Boolean,
+        "signature_type": String(255),
+        "signature_algorithm": String(32),  # since 2.2
+        "timestamp_created": WallClock,
+    },
+    "pa_operation": {
+        "id": String(37),
+        "user_id": String(255),
+        "status": Integer,
+        "template_name": String(255),
+        "timestamp_created": WallClock,
+        "timestamp_finalized": WallClock,
+    },
+    "pa_operation_application": {"application_id": BigInteger, "operation_id": String(37)},
+}
+_CREDENTIAL_COLUMNS: Mapping[str, Columns] = {
+    "pa_integration": {
+        "id": String(37),
+        "name": String(255),
+        "client_token": String(37),
+        "client_secret": String(37),
+    },
+}
+TABLE_NAMES = frozenset(_COLUMNS) | frozenset(_CREDENTIAL_COLUMNS)
+
+
+class PowerAuthTables:
+    """The tables that reports read, one attribute each, named as PowerAuth names them.
+
+    ``schema`` is the database schema they live in; ``names`` maps a PowerAuth table to the view
+    or synonym to read instead, which may carry a schema of its own (``reporting.activation``).
+    """
+
+    pa_application: Table
+    pa_activation: Table
+    pa_activation_history: Table
+    pa_signature_audit: Table
+    pa_operation: Table
+    pa_operation_application: Table
+
+    def __init__(self, schema: str | None = None, names: Mapping[str, str] | None = None) -> None:
+        self.metadata = MetaData()
+        for name, columns in _COLUMNS.items():
+            setattr(self, name, _table(self.metadata, name, columns, schema, names or {}))
+
+
+def integration_table(schema: str | None = None, names: Mapping[str, str] | None = None) -> Table:
+    """``pa_integration``, PowerAuth's plain-text application credentials.
+
+    Kept apart from the tables of the reports: only the credential store reads it.
+    """
+    ((name, columns),) = _CREDENTIAL_COLUMNS.items()
+    return _table(MetaData(), name, columns, schema, names or {})
+
+
+def _table(
+    metadata: MetaData,
+    name: str,
+    columns: Columns,
+    schema: str | None,
+    names: Mapping[str, str],
+) -> Table:
+    own_schema, _, relation = names.get(name, name).rpartition(".")
+    return Table(
+        relation,
+        metadata,
+        *(Column(column, kind) for column, kind in columns.items()),
+        schema=own_schema or schema,
+    )
