@@ -1,7 +1,6 @@
 """Builds the parts of an instance from its configuration and the constructor's arguments."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from flask import Flask
@@ -16,7 +15,7 @@ from flask_powerauth_telemetry.integrations import IntegrationCredentials
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
-from flask_powerauth_telemetry.settings import Bind
+from flask_powerauth_telemetry.settings import PA_INTEGRATION, Bind
 from flask_powerauth_telemetry.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 
@@ -26,7 +25,6 @@ Databases = Mapping[str | None, Database]
 INTEGRATION_BIND = "integration"
 
 _EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql"}
-_ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0}
 
 
 def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:
@@ -35,10 +33,13 @@ def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | 
     Raises ``ConfigurationError`` for a database that can't be used.
     """
     main = _host_database(app, config, engine) if engine is not None else _main_database(config)
-    return {
-        None: main,
-        **{name: _bind_database(config, name, bind) for name, bind in config.binds.items()},
-    }
+    databases: dict[str | None, Database] = {None: main}
+    if config.credentials == PA_INTEGRATION and main.ours:
+        # A connection of its own, so that reports can't keep callers from being told apart.
+        databases[INTEGRATION_BIND] = _main_database(config, pool_size=1, max_overflow=0)
+    for name, bind in config.binds.items():
+        databases[name] = _own_database(f"{config.key('binds')}[{name!r}]", config, bind)
+    return databases
 
 
 def build_credentials(
@@ -58,7 +59,12 @@ def build_credentials(
             "Create some with: flask telemetry create-credential NAME",
         )
     if isinstance(config.credentials, str):
-        return _integration_credentials(config, databases)
+        bind = config.binds.get(INTEGRATION_BIND)
+        schema = bind.schema if bind and bind.schema else config.database_schema
+        return IntegrationCredentials(
+            databases.get(INTEGRATION_BIND, databases[None]),
+            integration_table(schema, config.tables),
+        )
     return StaticCredentials(config.credentials)
 
 
@@ -121,7 +127,7 @@ def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
     return engine_in_context
 
 
-def _main_database(config: TelemetryConfig) -> Database:
+def _main_database(config: TelemetryConfig, **options: Any) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
         raise ConfigurationError(
@@ -129,11 +135,8 @@ def _main_database(config: TelemetryConfig) -> Database:
             "no database is configured",
             "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
         )
-    return _own_database(key, config, Bind(config.database_url, options=config.engine_options))
-
-
-def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
-    return _own_database(f"{config.key('binds')}[{name!r}]", config, bind)
+    bind = Bind(config.database_url, options={**config.engine_options, **options})
+    return _own_database(key, config, bind)
 
 
 def _own_database(key: str, config: TelemetryConfig, bind: Bind) -> Database:
@@ -173,19 +176,3 @@ def _check_dialect(key: str, dialect: str) -> None:
     if dialect not in SUPPORTED_DIALECTS:
         supported = ", ".join(sorted(SUPPORTED_DIALECTS))
         raise ConfigurationError(key, f"reports can't read {dialect}", f"Use one of {supported}")
-
-
-def _integration_credentials(
-    config: TelemetryConfig, databases: Databases
-) -> IntegrationCredentials:
-    """PowerAuth's own table, read on a connection apart from those of the reports."""
-    database = databases[None]
-    schema = config.database_schema
-    if INTEGRATION_BIND in databases:
-        database = databases[INTEGRATION_BIND]
-        schema = config.binds[INTEGRATION_BIND].schema or schema
-    elif database.ours and config.database_url is not None:
-        options = {**config.engine_options, **_ONE_CONNECTION}
-        engine = _create_engine(config.key("database_url"), config.database_url, options)
-        database = replace(database, engine=lambda: engine)
-    return IntegrationCredentials(database, integration_table(schema, config.tables))

@@ -11,6 +11,7 @@ from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.errors import error_headers, telemetry_error
 from flask_powerauth_telemetry.exceptions import (
     MethodNotAllowed,
@@ -38,13 +39,20 @@ _CONVERTER = "powerauth_telemetry_anything"
 class TelemetryState:
     """What one application keeps of one instance, in ``app.extensions``.
 
-    ``url_prefixes`` is None when the host mounts the blueprint itself.
+    ``databases`` are those of the binds, the main one under None. ``url_prefixes`` is None when
+    the host mounts the blueprint itself.
     """
 
     service: ReportService
+    databases: Mapping[str | None, Database]
     auth: ApplicationAuth
     url_prefixes: Sequence[str] | None
     max_content_length: int
+
+    def close(self) -> None:
+        """Close the pooled connections of the engines that are the extension's own."""
+        for database in self.databases.values():
+            database.close()
 
 
 View = Callable[..., Response]

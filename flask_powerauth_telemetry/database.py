@@ -48,6 +48,11 @@ class Database:
         ):
             yield connection
 
+    def close(self) -> None:
+        """Close the pooled connections, if the engine is ours; it opens new ones when used."""
+        if self.ours:
+            self.engine().dispose()
+
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""
         return time.astimezone(self.timezone).replace(tzinfo=None)

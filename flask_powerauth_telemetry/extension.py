@@ -84,6 +84,7 @@ class PowerAuthTelemetry:
         registry = build_registry(config, self._providers, databases)
         instances[self.name] = TelemetryState(
             service=ReportService(registry, databases, self._clock),
+            databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
             url_prefixes=config.url_prefix,
             max_content_length=config.max_content_length,
@@ -92,3 +93,12 @@ class PowerAuthTelemetry:
         app.cli.add_command(telemetry)
         if config.url_prefix is not None:
             app.register_blueprint(self.blueprint, url_prefix=config.url_prefix[0])
+
+    def close(self, app: Flask) -> None:
+        """Close the connections that this instance keeps for an application.
+
+        For the end of a test or a script; a later request opens new ones. Engines that were
+        given to the constructor are left alone.
+        """
+        state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
+        state.close()

@@ -4,7 +4,7 @@ The only room that knows the envelope's camelCase names.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -104,14 +104,17 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _deeper_than(payload: Any, depth: int) -> bool:
     """Whether objects and arrays are nested in more than ``depth`` levels."""
-    level = [payload]
-    for _ in range(depth + 1):
+    level = _containers([payload])
+    for _ in range(depth):
+        if not level:
+            return False
         level = [
             child
             for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
+            for child in _containers(item.values() if isinstance(item, dict) else item)
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
+
+
+def _containers(items: Iterable[Any]) -> list[Any]:
+    return [item for item in items if isinstance(item, dict | list)]

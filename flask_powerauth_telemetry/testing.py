@@ -1,0 +1,250 @@
+"""The contract that every report provider keeps, as tests that its author runs in one line.
+
+In a test module of the author's::
+
+    from flask_powerauth_telemetry.testing import contract_suite
+
+    TestActiveDevices = contract_suite(ActiveDevices(), parameters={"days": 30})
+
+The tests run the provider as the service does, on an SQLite database of their own with the
+applications ``retail`` and ``corporate``. Needs pytest.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marshmallow import fields
+from sqlalchemy import Engine, NullPool, create_engine, event, insert, make_url
+
+from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.database import Database, create_read_only_engine
+from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
+from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.schemas import encode, report_envelope
+from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.tables import PowerAuthTables
+
+NOW = datetime(2026, 6, 15, 9, 30, tzinfo=UTC)
+"""The instant that the tests run at."""
+
+_ANYONE = Principal("anyone")
+_NOBODY = Principal("nobody", applications=frozenset())
+_TABLE = re.compile(r"\bpa_\w+")
+
+
+def contract_suite(
+    provider: ReportProvider, parameters: Mapping[str, Any] | None = None
+) -> type["ReportProviderContract"]:
+    """A test class for a provider; assign it to a name that starts with ``Test``.
+
+    ``parameters`` are an example that the report accepts. An ``ApplicationField`` that is left
+    out is given ``retail``, a ``DaysField`` 30.
+    """
+    return type(
+        "ReportProviderContract",
+        (ReportProviderContract,),
+        {"provider": provider, "example": parameters or {}},
+    )
+
+
+class ReportProviderContract:
+    """The tests; made for one provider by ``contract_suite``."""
+
+    provider: ReportProvider
+    example: Mapping[str, Any]
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> "ContractDatabase":
+        """An SQLite database with every table that reports may read."""
+        return ContractDatabase(tmp_path / "powerauth.sqlite")
+
+    @pytest.fixture
+    def service(self, database: "ContractDatabase") -> Iterator[ReportService]:
+        """The service, with this provider alone."""
+        registry = ReportRegistry()
+        registry.register(self.provider)
+        yield ReportService(registry, {self.provider.bind: database.read_only()}, lambda: NOW)
+        database.close()
+
+    def test_definition_is_one_sentence(self) -> None:
+        definition = self.provider.definition
+        assert definition.endswith("."), "the definition is no sentence"
+        assert definition == " ".join(definition.split()), "the definition has stray blanks"
+
+    def test_gives_data_that_fit_the_schema_and_json(self, service: ReportService) -> None:
+        report = service.run(self.provider.name, self._parameters(), _ANYONE)
+        envelope = report_envelope(report.name, report.data)
+        assert json.loads(encode(envelope)) == envelope, "JSON changes the data"
+
+    def test_gives_the_same_data_at_the_same_instant(self, service: ReportService) -> None:
+        first, second = (
+            service.run(self.provider.name, self._parameters(), _ANYONE) for _ in range(2)
+        )
+        assert first == second, "the data differ at one instant"
+
+    def test_gives_data_when_nothing_was_ever_used(
+        self, service: ReportService, database: "ContractDatabase"
+    ) -> None:
+        database.forget_activity()
+        service.run(self.provider.name, self._parameters(), _ANYONE)
+
+    def test_leaves_unknown_parameters_out(self, service: ReportService) -> None:
+        parameters = self._parameters()
+        plain = service.run(self.provider.name, parameters, _ANYONE)
+        more = service.run(self.provider.name, {**parameters, "no such": 1}, _ANYONE)
+        assert more == plain, "an unknown parameter changes the data"
+
+    def test_refuses_required_parameters_that_are_missing_or_null(
+        self, service: ReportService
+    ) -> None:
+        for key, field in self._fields().items():
+            if field.required:
+                parameters = self._parameters()
+                del parameters[key]
+                self._refused(service, parameters, key)
+                self._refused(service, {**parameters, key: None}, key)
+
+    def test_refuses_an_unknown_application(self, service: ReportService) -> None:
+        for parameters in self._with_application("no such application"):
+            with pytest.raises(UnknownApplication):
+                service.run(self.provider.name, parameters, _ANYONE)
+
+    def test_answers_out_of_scope_as_unknown_without_a_query(
+        self, service: ReportService, database: "ContractDatabase"
+    ) -> None:
+        for parameters in self._with_application("retail"):
+            with pytest.raises(UnknownApplication):
+                service.run(self.provider.name, parameters, _NOBODY)
+        assert not database.statements, "a query tells what is out of scope"
+
+    def test_reads_only_the_tables_it_names(
+        self, service: ReportService, database: "ContractDatabase"
+    ) -> None:
+        service.run(self.provider.name, self._parameters(), _ANYONE)
+        read = {table for text in database.statements for table in _TABLE.findall(text)}
+        assert read <= set(self.provider.tables), "it reads more than its tables"
+
+    def test_writes_nothing(self, service: ReportService, database: "ContractDatabase") -> None:
+        before = database.path.read_bytes()
+        service.run(self.provider.name, self._parameters(), _ANYONE)
+        assert database.path.read_bytes() == before, "it has written"
+
+    def _fields(self) -> Mapping[str, Any]:
+        registry = ReportRegistry()
+        registry.register(self.provider)
+        schema = registry.get(self.provider.name).parameters_schema
+        return {field.data_key or name: field for name, field in schema.load_fields.items()}
+
+    def _parameters(self) -> dict[str, Any]:
+        known: dict[type, Any] = {ApplicationField: "retail", DaysField: 30}
+        defaults = {
+            key: known[type(field)]
+            for key, field in self._fields().items()
+            if field.required and type(field) in known
+        }
+        return {**defaults, **self.example}
+
+    def _with_application(self, name: str) -> Iterator[dict[str, Any]]:
+        for key, field in self._fields().items():
+            if isinstance(field, ApplicationField):
+                yield {**self._parameters(), key: name}
+            elif isinstance(field, fields.List) and isinstance(field.inner, ApplicationField):
+                given = self._parameters()[key]
+                yield {**self._parameters(), key: [name, *given[1:]]}
+
+    def _refused(self, service: ReportService, parameters: dict[str, Any], key: str) -> None:
+        with pytest.raises(InvalidParameters) as refused:
+            service.run(self.provider.name, parameters, _ANYONE)
+        assert key in refused.value.message, "the error does not name the parameter"
+
+
+class ContractDatabase:
+    """A small PowerAuth database in an SQLite file.
+
+    40 users of ``retail`` (id 1) and ``corporate`` (id 2) with one to three activations of every
+    status, last used from now to 400 days ago, and an audit record, an operation and a history
+    record for each. ``statements`` are those that reports sent to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.statements: list[str] = []
+        self._tables = PowerAuthTables()
+        self._owner = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        self._reader: Engine | None = None
+        self._tables.metadata.create_all(self._owner)
+        self._fill()
+
+    def read_only(self) -> Database:
+        """The database as the service sees it."""
+        engine = create_read_only_engine(make_url(f"sqlite:///{self.path}"), {})
+        event.listen(
+            engine, "before_cursor_execute", lambda *given: self.statements.append(given[2])
+        )
+        self._reader = engine
+        return Database(
+            engine=lambda: engine,
+            timezone=UTC,
+            tables=self._tables,
+            statement_timeout=20,
+            ours=True,
+        )
+
+    def forget_activity(self) -> None:
+        """Empty every table but that of the applications."""
+        with self._owner.begin() as connection:
+            for table in self._tables.metadata.sorted_tables:
+                if table.name != "pa_application":
+                    connection.execute(table.delete())
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._reader is not None:
+            self._reader.dispose()
+
+    def _fill(self) -> None:
+        tables = self._tables
+        rows = [_rows(number) for number in range(80)]
+        applications = [{"id": 1, "name": "retail"}, {"id": 2, "name": "corporate"}]
+        with self._owner.begin() as connection:
+            connection.execute(insert(tables.pa_application), applications)
+            for name in rows[0]:
+                connection.execute(insert(getattr(tables, name)), [row[name] for row in rows])
+
+
+def _rows(number: int) -> dict[str, dict[str, Any]]:
+    """One activation and what belongs to it, by table."""
+    used = (NOW - timedelta(days=number * 5, hours=number)).replace(tzinfo=None)
+    key = f"00000000-0000-0000-0000-{number:012}"
+    common = {"activation_id": key, "timestamp_created": used}
+    status = 1 + number % 5
+    return {
+        "pa_activation": common
+        | {
+            "application_id": 1 + number % 3 // 2,
+            "user_id": f"user-{number % 40}",
+            "activation_status": status,
+            "platform": ("ios", "android", None)[number % 3],
+            "protocol": ("powerauth", "fido2")[number % 2],
+            "timestamp_last_used": used,
+        },
+        "pa_activation_history": common | {"id": number, "activation_status": status},
+        "pa_signature_audit": common
+        | {"id": number, "valid": number % 4 > 0, "signature_type": "possession_knowledge"},
+        "pa_operation": {
+            "id": key,
+            "user_id": f"user-{number % 40}",
+            "status": 1 + number % 6,
+            "template_name": "login",
+            "timestamp_created": used,
+            "timestamp_finalized": used,
+        },
+        "pa_operation_application": {"application_id": 1 + number % 3 // 2, "operation_id": key},
+    }

@@ -1,0 +1,44 @@
+"""Real databases for the tests, each empty at first, each gone afterwards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.databases import KINDS, Databases
+from tests.service import close_apps
+
+pytest_plugins = ("pytester",)
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Where databases of every kind come from."""
+    databases = Databases()
+    yield databases
+    databases.stop()
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Engine:
+    """The owner's engine of an empty database, on each kind in turn."""
+    return databases.create(request.param, tmp_path)
+
+
+@pytest.fixture(params=KINDS[1:])
+def postgresql(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Engine:
+    """The superuser's engine of an empty PostgreSQL database, on each version in turn."""
+    return databases.create(request.param, tmp_path)
+
+
+@pytest.fixture
+def sqlite(databases: Databases, tmp_path: Path) -> Engine:
+    """The engine of an empty SQLite file."""
+    return databases.create("sqlite", tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _closed_apps() -> Iterator[None]:
+    yield
+    close_apps()

@@ -1,0 +1,562 @@
+"""What the documentation says is true: its code runs, its tables are complete, its links lead."""
+
+import ast
+import importlib.metadata
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from flask import Flask
+from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import ProgrammingError
+from sybil import Document, Example
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+import flask_powerauth_telemetry
+from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
+from flask_powerauth_telemetry.config import SETTINGS, load_config
+from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
+from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
+from tests import powerauth
+from tests.databases import create_sqlite
+from tests.service import CREDENTIALS, PATH, USER, ask, create_app, url_of
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "flask_powerauth_telemetry"
+README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs/configuration.md"
+PROVIDERS = ROOT / "docs/providers.md"
+DATABASES = ROOT / "docs/databases.md"
+COMPATIBILITY = ROOT / "docs/compatibility.md"
+ARCHITECTURE = ROOT / "docs/architecture.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+USERS = 412
+ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def python_examples(path: Path) -> list[Example]:
+    """The Python blocks of a document, in order, which share one namespace."""
+    return list(Document.parse(str(path), PythonCodeBlockParser()).examples())
+
+
+def run(path: Path) -> dict[str, Any]:
+    """The namespace in which all Python blocks of a document have run."""
+    examples = python_examples(path)
+    for example in examples:
+        example.evaluate()
+    return examples[-1].namespace
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The code blocks of a language, in order."""
+    parser = CodeBlockParser(language, evaluator=lambda _: None)
+    return [str(example.parsed) for example in Document.parse(str(path), parser).examples()]
+
+
+def table(path: Path, heading: str) -> list[dict[str, str]]:
+    """The rows of the first table below a heading, each with its cells by column."""
+    _, _, below = text_of(path).partition(f"\n{heading}\n")
+    lines = re.findall(r"^\|.*\|$", below.split("\n#", 1)[0], re.MULTILINE)
+    columns, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def column(path: Path, heading: str, name: str) -> list[str]:
+    """The cells of a table's column, without the marks of code and of calls."""
+    return [re.sub(r"`|\(.*\)", "", row[name]) for row in table(path, heading)]
+
+
+@pytest.fixture
+def reader_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """What a reader of the documentation has set up: a database, credentials, an own folder."""
+    engine = create_sqlite(tmp_path)
+    powerauth.create_schema(engine)
+    powerauth.add_applications(engine, ["retail", "corporate"])
+    used = powerauth.wall_clock(datetime.now(UTC) - timedelta(days=2), UTC)
+    powerauth.add_activations(
+        engine,
+        [powerauth.Activation(f"a{number}", 1, f"u{number}", used) for number in range(USERS)],
+    )
+    (tmp_path / "tokens.json").write_text(json.dumps(dict([USER])), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_DATABASE_URL", url_of(engine))
+    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_CREDENTIALS", json.dumps(CREDENTIALS))
+    return engine
+
+
+@pytest.fixture
+def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package of docs/providers.md, as if it were installed."""
+    (module,) = (block for block in blocks(PROVIDERS, "python") if "# acme_reports.py" in block)
+    (project,) = (tomllib.loads(block) for block in blocks(PROVIDERS, "toml"))
+    assert set(project["project"]["entry-points"]) == {ENTRY_POINT_GROUP}
+    offered = project["project"]["entry-points"][ENTRY_POINT_GROUP]
+    (tmp_path / "acme_reports.py").write_text(module, encoding="utf-8")
+    metadata = tmp_path / "acme_reports-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: acme-reports\nVersion: 1.0\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text(
+        "\n".join([f"[{ENTRY_POINT_GROUP}]", *(f"{key} = {offered[key]}" for key in offered)]),
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("acme_reports", None)
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_readme_code_answers_as_printed() -> None:
+    client = run(README)["app"].test_client()
+    request, response = (json.loads(block) for block in blocks(README, "json"))
+
+    answer = client.post(PATH, json=request, auth=USER)
+
+    assert answer.status_code == 200
+    assert answer.get_json() == response
+    own = ask(client, "NEW_ACTIVATIONS", {"application": "retail", "days": 30})
+    assert own.get_json() == {
+        "status": "OK",
+        "responseObject": {"name": "NEW_ACTIVATIONS", "reportData": {"activations": USERS}},
+    }
+
+
+def test_readme_provider_fits_on_a_screen() -> None:
+    (provider,) = (block for block in blocks(README, "python") if "(ReportProvider)" in block)
+
+    assert len(provider.strip().splitlines()) <= 30
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_configuration_code_mounts_what_it_says() -> None:
+    paths = set()
+    for example in python_examples(CONFIGURATION):
+        example.evaluate()
+        app = example.namespace["app"]
+        mounted = {str(rule) for rule in app.url_map.iter_rules() if rule.rule.endswith("/report")}
+        assert mounted, f"nothing is mounted in line {example.line}"
+        for path in mounted:
+            assert app.test_client().post(path).status_code == 401
+        paths |= mounted
+
+    assert paths == {
+        "/rest/v3/telemetry/report",
+        "/rest/v4/telemetry/report",
+        "/emea/rest/v3/telemetry/report",
+        "/admin/telemetry/report",
+    }
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_store_checks_credentials(tmp_path: Path) -> None:
+    store = run(CONFIGURATION)["TokenFile"](tmp_path / "tokens.json")
+
+    assert store.authenticate(*USER) == USER[0]
+    assert store.authenticate(USER[0], "wrong") is None
+    assert store.authenticate("", "") is None
+
+
+@pytest.mark.usefixtures("acme_reports", "reader_environment")
+def test_documented_providers_give_reports() -> None:
+    namespace = run(PROVIDERS)
+    providers = [
+        kind()
+        for kind in namespace.values()
+        if isinstance(kind, type) and issubclass(kind, ReportProvider) and kind.name
+    ]
+    app = Flask("documented")
+    app.config.from_prefixed_env()
+    PowerAuthTelemetry(app, providers=providers)
+
+    answers = {
+        provider.name: ask(
+            app.test_client(), provider.name, {"application": "retail", "days": 30}
+        ).get_json()["responseObject"]["reportData"]
+        for provider in providers
+    }
+
+    day = (datetime.now(UTC) - timedelta(days=2)).date()
+    assert answers == {
+        "APPLICATION_COUNT": {"applications": 2},
+        "ACTIVE_DEVICES_BY_PLATFORM": {
+            "application": "retail",
+            "days": 30,
+            "platforms": {"ios": USERS},
+        },
+        "FIRST_ACTIVATION": {"day": day.isoformat()},
+        "ACME_NEW_ACTIVATIONS": {"activations": USERS},
+    }
+
+
+@pytest.mark.usefixtures("acme_reports", "reader_environment")
+def test_documented_package_is_found_by_its_entry_point() -> None:
+    client = run(PROVIDERS)["app"].test_client()
+
+    answer = ask(client, "ACME_NEW_ACTIVATIONS", {"application": "retail"})
+
+    assert answer.get_json()["responseObject"]["reportData"] == {"activations": USERS}
+
+
+def test_documented_contract_suite_passes(tmp_path: Path) -> None:
+    (suite,) = (block for block in blocks(PROVIDERS, "python") if "contract_suite(" in block)
+    module = tmp_path / "test_active_devices.py"
+    module.write_text(suite, encoding="utf-8")
+    options = ["-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(module)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_quoted_example_is_the_file() -> None:
+    source = text_of(ROOT / "example_app/active_devices.py")
+
+    assert source in blocks(PROVIDERS, "python")
+
+
+COMMANDS = [
+    pytest.param(line, id=f"{named(path)}: {line}")
+    for path in DOCUMENTS
+    for block in blocks(path, "sh")
+    for line in block.splitlines()
+    if line.startswith("flask ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_documented_command_runs(command: str, tmp_path: Path) -> None:
+    _, *arguments = shlex.split(command)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    token = re.search(r"Password: +(\S+)", result.stdout)
+    assert token is not None
+    assert digest(token[1]) in result.stdout
+
+
+def test_every_command_is_documented() -> None:
+    documented = {shlex.split(str(command.values[0]))[2] for command in COMMANDS}
+
+    assert documented == set(flask_powerauth_telemetry.extension.telemetry.commands)
+
+
+@pytest.fixture
+def documented_roles(postgresql: Engine) -> Iterator[Engine]:
+    """A PowerAuth database on which the SQL of docs/databases.md has been run by its owner."""
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail"])
+    powerauth.add_activations(
+        postgresql,
+        [powerauth.Activation("a", 1, "u", powerauth.wall_clock(datetime.now(UTC), UTC))],
+    )
+    try:
+        for block in blocks(DATABASES, "sql"):
+            with postgresql.begin() as connection:
+                connection.exec_driver_sql(block)
+        yield postgresql
+    finally:
+        with postgresql.begin() as connection:
+            for role in ROLES:
+                connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def user_of(engine: Engine, role: str) -> Engine:
+    return create_engine(engine.url.set(username=role, password="PASSWORD"), poolclass=NullPool)
+
+
+def test_documented_grants_are_enough(documented_roles: Engine) -> None:
+    first, *_ = python_examples(DATABASES)
+    first.evaluate()
+    views = first.namespace["app"].config["POWERAUTH_TELEMETRY_TABLES"]
+    arguments = {"clock": lambda: datetime.now(UTC)}
+
+    reader = create_app(user_of(documented_roles, "telemetry_reader"), **arguments)
+    viewer = create_app(user_of(documented_roles, "telemetry_viewer"), TABLES=views, **arguments)
+
+    for app in (reader, viewer):
+        answer = ask(app.test_client(), parameters={"application": "retail"})
+        assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "relation", "allowed"),
+    [
+        ("telemetry_reader", "pa_application", {"id", "name"}),
+        (
+            "telemetry_reader",
+            "pa_activation",
+            {
+                "application_id",
+                "user_id",
+                "timestamp_last_used",
+                "activation_status",
+                "platform",
+            },
+        ),
+        ("telemetry_reader", "pa_integration", set()),
+        ("telemetry_viewer", "pa_application", set()),
+        ("telemetry_viewer", "pa_activation", set()),
+        ("telemetry_viewer", "pa_integration", set()),
+        ("telemetry_credentials", "pa_application", set()),
+        ("telemetry_credentials", "pa_activation", set()),
+        (
+            "telemetry_credentials",
+            "pa_integration",
+            {"id", "name", "client_token", "client_secret"},
+        ),
+    ],
+)
+def test_documented_grants_allow_no_more(
+    documented_roles: Engine, role: str, relation: str, allowed: set[str]
+) -> None:
+    with documented_roles.connect() as connection:
+        columns = connection.exec_driver_sql(
+            f"SELECT attname FROM pg_attribute WHERE attrelid = '{relation}'::regclass"
+            " AND attnum > 0"
+        ).scalars()
+        names = set(columns)
+
+    assert {name for name in names if readable(documented_roles, role, relation, name)} == allowed
+
+
+def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
+    try:
+        with user_of(engine, role).connect() as connection:
+            connection.exec_driver_sql(f"SELECT {name} FROM {relation}")
+    except ProgrammingError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("language", "dialect"), [("plsql", "oracle"), ("tsql", "tsql")])
+def test_documented_statements_of_other_databases_parse(language: str, dialect: str) -> None:
+    statements = [
+        statement
+        for block in blocks(DATABASES, language)
+        for statement in sqlglot.parse(block, read=dialect)
+    ]
+
+    assert statements
+    assert all(statement is not None for statement in statements)
+
+
+def test_documented_urls_name_every_database() -> None:
+    rows = table(DATABASES, "# Databases")
+
+    urls = [make_url(row["URL"].strip("`")) for row in rows]
+
+    assert {url.get_backend_name() for url in urls} == SUPPORTED_DIALECTS
+    extras = {row["Extra that installs the driver"].strip("`") for row in rows} - {"none needed"}
+    distribution = importlib.metadata.metadata("flask-powerauth-telemetry")
+    assert extras <= set(distribution.get_all("Provides-Extra") or [])
+
+
+def test_table_of_keys_is_complete() -> None:
+    rows = {row["Key"].strip("`"): row for row in table(CONFIGURATION, "## Keys")}
+    prefix = "POWERAUTH_TELEMETRY_"
+    keys = {prefix + field.upper(): setting for field, setting in SETTINGS.items()}
+    files = {f"{key}_FILE" for key, setting in keys.items() if setting.from_file}
+
+    assert set(rows) == set(keys) | files
+    for key, row in rows.items():
+        assert row["Type"]
+        assert row["Meaning"]
+        default = row["Default"].strip("`")
+        value = None if default == "none" else ast.literal_eval(default)
+        assert value == (None if key in files else keys[key].default), key
+
+
+def test_documented_defaults_are_those_of_the_configuration() -> None:
+    config = load_config({})
+
+    for field, setting in SETTINGS.items():
+        if isinstance(setting.default, bool | int | float):
+            assert getattr(config, field) == setting.default
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_documents_name_no_unknown_key(path: Path) -> None:
+    known = {field.upper() for field in SETTINGS}
+    known |= {f"{field.upper()}_FILE" for field, setting in SETTINGS.items() if setting.from_file}
+
+    used = re.findall(r"POWERAUTH_TELEMETRY_(?:EMEA_)?([A-Z_]+)", text_of(path))
+
+    assert set(used) <= known
+
+
+def test_table_of_arguments_is_complete() -> None:
+    _, *parameters = inspect.signature(PowerAuthTelemetry.__init__).parameters
+
+    assert column(CONFIGURATION, "## Arguments of the constructor", "Argument") == parameters
+
+
+def test_table_of_provider_attributes_is_complete() -> None:
+    attributes = [*ReportProvider.__annotations__, "generate"]
+
+    assert sorted(column(PROVIDERS, "## What a provider has", "Attribute")) == sorted(attributes)
+
+
+def test_table_of_context_members_is_complete() -> None:
+    members = {name for name in dir(ReportContext) if not name.startswith("_")} | {"now"}
+
+    assert set(column(PROVIDERS, "## What the context gives", "Member")) == members
+
+
+def test_every_public_name_is_documented() -> None:
+    text = " ".join(text_of(path) for path in DOCUMENTS)
+
+    missing = {
+        name
+        for name in flask_powerauth_telemetry.__all__
+        if not re.search(rf"\b{re.escape(name)}\b", text)
+    }
+
+    assert missing == set()
+
+
+def test_every_report_is_documented() -> None:
+    names = [provider.name for provider in (CurrentMau, UsersInPastDays)]
+
+    assert column(COMPATIBILITY, "## What is counted", "Report") == names
+
+
+def test_every_error_code_is_documented() -> None:
+    documented = {
+        (int(row["Status"]), row["Code"].strip("`"))
+        for row in table(COMPATIBILITY, "## Error codes")
+    }
+
+    assert documented == {(kind.status, kind.code) for kind in errors(TelemetryError)}
+
+
+def errors(kind: type[TelemetryError]) -> Iterator[type[TelemetryError]]:
+    """An error of the package and all that derive from it there."""
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__.startswith("flask_powerauth_telemetry."):
+            yield from errors(child)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target, anchor in links(path):
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{target} is not there"
+        assert file.is_relative_to(ROOT)
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor} is not there"
+
+
+def links(path: Path) -> Iterable[tuple[str, str]]:
+    """The relative links of a document: path and anchor."""
+    text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in link:
+            target, _, anchor = link.partition("#")
+            yield target, anchor
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+}
+"""Every module's file by its name inside the package."""
+
+
+def module_rows() -> dict[str, dict[str, str]]:
+    return {row["Module"].strip("`"): row for row in table(ARCHITECTURE, "## Modules")}
+
+
+def documented_name(module: str) -> str:
+    """A package goes by its own name, but for the outermost."""
+    return module if module == "__init__" else module.removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of the modules that a module imports, wherever in it."""
+    package = "flask_powerauth_telemetry"
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            assert node.module is not None
+            children = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {f"{package}.{documented_name(name)}" for name in MODULES}
+            yield from children & modules or {node.module}
+
+
+def test_table_of_modules_is_complete() -> None:
+    assert set(module_rows()) == {documented_name(module) for module in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_from_above(module: str) -> None:
+    names = list(module_rows())
+    own = documented_name(module)
+    above = {f"flask_powerauth_telemetry.{name}" for name in names[: names.index(own)]}
+    imports = set(imported(MODULES[module]))
+    inside = {name for name in imports if name.startswith("flask_powerauth_telemetry")}
+
+    assert inside <= above
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_what_their_row_names(module: str) -> None:
+    row = module_rows()[documented_name(module)]
+    allowed = {name for name in row["May import from outside"].split(", ") if name}
+    packages = {name.partition(".")[0] for name in imported(MODULES[module])}
+
+    outside = packages - sys.stdlib_module_names - {"flask_powerauth_telemetry"}
+
+    assert outside == allowed
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_at_the_top(module: str) -> None:
+    tree = ast.parse(text_of(MODULES[module]))
+    kinds = ast.Import | ast.ImportFrom
+
+    nested = [node for node in ast.walk(tree) if isinstance(node, kinds) and node not in tree.body]
+
+    assert nested == []
+    assert "TYPE_CHECKING" not in text_of(MODULES[module])

@@ -1,0 +1,126 @@
+"""Every statement on every dialect: run on two of them, compiled and parsed for two more."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlglot
+from sqlalchemy import Dialect, Engine, Executable, literal, make_url, select
+from sqlalchemy.exc import CompileError
+from sqlglot import exp
+
+from flask_powerauth_telemetry.providers.activity import profile_statement
+from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
+from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays
+
+GRAMMARS = {
+    "postgresql+psycopg": "postgres",
+    "oracle+oracledb": "oracle",
+    "mssql+pyodbc": "tsql",
+    "sqlite": "sqlite",
+}
+DAY = timedelta(days=1)
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def dialect_of(driver: str) -> Dialect:
+    return make_url(f"{driver}://").get_dialect()()
+
+
+def compiled(statement: Executable, driver: str) -> str:
+    return str(statement.compile(dialect=dialect_of(driver)))  # type: ignore[attr-defined]
+
+
+def edges(zone: str) -> list[datetime]:
+    clock = ZoneInfo(zone)
+    return [(NOW - days * DAY).astimezone(clock).replace(tzinfo=None) for days in range(366)]
+
+
+def statements() -> dict[str, Executable]:
+    tables = PowerAuthTables("powerauth")
+    application = tables.pa_application.c
+    integration = integration_table("powerauth").c
+    return {
+        "look-up": select(application.id, application.name).where(application.name == "retail"),
+        "pass": profile_statement(tables, 1, edges("UTC")),
+        "pass across clock changes": profile_statement(tables, 1, edges("Europe/Prague")),
+        "integrations": select(
+            integration.id, integration.name, integration.client_token, integration.client_secret
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", statements())
+@pytest.mark.parametrize("driver", GRAMMARS)
+def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -> None:
+    sql = compiled(statements()[name], driver)
+
+    # The placeholders of drivers are no part of a grammar.
+    parsed = sqlglot.parse_one(re.sub(r"%\(\w+\)s", "NULL", sql), read=GRAMMARS[driver])
+    assert isinstance(parsed, exp.Select)
+    assert {table.name for table in parsed.find_all(exp.Table)} <= {
+        "pa_application",
+        "pa_activation",
+        "pa_integration",
+        "newest_uses",
+    }
+    assert not parsed.find(exp.Command, exp.Insert, exp.Update, exp.Delete, exp.Create)
+
+
+def test_every_supported_dialect_is_compiled_here() -> None:
+    assert {driver.partition("+")[0] for driver in GRAMMARS} == SUPPORTED_DIALECTS
+
+
+def test_unsupported_dialect_does_not_compile() -> None:
+    with pytest.raises(CompileError):
+        compiled(statements()["pass"], "mysql+pymysql")
+
+
+def test_division_on_sql_server_is_one_of_integers() -> None:
+    assert "/ CAST(86400000000 AS BIGINT)" in compiled(statements()["pass"], "mssql+pyodbc")
+
+
+@pytest.mark.parametrize(
+    ("driver", "kind"),
+    [
+        ("postgresql+psycopg", "TIMESTAMP WITHOUT TIME ZONE"),
+        ("oracle+oracledb", "TIMESTAMP"),
+        ("mssql+pyodbc", "DATETIME2(6)"),
+    ],
+)
+def test_times_have_the_type_that_keeps_microseconds(driver: str, kind: str) -> None:
+    """Oracle's and SQL Server's drivers would cut or round what is bound as a plain datetime."""
+    assert WallClock.compile(dialect=dialect_of(driver)) == kind
+
+
+@pytest.mark.parametrize(
+    ("age", "days"),
+    [
+        (timedelta(0), 0),
+        (timedelta(microseconds=-1), 0),
+        (DAY - timedelta(microseconds=1), 0),
+        (DAY, 1),
+        (DAY + timedelta(microseconds=1), 1),
+        (365 * DAY - timedelta(microseconds=1), 364),
+        (365 * DAY, 365),
+        (-DAY, -1),
+        (-2 * DAY + timedelta(microseconds=1), -1),
+    ],
+)
+@pytest.mark.parametrize("microsecond", [0, 1, 499_999, 999_500, 999_999])
+def test_whole_days_are_exact(
+    database: Engine, age: timedelta, days: int, microsecond: int
+) -> None:
+    end = datetime(2026, 3, 29, 2, 30, 59, microsecond)
+    times: list[Any] = [literal(time, WallClock) for time in (end, end - age)]
+
+    with database.connect() as connection:
+        assert connection.scalar(select(WholeDays(*times))) == days
+
+
+def test_whole_days_reads_times_that_sqlite_keeps_without_a_fraction(sqlite: Engine) -> None:
+    days = WholeDays(literal(datetime(2026, 1, 3), WallClock), literal("2026-01-01 00:00:00"))
+    with sqlite.connect() as connection:
+        assert connection.scalar(select(days)) == 2
