@@ -1,10 +1,10 @@
 """Builds the parts of an instance from its configuration and the constructor's arguments."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
 
 from flask import Flask
-from sqlalchemy import URL, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError
 
 from flask_powerauth_telemetry.config import TelemetryConfig
@@ -35,10 +35,9 @@ def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | 
     main = _host_database(app, config, engine) if engine is not None else _main_database(config)
     databases: dict[str | None, Database] = {None: main}
     if config.credentials == PA_INTEGRATION and main.ours:
-        # A connection of its own, so that reports can't keep callers from being told apart.
-        databases[INTEGRATION_BIND] = _main_database(config, pool_size=1, max_overflow=0)
+        databases[INTEGRATION_BIND] = _integration_database(config)
     for name, bind in config.binds.items():
-        databases[name] = _own_database(f"{config.key('binds')}[{name!r}]", config, bind)
+        databases[name] = _bind_database(config, name, bind)
     return databases
 
 
@@ -127,7 +126,7 @@ def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
     return engine_in_context
 
 
-def _main_database(config: TelemetryConfig, **options: Any) -> Database:
+def _main_database(config: TelemetryConfig) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
         raise ConfigurationError(
@@ -135,12 +134,27 @@ def _main_database(config: TelemetryConfig, **options: Any) -> Database:
             "no database is configured",
             "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
         )
-    bind = Bind(config.database_url, options={**config.engine_options, **options})
-    return _own_database(key, config, bind)
+    bind = Bind(config.database_url, options=config.engine_options)
+    return _own_database(config, bind, key, config.key("engine_options"))
 
 
-def _own_database(key: str, config: TelemetryConfig, bind: Bind) -> Database:
-    engine = _create_engine(key, bind.url, bind.options)
+def _integration_database(config: TelemetryConfig) -> Database:
+    """The main database by a connection of its own, so that reports never hold up credentials."""
+    pool_of_one = {"pool_size": 1, "max_overflow": 0}
+    options = {
+        name: value for name, value in config.engine_options.items() if not name.startswith("pool")
+    }
+    main = replace(config, engine_options={**options, **pool_of_one})
+    return _main_database(main)
+
+
+def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
+    key = f"{config.key('binds')}[{name!r}]"
+    return _own_database(config, bind, key, f"{key}['options']")
+
+
+def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
+    engine = _create_engine(bind, url_key, options_key)
     return Database(
         engine=lambda: engine,
         timezone=bind.timezone or config.database_timezone,
@@ -150,26 +164,33 @@ def _own_database(key: str, config: TelemetryConfig, bind: Bind) -> Database:
     )
 
 
-def _create_engine(key: str, url: URL, options: Mapping[str, Any]) -> Engine:
+def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
+    url = bind.url
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ConfigurationError(
-            key, "an in-memory database would be empty", "Name a file, or pass engine="
+            url_key, "an in-memory database would be empty", "Name a file, or pass engine="
         )
     try:
-        engine = create_read_only_engine(url, options)
+        engine = create_read_only_engine(url, bind.options)
     except ImportError as error:
-        driver = str(error.name)
-        extra = _EXTRAS.get(driver)
-        package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
+        raise _missing_driver(url_key, str(error.name)) from error
+    except ArgumentError as error:
         raise ConfigurationError(
-            key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
+            url_key, f"no engine can be made of it: {error}", "Correct the URL"
         ) from error
-    except (ArgumentError, TypeError) as error:
-        raise ConfigurationError(
-            key, f"no engine can be made of it: {error}", "Correct the URL or the engine's options"
-        ) from error
-    _check_dialect(key, engine.dialect.name)
+    except TypeError as error:
+        cause = str(error).partition(", using")[0]
+        raise ConfigurationError(options_key, cause, "Correct the options") from error
+    _check_dialect(url_key, engine.dialect.name)
     return engine
+
+
+def _missing_driver(key: str, driver: str) -> ConfigurationError:
+    extra = _EXTRAS.get(driver)
+    package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
+    return ConfigurationError(
+        key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
+    )
 
 
 def _check_dialect(key: str, dialect: str) -> None:

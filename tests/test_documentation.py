@@ -24,6 +24,8 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import flask_powerauth_telemetry
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
+from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
+from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -31,7 +33,6 @@ from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersIn
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
-from tests.databases import create_sqlite
 from tests.service import CREDENTIALS, PATH, USER, ask, create_app, url_of
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +46,11 @@ ARCHITECTURE = ROOT / "docs/architecture.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 USERS = 412
+PARAMETERS = {"application": "retail", "days": 30, "first": "retail", "second": "corporate"}
+"""What all documented reports take, each its own part."""
 ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
+_states: list[TelemetryState] = []
+"""What has connections to close after a test."""
 
 
 def named(path: Path) -> str:
@@ -65,8 +70,23 @@ def run(path: Path) -> dict[str, Any]:
     """The namespace in which all Python blocks of a document have run."""
     examples = python_examples(path)
     for example in examples:
-        example.evaluate()
+        evaluate(example)
     return examples[-1].namespace
+
+
+def evaluate(example: Example) -> Flask | None:
+    """Run a Python block; gives the application that it leaves."""
+    example.namespace["__name__"] = "documentation"
+    example.evaluate()
+    app: Flask | None = example.namespace.get("app")
+    if app is not None:
+        close_later(app)
+    return app
+
+
+def close_later(app: Flask) -> None:
+    """Close the connections of an application after the test."""
+    _states.extend(app.extensions.get(EXTENSION_KEY, {}).values())
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -77,7 +97,7 @@ def blocks(path: Path, language: str) -> list[str]:
 
 def table(path: Path, heading: str) -> list[dict[str, str]]:
     """The rows of the first table below a heading, each with its cells by column."""
-    _, _, below = text_of(path).partition(f"\n{heading}\n")
+    _, _, below = text_of(path).partition(f"{heading}\n")
     lines = re.findall(r"^\|.*\|$", below.split("\n#", 1)[0], re.MULTILINE)
     columns, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
     return [dict(zip(columns, row, strict=True)) for row in rows]
@@ -89,21 +109,24 @@ def column(path: Path, heading: str, name: str) -> list[str]:
 
 
 @pytest.fixture
-def reader_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def reader_environment(
+    sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """What a reader of the documentation has set up: a database, credentials, an own folder."""
-    engine = create_sqlite(tmp_path)
-    powerauth.create_schema(engine)
-    powerauth.add_applications(engine, ["retail", "corporate"])
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
     used = powerauth.wall_clock(datetime.now(UTC) - timedelta(days=2), UTC)
     powerauth.add_activations(
-        engine,
+        sqlite,
         [powerauth.Activation(f"a{number}", 1, f"u{number}", used) for number in range(USERS)],
     )
     (tmp_path / "tokens.json").write_text(json.dumps(dict([USER])), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_DATABASE_URL", url_of(engine))
+    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_DATABASE_URL", url_of(sqlite))
     monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_CREDENTIALS", json.dumps(CREDENTIALS))
-    return engine
+    yield
+    while _states:
+        _states.pop().close()
 
 
 @pytest.fixture
@@ -124,6 +147,12 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("acme_reports", None)
+
+
+def test_every_document_with_code_is_run() -> None:
+    with_code = {path for path in DOCUMENTS if blocks(path, "python")}
+
+    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES}
 
 
 @pytest.mark.usefixtures("reader_environment")
@@ -152,8 +181,8 @@ def test_readme_provider_fits_on_a_screen() -> None:
 def test_configuration_code_mounts_what_it_says() -> None:
     paths = set()
     for example in python_examples(CONFIGURATION):
-        example.evaluate()
-        app = example.namespace["app"]
+        app = evaluate(example)
+        assert app is not None
         mounted = {str(rule) for rule in app.url_map.iter_rules() if rule.rule.endswith("/report")}
         assert mounted, f"nothing is mounted in line {example.line}"
         for path in mounted:
@@ -188,15 +217,15 @@ def test_documented_providers_give_reports() -> None:
     app = Flask("documented")
     app.config.from_prefixed_env()
     PowerAuthTelemetry(app, providers=providers)
+    close_later(app)
 
     answers = {
-        provider.name: ask(
-            app.test_client(), provider.name, {"application": "retail", "days": 30}
-        ).get_json()["responseObject"]["reportData"]
+        provider.name: ask(app.test_client(), provider.name, PARAMETERS).get_json()[
+            "responseObject"
+        ]["reportData"]
         for provider in providers
     }
 
-    day = (datetime.now(UTC) - timedelta(days=2)).date()
     assert answers == {
         "APPLICATION_COUNT": {"applications": 2},
         "ACTIVE_DEVICES_BY_PLATFORM": {
@@ -204,7 +233,7 @@ def test_documented_providers_give_reports() -> None:
             "days": 30,
             "platforms": {"ios": USERS},
         },
-        "FIRST_ACTIVATION": {"day": day.isoformat()},
+        "COMMON_USERS": {"users": 0},
         "ACME_NEW_ACTIVATIONS": {"activations": USERS},
     }
 
@@ -218,10 +247,12 @@ def test_documented_package_is_found_by_its_entry_point() -> None:
     assert answer.get_json()["responseObject"]["reportData"] == {"activations": USERS}
 
 
-def test_documented_contract_suite_passes(tmp_path: Path) -> None:
-    (suite,) = (block for block in blocks(PROVIDERS, "python") if "contract_suite(" in block)
-    module = tmp_path / "test_active_devices.py"
-    module.write_text(suite, encoding="utf-8")
+def test_documented_providers_keep_the_contract(tmp_path: Path) -> None:
+    code = [block for block in blocks(PROVIDERS, "python") if "Flask(" not in block]
+    kinds = [name for block in code for name in re.findall(r"class (\w+)\(ReportProvider", block)]
+    suites = [f"Test{kind} = contract_suite({kind}(), {PARAMETERS})" for kind in kinds]
+    module = tmp_path / "test_documented.py"
+    module.write_text("\n".join([*code, *suites]), encoding="utf-8")
     options = ["-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
 
     result = subprocess.run(
@@ -271,7 +302,7 @@ def test_documented_command_runs(command: str, tmp_path: Path) -> None:
 def test_every_command_is_documented() -> None:
     documented = {shlex.split(str(command.values[0]))[2] for command in COMMANDS}
 
-    assert documented == set(flask_powerauth_telemetry.extension.telemetry.commands)
+    assert documented == set(telemetry.commands)
 
 
 @pytest.fixture
@@ -298,16 +329,22 @@ def user_of(engine: Engine, role: str) -> Engine:
     return create_engine(engine.url.set(username=role, password="PASSWORD"), poolclass=NullPool)
 
 
+def documented_views() -> object:
+    """The mapping to PostgreSQL's views, which is followed by Oracle's."""
+    first, second = python_examples(DATABASES)
+    app = evaluate(first)
+    assert app is not None
+    views: object = app.config["POWERAUTH_TELEMETRY_TABLES"]
+    evaluate(second)
+    load_config(app.config)
+    return views
+
+
 def test_documented_grants_are_enough(documented_roles: Engine) -> None:
-    first, *_ = python_examples(DATABASES)
-    first.evaluate()
-    views = first.namespace["app"].config["POWERAUTH_TELEMETRY_TABLES"]
-    arguments = {"clock": lambda: datetime.now(UTC)}
+    views = documented_views()
 
-    reader = create_app(user_of(documented_roles, "telemetry_reader"), **arguments)
-    viewer = create_app(user_of(documented_roles, "telemetry_viewer"), TABLES=views, **arguments)
-
-    for app in (reader, viewer):
+    for role, keys in (("telemetry_reader", {}), ("telemetry_viewer", {"TABLES": views})):
+        app = create_app(user_of(documented_roles, role), clock=lambda: datetime.now(UTC), **keys)
         answer = ask(app.test_client(), parameters={"application": "retail"})
         assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
 
@@ -413,7 +450,7 @@ def test_documents_name_no_unknown_key(path: Path) -> None:
     known = {field.upper() for field in SETTINGS}
     known |= {f"{field.upper()}_FILE" for field, setting in SETTINGS.items() if setting.from_file}
 
-    used = re.findall(r"POWERAUTH_TELEMETRY_(?:EMEA_)?([A-Z_]+)", text_of(path))
+    used = re.findall(r"POWERAUTH_TELEMETRY_(?:EMEA_)?([A-Z_]*[A-Z])\b", text_of(path))
 
     assert set(used) <= known
 
