@@ -8,7 +8,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError
 
 from flask_powerauth_telemetry.config import TelemetryConfig
-from flask_powerauth_telemetry.credentials import CredentialStore, StaticCredentials
+from flask_powerauth_telemetry.credentials import (
+    EVERYONE_ELSE,
+    CredentialStore,
+    StaticCredentials,
+)
 from flask_powerauth_telemetry.database import Database, create_read_only_engine
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.integrations import IntegrationCredentials
@@ -64,23 +68,32 @@ def build_credentials(
             databases.get(INTEGRATION_BIND, databases[None]),
             integration_table(schema, config.tables),
         )
+    _check_scoped_principals(config, config.credentials)
     return StaticCredentials(config.credentials)
 
 
-def build_registry(
-    config: TelemetryConfig, providers: Iterable[ReportProvider], databases: Databases
-) -> ReportRegistry:
+def build_registry(config: TelemetryConfig, providers: Iterable[ReportProvider]) -> ReportRegistry:
     """The documented reports, those given, and those that the configuration lets in."""
     registry = ReportRegistry()
     for provider in (*_documented_reports(config), *providers, *_installed_reports(config)):
         registry.register(provider)
-        if provider.bind not in databases:
+        if provider.bind is not None and provider.bind not in config.binds:
             raise ConfigurationError(
                 config.key("binds"),
                 f"the report {provider.name} reads the bind {provider.bind!r}, which is not there",
                 "Add its URL",
             )
     return registry
+
+
+def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:
+    unknown = sorted(set(config.scopes) - {*known, EVERYONE_ELSE})
+    if unknown:
+        raise ConfigurationError(
+            config.key("scopes"),
+            f"{unknown[0]!r} has no credentials",
+            f"Name a principal of {config.key('credentials')}, or {EVERYONE_ELSE} for all others",
+        )
 
 
 def _documented_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:

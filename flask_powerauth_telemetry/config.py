@@ -141,18 +141,10 @@ def _refuse_misspelt(values: Mapping[str, Any], prefix: str) -> None:
 
 
 def _check_scopes(config: TelemetryConfig) -> None:
-    key = config.key("scopes")
     if config.scopes and not config.strict_application:
         raise ConfigurationError(
             config.key("strict_application"),
-            f"False does not go with {key}: what is out of scope would be answered with 0 users",
+            f"False does not go with {config.key('scopes')}:"
+            " what is out of scope would be answered with 0 users",
             "Leave one of the two out",
         )
-    if isinstance(config.credentials, Mapping):
-        unknown = sorted(set(config.scopes) - set(config.credentials) - {"*"})
-        if unknown:
-            raise ConfigurationError(
-                key,
-                f"{unknown[0]!r} has no credentials",
-                f"Name a principal of {config.key('credentials')}, or * for all others",
-            )

@@ -14,7 +14,7 @@ from flask_powerauth_telemetry.assembly import (
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
 from flask_powerauth_telemetry.cli import telemetry
-from flask_powerauth_telemetry.config import DEFAULT_NAME, load_config
+from flask_powerauth_telemetry.config import DEFAULT_NAME, TelemetryConfig, load_config
 from flask_powerauth_telemetry.credentials import CredentialStore, Scopes
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.providers.base import ReportProvider
@@ -79,9 +79,10 @@ class PowerAuthTelemetry:
                 "init_app", f"{self.name!r} is on this application already", "Use another name="
             )
         config = load_config(app.config, self.name)
+        _refuse_taken_prefixes(config, instances.values())
         databases = build_databases(app, config, self._engine)
         store = build_credentials(config, self._credentials, databases)
-        registry = build_registry(config, self._providers, databases)
+        registry = build_registry(config, self._providers)
         instances[self.name] = TelemetryState(
             service=ReportService(registry, databases, self._clock),
             databases=databases,
@@ -102,3 +103,14 @@ class PowerAuthTelemetry:
         """
         state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
         state.close()
+
+
+def _refuse_taken_prefixes(config: TelemetryConfig, others: Iterable[TelemetryState]) -> None:
+    taken = {prefix for other in others for prefix in other.url_prefixes or ()}
+    for prefix in config.url_prefix or ():
+        if prefix in taken:
+            raise ConfigurationError(
+                config.key("url_prefix"),
+                f"{prefix!r} belongs to another instance",
+                "Give each instance a prefix of its own",
+            )

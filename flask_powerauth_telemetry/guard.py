@@ -69,21 +69,25 @@ def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
 def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     driver.module = SESSION_LABEL
-    driver.call_timeout = _milliseconds(seconds)
-    try:
+    with _attribute(driver, "call_timeout", _milliseconds(seconds)):
         yield
-    finally:
-        driver.call_timeout = 0
 
 
 @contextmanager
 def _mssql(connection: Connection, seconds: float) -> Iterator[None]:
     driver = _driver_connection(connection)
-    driver.timeout = math.ceil(seconds)
+    with _attribute(driver, "timeout", math.ceil(seconds)):
+        yield
+
+
+@contextmanager
+def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
+    before = getattr(driver, name)
+    setattr(driver, name, value)
     try:
         yield
     finally:
-        driver.timeout = 0
+        setattr(driver, name, before)
 
 
 def _driver_connection(connection: Connection) -> Any:

@@ -75,6 +75,13 @@ BEFORE_OTHERS: dict[str, dict[str, Any]] = {
     "options": {"method": "OPTIONS", "headers": {}},
     "base-path": {"method": "GET", "path": "/rest/v3/telemetry", "headers": {}},
 }
+RIGHT_DAYS: dict[str, object] = {
+    "1": 1,
+    "364": 364,
+    "string-1": "1",
+    "string-007": "007",
+    "string-365": "365",
+}
 WRONG_DAYS: dict[str, object] = {
     "string-0": "0",
     "string-000": "000",
@@ -180,16 +187,7 @@ ENVELOPES = [
 ]
 
 DAYS = [
-    *(
-        case(f"days-{name}", 200, body_json=past_days(value))
-        for name, value in {
-            "1": 1,
-            "364": 364,
-            "string-1": "1",
-            "string-007": "007",
-            "string-365": "365",
-        }.items()
-    ),
+    *(case(f"days-{name}", 200, body_json=past_days(value)) for name, value in RIGHT_DAYS.items()),
     *(
         case(f"days-{name}", 400, TELEMETRY, body_json=past_days(value))
         for name, value in WRONG_DAYS.items()

@@ -257,6 +257,23 @@ def test_wrong_argument_stops_the_start(arguments: dict[str, Any], cause: str) -
         create_app(DATABASE_URL=URL_OF_NOWHERE, arguments=arguments)
 
 
+def test_scopes_of_a_store_of_ones_own_may_name_anyone(sqlite: Engine) -> None:
+    class Store:
+        def authenticate(self, username: str, password: str) -> str | None:
+            return username if password else None
+
+    create_app(sqlite, arguments={"credentials": Store()}, SCOPES={"anyone": ["retail"]})
+
+
+def test_two_instances_can_not_share_a_prefix() -> None:
+    app = start()
+    app.config["POWERAUTH_TELEMETRY_EMEA_DATABASE_URL"] = URL_OF_NOWHERE
+    app.config["POWERAUTH_TELEMETRY_EMEA_CREDENTIALS"] = CREDENTIALS
+
+    with pytest.raises(ConfigurationError, match="EMEA_URL_PREFIX: .* another instance"):
+        PowerAuthTelemetry(app, name="emea")
+
+
 def test_second_instance_of_a_name_is_refused() -> None:
     app = start()
     with pytest.raises(ConfigurationError, match="is on this application already"):

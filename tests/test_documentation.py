@@ -329,12 +329,12 @@ def user_of(engine: Engine, role: str) -> Engine:
     return create_engine(engine.url.set(username=role, password="PASSWORD"), poolclass=NullPool)
 
 
-def documented_views() -> object:
+def documented_views() -> Any:
     """The mapping to PostgreSQL's views, which is followed by Oracle's."""
     first, second = python_examples(DATABASES)
     app = evaluate(first)
     assert app is not None
-    views: object = app.config["POWERAUTH_TELEMETRY_TABLES"]
+    views = app.config["POWERAUTH_TELEMETRY_TABLES"]
     evaluate(second)
     load_config(app.config)
     return views

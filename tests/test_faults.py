@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -178,7 +179,7 @@ def test_service_heals_when_the_database_comes_back(sqlite: Engine) -> None:
 
 def test_naive_clock_is_a_fault(sqlite: Engine, caplog: pytest.LogCaptureFixture) -> None:
     powerauth.create_schema(sqlite)
-    app = create_app(sqlite, clock=lambda: __import__("datetime").datetime(2026, 1, 1))
+    app = create_app(sqlite, clock=lambda: datetime(2026, 1, 1))
 
     response = ask(app.test_client(), "CURRENT_MAU", RETAIL)
 

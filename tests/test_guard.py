@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
+from flask_powerauth_telemetry.guard import guarded
 from tests import powerauth
 from tests.service import ask, create_app, url_of
 
@@ -113,7 +116,7 @@ def test_sqlite_writes_nothing(sqlite: Engine) -> None:
 def test_missing_sqlite_file_is_not_created(sqlite: Engine) -> None:
     assert answer(sqlite, "SELECT 1", ours=True) == 503
     assert url_of(sqlite).startswith("sqlite:///")
-    assert not (__import__("pathlib").Path(str(sqlite.url.database))).exists()
+    assert not Path(str(sqlite.url.database)).exists()
 
 
 def test_slow_statement_ends_at_the_time_limit(database: Engine) -> None:
@@ -139,3 +142,35 @@ def test_answers_tell_when_to_try_again(database: Engine) -> None:
     response = ask(app.test_client(), "STATEMENT")
 
     assert response.headers["Retry-After"] == "60"
+
+
+class DriverConnection:
+    """Stands for a connection of a driver whose database can't be run here."""
+
+    module = "the host's"
+    call_timeout = 7_000
+    timeout = 7
+
+
+class NotRunConnection:
+    """As much of a SQLAlchemy connection as the guard touches, for a dialect that can't be run."""
+
+    def __init__(self, dialect: str) -> None:
+        self.driver = DriverConnection()
+        self.dialect = SimpleNamespace(name=dialect)
+        self.connection = SimpleNamespace(driver_connection=self.driver)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "attribute", "held", "before"),
+    [("oracle", "call_timeout", 2_500, 7_000), ("mssql", "timeout", 3, 7)],
+)
+def test_driver_time_limit_is_set_and_put_back(
+    dialect: str, attribute: str, held: int, before: int
+) -> None:
+    connection = NotRunConnection(dialect)
+
+    with guarded(connection, 2.5, ours=False):  # type: ignore[arg-type]
+        assert getattr(connection.driver, attribute) == held
+
+    assert getattr(connection.driver, attribute) == before

@@ -1,0 +1,115 @@
+"""The command ``python -m example_app``."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import click
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from example_app.app import INSTANCE_PATH, create_app
+from example_app.curl import curl_line
+from example_app.health import first_application, probed_database
+from example_app.server import end_on_signals, listen, own_url, start_server
+from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry.config import load_config
+from flask_powerauth_telemetry.credentials import create_token, digest
+
+USER = "demo"
+UNKNOWN_APPLICATION = "YOUR-APPLICATION"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="TCP port to listen on, 0 for any free one.",
+)
+@click.option(
+    "--instance-path",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    default=INSTANCE_PATH,
+    help="Folder of the example's own database.",
+)
+@click.option("--database-url", help="A PowerAuth database to read instead; it is only read.")
+@click.option("--database-timezone", help="IANA zone of that database's times, UTC by default.")
+def main(
+    host: str,
+    port: int,
+    instance_path: Path,
+    database_url: str | None,
+    database_timezone: str | None,
+) -> None:
+    """Serve PowerAuth's Telemetry API, over a made-up database of 20,000 activations.
+
+    The database is made at the first start, the application credentials at every start.
+    """
+    end_on_signals()
+    token = create_token()
+    app = _create_app(_config(token, database_url, database_timezone), instance_path)
+    application = _application(app)
+    listener = _listen(host, port)
+    with closing(start_server(app, listener)) as server:
+        click.echo(_greeting(app, own_url(listener), f"{USER}:{token}", application))
+        server.run()
+
+
+def _config(token: str, database_url: str | None, database_timezone: str | None) -> dict[str, Any]:
+    given = {
+        "POWERAUTH_TELEMETRY_CREDENTIALS": {USER: digest(token)},
+        "POWERAUTH_TELEMETRY_DATABASE_URL": database_url,
+        "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE": database_timezone,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _create_app(config: Mapping[str, Any], instance_path: Path) -> Flask:
+    try:
+        return create_app(config, instance_path=instance_path)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"Can't make the database in {instance_path}: {error.strerror}."
+            " Choose another folder with --instance-path."
+        ) from error
+
+
+def _listen(host: str, port: int) -> socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _application(app: Flask) -> str:
+    """The name of an application to ask about."""
+    try:
+        return first_application(probed_database(app)) or UNKNOWN_APPLICATION
+    except SQLAlchemyError as error:
+        app.logger.warning("The database can't be read now: %s", error)
+        return UNKNOWN_APPLICATION
+
+
+def _greeting(app: Flask, url: str, credentials: str, application: str) -> str:
+    prefix, *_ = load_config(app.config).url_prefix or [""]
+    report_url = f"{url}{prefix}/report"
+    mau = {"application": application}
+    devices = {"application": application, "days": 30}
+    return "\n\n".join(
+        [
+            f"Serving on {url}, Ctrl-C ends it. Ask for a report:",
+            curl_line(report_url, credentials, "CURRENT_MAU", mau),
+            curl_line(report_url, credentials, "ACTIVE_DEVICES_BY_PLATFORM", devices),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m example_app")

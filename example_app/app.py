@@ -1,0 +1,46 @@
+"""The application factory."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from example_app import health
+from example_app.active_devices import ActiveDevicesByPlatform
+from example_app.database import database_url, ensure_database
+from flask_powerauth_telemetry import PowerAuthTelemetry
+
+INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
+
+_DATABASE_FILE = "powerauth.sqlite"
+_DATABASE_URL = "POWERAUTH_TELEMETRY_DATABASE_URL"
+_DATABASE_TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
+
+
+def create_app(
+    config: Mapping[str, Any] | None = None, *, instance_path: Path = INSTANCE_PATH
+) -> Flask:
+    """The Telemetry API with a report of its own, ``/healthz`` and ``/readyz``.
+
+    ``config`` wins over variables of the environment, which start with ``FLASK_``. Without a
+    database URL in either, the database in ``instance_path`` (absolute) is read, and made when it
+    is missing. Raises ``ConfigurationError``, for one without application credentials; and
+    ``OSError`` when the database can't be made.
+    """
+    app = Flask("example_app", instance_path=str(instance_path), static_folder=None)
+    app.config.from_prefixed_env()
+    app.config.from_mapping(config or {})
+    own_database = None if _has_database(app) else instance_path / _DATABASE_FILE
+    if own_database:
+        app.config[_DATABASE_URL] = database_url(own_database)
+        app.config[_DATABASE_TIMEZONE] = "UTC"
+    PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()])
+    app.register_blueprint(health.create_blueprint(health.probed_database(app)))
+    if own_database:
+        ensure_database(own_database)
+    return app
+
+
+def _has_database(app: Flask) -> bool:
+    return any(app.config.get(key) for key in (_DATABASE_URL, f"{_DATABASE_URL}_FILE"))

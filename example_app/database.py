@@ -1,0 +1,75 @@
+"""The example's own database: a file of SQLite with PowerAuth's tables and a population."""
+
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from shutil import get_terminal_size
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import URL, Engine, Index, create_engine, insert
+from tqdm import tqdm
+
+from example_app.population import ACTIVATIONS, APPLICATIONS, activations
+from flask_powerauth_telemetry.tables import PowerAuthTables
+
+_ROWS_AT_ONCE = 1000
+
+
+def database_url(path: Path) -> URL:
+    """The URL of a file of SQLite."""
+    return URL.create("sqlite", database=str(path))
+
+
+def ensure_database(path: Path) -> None:
+    """Make the database at ``path`` unless it is there; its times are in UTC.
+
+    It gets its name when it is complete, so a start that is interrupted leaves none. Raises
+    ``OSError`` when the folder can't be made or written.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="unfinished-", dir=path.parent) as folder:
+        unfinished = Path(folder, path.name)
+        build_database(unfinished, datetime.now(UTC).replace(tzinfo=None))
+        if not path.exists():  # another process may have been faster
+            unfinished.replace(path)
+
+
+def build_database(path: Path, now: datetime) -> None:
+    """Write the database as of ``now`` (naive, in UTC), with progress on a terminal's stderr."""
+    engine = create_engine(database_url(path))
+    try:
+        tables = _create_tables(engine)
+        _fill(engine, tables, now)
+    finally:
+        engine.dispose()
+
+
+def _create_tables(engine: Engine) -> PowerAuthTables:
+    """PowerAuth's tables with those of its indexes that reports may use."""
+    tables = PowerAuthTables()
+    activation = tables.pa_activation
+    Index("pa_application_name", tables.pa_application.c.name, unique=True)
+    Index("pa_activation_application", activation.c.application_id)
+    Index("pa_activation_user_id", activation.c.user_id)
+    tables.metadata.create_all(engine)
+    return tables
+
+
+def _fill(engine: Engine, tables: PowerAuthTables, now: datetime) -> None:
+    width, height = get_terminal_size()  # tqdm shows nothing on a terminal that tells no size
+    progress = tqdm(
+        activations(now),
+        "Making the example's database",
+        ACTIVATIONS,
+        unit=" rows",
+        ncols=width,
+        nrows=height,
+        disable=None,
+    )
+    with engine.begin() as connection, progress:
+        connection.execute(insert(tables.pa_application), APPLICATIONS)
+        rows = iter(progress)
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            connection.execute(insert(tables.pa_activation), some)
