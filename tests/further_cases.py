@@ -99,6 +99,21 @@ WRONG_DAYS: dict[str, object] = {
     "float-minus-zero": -0.0,
     "10-to-18": 10**18,
 }
+WRONG_APPLICATIONS: dict[str, object] = {
+    "blank": "   ",
+    "leading-blank": " demo-app",
+    "trailing-blank": "demo-app ",
+    "null": None,
+    "object": {},
+    "false": False,
+    "float": 1.5,
+    "id": "1",
+    "255-characters": "a" * 255,
+    "256-characters": "a" * 256,
+    "null-byte": "demo-app\0",
+    "quote": "' OR '1'='1",
+    "underscore-wildcard": "demo_app",
+}
 NOT_AN_OBJECT: dict[str, object] = {"null": None, "number": 7, "list-of-one": [VALID]}
 
 AUTHENTICATION = [
@@ -210,21 +225,7 @@ DAYS = [
 APPLICATIONS = [
     *(
         case(f"application-{name}", 400, TELEMETRY, body_json=mau(value))
-        for name, value in {
-            "blank": "   ",
-            "leading-blank": " demo-app",
-            "trailing-blank": "demo-app ",
-            "null": None,
-            "object": {},
-            "false": False,
-            "float": 1.5,
-            "id": "1",
-            "255-characters": "a" * 255,
-            "256-characters": "a" * 256,
-            "null-byte": "demo-app\0",
-            "quote": "' OR '1'='1",
-            "underscore-wildcard": "demo_app",
-        }.items()
+        for name, value in WRONG_APPLICATIONS.items()
     ),
     case(
         "application-lone-surrogate",

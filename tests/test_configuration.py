@@ -270,7 +270,7 @@ def test_two_instances_can_not_share_a_prefix() -> None:
     app.config["POWERAUTH_TELEMETRY_EMEA_DATABASE_URL"] = URL_OF_NOWHERE
     app.config["POWERAUTH_TELEMETRY_EMEA_CREDENTIALS"] = CREDENTIALS
 
-    with pytest.raises(ConfigurationError, match="EMEA_URL_PREFIX: .* another instance"):
+    with pytest.raises(ConfigurationError, match=r"EMEA_URL_PREFIX: .* another instance"):
         PowerAuthTelemetry(app, name="emea")
 
 
