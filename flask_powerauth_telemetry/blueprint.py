@@ -7,9 +7,11 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, got_request_exception, request
 from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry.auth import ApplicationAuth
+from flask_powerauth_telemetry.config import TelemetryConfig
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.errors import error_headers, telemetry_error
@@ -20,13 +22,14 @@ from flask_powerauth_telemetry.exceptions import (
     ServerFault,
     UnsupportedMediaType,
 )
+from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.schemas import (
     encode,
     error_envelope,
     load_request,
     report_envelope,
 )
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import Report, ReportService
 
 EXTENSION_KEY = "powerauth_telemetry"
 
@@ -40,15 +43,14 @@ _CONVERTER = "powerauth_telemetry_anything"
 class TelemetryState:
     """What one application keeps of one instance, in ``app.extensions``.
 
-    ``databases`` are those of the binds, the main one under None. ``url_prefixes`` is None when
-    the host mounts the blueprint itself.
+    ``databases`` are those of the binds, the main one under None.
     """
 
+    config: TelemetryConfig
+    registry: ReportRegistry
     service: ReportService
     databases: Mapping[str | None, Database]
     auth: ApplicationAuth
-    url_prefixes: Sequence[str] | None
-    max_content_length: int
 
     def close(self) -> None:
         """Close the pooled connections of the engines that are the extension's own."""
@@ -83,7 +85,7 @@ def create_blueprint(name: str) -> Blueprint:
 
 def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
     state = setup.app.extensions.get(EXTENSION_KEY, {}).get(name)
-    configured = state.url_prefixes if state else None
+    configured = state.config.url_prefix if state else None
     return configured or [(setup.url_prefix or "").rstrip("/")]
 
 
@@ -137,9 +139,16 @@ def _state(app: Flask, name: str) -> TelemetryState:
 def _report(state: TelemetryState, principal: Principal, **_: object) -> Response:
     if not request.is_json:
         raise UnsupportedMediaType("The body must be application/json")
-    asked = load_request(_body(state.max_content_length))
+    asked = load_request(_body(state.config.max_content_length))
     report = state.service.run(asked.name, asked.parameters, principal)
-    return _json_response(report_envelope(report.name, report.data))
+    return _json_response(report_envelope(report.name, report.data), headers=_dates(report))
+
+
+def _dates(report: Report) -> Mapping[str, str]:
+    headers = {"Last-Modified": http_date(report.as_of)}
+    if report.kept:
+        headers["Age"] = str(int(report.age_seconds))
+    return headers
 
 
 def _body(limit: int) -> bytes:

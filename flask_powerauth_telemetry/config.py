@@ -38,6 +38,11 @@ class TelemetryConfig:
     statement_timeout: float = 20.0
     max_content_length: int = 65_536
     load_entry_points: Sequence[str]
+    cache_seconds: float = 60.0
+    cache_size: int = 1024
+    source: str = settings.LIVE
+    max_age: float = 90_000.0
+    serve_stale: bool = False
 
     def key(self, field: str) -> str:
         """The configuration key of a field."""
@@ -67,6 +72,11 @@ SETTINGS: Mapping[str, _Setting] = {
     "statement_timeout": _Setting(settings.read_seconds, 20.0),
     "max_content_length": _Setting(settings.read_bytes, 65_536),
     "load_entry_points": _Setting(settings.read_names, []),
+    "cache_seconds": _Setting(settings.read_seconds, 60.0),
+    "cache_size": _Setting(settings.read_count, 1024),
+    "source": _Setting(settings.read_source, settings.LIVE),
+    "max_age": _Setting(settings.read_seconds, 90_000.0),
+    "serve_stale": _Setting(settings.read_flag, False),
 }
 """Every key without its prefix, in lower case."""
 

@@ -1,5 +1,6 @@
 """A database that reports read: its engine, its guarded connections and its clock."""
 
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ _LIBPQ_ARGUMENTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Database:
     """One database, as reports see it.
 
@@ -52,6 +53,16 @@ class Database:
         """Close the pooled connections, if the engine is ours; it opens new ones when used."""
         if self.ours:
             self.engine().dispose()
+
+    def forget_connections(self) -> None:
+        """Leave pooled connections that may hang and open new ones, if the engine is ours."""
+        if self.ours:
+            self.engine().dispose(close=False)
+
+    @property
+    def time_limit(self) -> float:
+        """The time limit of a statement in seconds, infinite for none."""
+        return self.statement_timeout or math.inf
 
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""

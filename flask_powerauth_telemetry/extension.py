@@ -14,11 +14,12 @@ from flask_powerauth_telemetry.assembly import (
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
 from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config import DEFAULT_NAME, TelemetryConfig, load_config
 from flask_powerauth_telemetry.credentials import CredentialStore, Scopes
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.providers.base import ReportProvider
-from flask_powerauth_telemetry.service import Clock, ReportService, system_clock
+from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -84,11 +85,17 @@ class PowerAuthTelemetry:
         store = build_credentials(config, self._credentials, databases)
         registry = build_registry(config, self._providers)
         instances[self.name] = TelemetryState(
-            service=ReportService(registry, databases, self._clock),
+            config=config,
+            registry=registry,
+            service=ReportService(
+                registry,
+                databases,
+                self._clock,
+                computations=Computations(size=config.cache_size, clock=ageing_clock(self._clock)),
+                keep_seconds=config.cache_seconds,
+            ),
             databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
-            url_prefixes=config.url_prefix,
-            max_content_length=config.max_content_length,
         )
         self._in_use = True
         app.cli.add_command(telemetry)
@@ -106,7 +113,7 @@ class PowerAuthTelemetry:
 
 
 def _refuse_taken_prefixes(config: TelemetryConfig, others: Iterable[TelemetryState]) -> None:
-    taken = {prefix for other in others for prefix in other.url_prefixes or ()}
+    taken = {prefix for other in others for prefix in other.config.url_prefix or ()}
     for prefix in config.url_prefix or ():
         if prefix in taken:
             raise ConfigurationError(

@@ -4,9 +4,11 @@ What holds on which engine is one table in docs/databases.md.
 """
 
 import math
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -88,6 +90,27 @@ def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
         yield
     finally:
         setattr(driver, name, before)
+
+
+def interrupter(connection: Connection) -> Callable[[], None]:
+    """What ends the statement that runs on a connection, callable from another thread.
+
+    It closes the socket of PostgreSQL's drivers, whose own ways to cancel need the network that
+    may be the trouble. What a driver can't do is left out.
+    """
+    driver = _driver_connection(connection)
+
+    def interrupt() -> None:
+        with suppress(Exception):
+            if hasattr(driver, "fileno"):
+                with socket.socket(fileno=os.dup(driver.fileno())) as own:
+                    own.shutdown(socket.SHUT_RDWR)
+            elif hasattr(driver, "interrupt"):
+                driver.interrupt()
+            elif hasattr(driver, "cancel"):
+                driver.cancel()
+
+    return interrupt
 
 
 def _driver_connection(connection: Connection) -> Any:

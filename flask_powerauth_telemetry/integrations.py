@@ -5,7 +5,6 @@ read whole, at most once a minute, and kept as digests: a wrong password costs n
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +12,18 @@ from dataclasses import dataclass
 from sqlalchemy import Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.credentials import DIGEST_PREFIX, digest, matches
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.guard import interrupter
+from flask_powerauth_telemetry.places import Task
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 60
+_LONGEST_READING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class IntegrationCredentials:
 
     The principal is the integration's ``name``, or ``integration:<id>`` where it has none. While
     the database is down, what was read last stays valid; without that, ``Unavailable`` is raised.
+    The table is read on a thread of its own, so that a request waits for a limited time only.
     ``clock`` gives monotonic seconds.
     """
 
@@ -47,7 +51,7 @@ class IntegrationCredentials:
         self._database = database
         self._table = table
         self._clock = clock
-        self._lock = threading.Lock()
+        self._computations = Computations(threads=1, clock=clock)
         self._known: dict[str, _Integration] | None = None
         self._next_reading = 0.0
 
@@ -58,37 +62,28 @@ class IntegrationCredentials:
         return found.principal if matches(password, known) and found else None
 
     def _integrations(self) -> dict[str, _Integration]:
-        known = self._known
-        if known is not None and (self._fresh() or not self._lock.acquire(blocking=False)):
-            # Whoever comes while another request reads goes on with what is known.
-            return known
-        if known is None:
-            self._lock.acquire()
-        try:
-            return self._refreshed()
-        finally:
-            self._lock.release()
-
-    def _fresh(self) -> bool:
-        return self._clock() < self._next_reading
-
-    def _refreshed(self) -> dict[str, _Integration]:
-        if self._known is not None and self._fresh():
-            return self._known
-        try:
-            self._known = self._read()
-        except TelemetryError as error:
-            if self._known is None:
-                raise
-            logger.error("Can't read application credentials, going on with the old: %s", error)
-        self._next_reading = self._clock() + REFRESH_SECONDS
+        if self._known is None or self._clock() >= self._next_reading:
+            try:
+                self._known, _ = self._computations.result(
+                    "integrations",
+                    self._read,
+                    keep_seconds=0,
+                    limit=min(self._database.time_limit, _LONGEST_READING_SECONDS),
+                )
+            except TelemetryError as error:
+                if self._known is None:
+                    raise
+                logger.error("Can't read application credentials, using the old ones: %s", error)
+            self._next_reading = self._clock() + REFRESH_SECONDS
         return self._known
 
-    def _read(self) -> dict[str, _Integration]:
+    def _read(self, task: Task) -> dict[str, _Integration]:
         columns = self._table.c
         statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
+        task.interrupt = self._database.forget_connections
         try:
             with self._database.connect() as connection:
+                task.interrupt = interrupter(connection)
                 rows = connection.execute(statement).all()
         except SQLAlchemyError as error:
             raise fault_of(error) from error

@@ -1,6 +1,7 @@
 """From a report's name and raw parameters to the report; no Flask up to here."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import (
@@ -16,7 +18,8 @@ from flask_powerauth_telemetry.exceptions import (
     UnknownApplication,
 )
 from flask_powerauth_telemetry.faults import fault_of
-from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.places import Task
+from flask_powerauth_telemetry.providers.base import ReportContext
 from flask_powerauth_telemetry.providers.fields import loaded_applications
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 
@@ -25,11 +28,51 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its name, its data as JSON can carry it, and the aware UTC instant it holds for."""
+    """A report: its name, and its data as JSON can carry them.
+
+    ``as_of`` is the aware UTC instant that the data hold for, ``age_seconds`` the time since then.
+    ``kept`` tells that they, or a part of them, were computed before this was asked.
+    """
 
     name: str
     data: Mapping[str, Any]
     as_of: datetime
+    age_seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Computed:
+    data: Mapping[str, Any]
+    now: datetime
+    as_of: datetime
+
+
+class _TaskSharing:
+    """Lets the context of a task share parts with those of other tasks."""
+
+    def __init__(self, computations: Computations, task: Task) -> None:
+        self._computations = computations
+        self._task = task
+
+    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """The part, computed once for all tasks."""
+
+        def translated() -> Any:
+            try:
+                return compute()
+            except SQLAlchemyError as error:
+                raise fault_of(error) from error
+
+        return self._computations.part(self._task, key, translated, self._task.keep_seconds)
+
+    def kept(self, key: Hashable) -> Any | None:
+        """The part, if it is there."""
+        return self._computations.kept_part(self._task, key)
+
+    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
+        """Have the task ended so when it hangs."""
+        self._task.interrupt = interrupt
 
 
 def system_clock() -> datetime:
@@ -37,11 +80,27 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def ageing_clock(clock: Clock) -> Callable[[], float]:
+    """The seconds by which results age.
+
+    As many as have passed, or as many as ``clock`` was moved by, whichever are more: so a result
+    never outlives a clock that is set, and still grows old by one that stands still.
+    """
+    monotonic_start, start = time.monotonic(), clock()
+
+    def seconds() -> float:
+        moved = abs((clock() - start).total_seconds())
+        return max(time.monotonic() - monotonic_start, moved)
+
+    return seconds
+
+
 class ReportService:
     """Runs the registered reports.
 
     ``databases`` holds the database of each bind, the main one under None. ``clock`` gives the
-    time now as an aware datetime.
+    time now as an aware datetime. Results are kept for ``keep_seconds``, unless a provider says
+    otherwise.
     """
 
     def __init__(
@@ -49,13 +108,18 @@ class ReportService:
         registry: ReportRegistry,
         databases: Mapping[str | None, Database],
         clock: Clock = system_clock,
+        *,
+        computations: Computations | None = None,
+        keep_seconds: float = 0,
     ) -> None:
         self._registry = registry
         self._databases = databases
         self._clock = clock
+        self._computations = computations or Computations(clock=ageing_clock(clock))
+        self._keep_seconds = keep_seconds
 
     def run(self, name: str, parameters: Mapping[str, Any], principal: Principal) -> Report:
-        """The report called ``name``, as of now.
+        """The report called ``name``, as of now or a short while ago.
 
         Raises ``UnknownReport``; ``InvalidParameters``; ``UnknownApplication``, also for one out
         of the principal's scope; ``Unavailable`` or ``DatabaseFault`` for the database's faults;
@@ -63,9 +127,14 @@ class ReportService:
         """
         report = self._registry.get(name)
         arguments = _load_parameters(report, parameters, principal)
-        now = self._now()
-        data = self._generate(report.provider, arguments, now)
-        return Report(name=report.name, data=_dump_data(report, data), as_of=now)
+        computed, kept = self._computed(report, arguments)
+        return Report(
+            name=report.name,
+            data=computed.data,
+            as_of=computed.as_of,
+            age_seconds=max(0.0, (self._now() - computed.as_of).total_seconds()),
+            kept=kept or computed.as_of < computed.now,
+        )
 
     def _now(self) -> datetime:
         now = self._clock()
@@ -73,14 +142,52 @@ class ReportService:
             raise ProviderFault("the clock gave a naive time, it must give an aware one")
         return now.astimezone(UTC)
 
-    def _generate(
-        self, provider: ReportProvider, arguments: Mapping[str, Any], now: datetime
-    ) -> Mapping[str, Any]:
+    def _computed(
+        self, report: RegisteredReport, arguments: Mapping[str, Any]
+    ) -> tuple[_Computed, bool]:
+        provider = report.provider
+        database = self._databases[provider.bind]
+        keep = self._keep_seconds if provider.keep_seconds is None else provider.keep_seconds
+        computed: _Computed
+        computed, kept = self._computations.result(
+            (report.name, _frozen(arguments)),
+            lambda task: self._compute(report, arguments, database, task),
+            keep_seconds=keep,
+            limit=database.time_limit,
+        )
+        return computed, kept
+
+    def _compute(
+        self,
+        report: RegisteredReport,
+        arguments: Mapping[str, Any],
+        database: Database,
+        task: Task,
+    ) -> _Computed:
+        sharing = _TaskSharing(self._computations, task)
         try:
-            with ReportContext(self._databases[provider.bind], now) as context:
-                return provider.generate(context, **arguments)
+            with ReportContext(database, self._now(), sharing) as context:
+                data = report.provider.generate(context, **arguments)
         except SQLAlchemyError as error:
             raise fault_of(error) from error
+        return _Computed(_dump_data(report, data), context.now, context.as_of)
+
+
+def _frozen(value: Any) -> Hashable:
+    """A key that two parameters share only if they are the same, of the same types."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return _Unique()
+    return type(value), value
+
+
+class _Unique:
+    """Equal to nothing else: stands for a value that can't be compared."""
 
 
 def _load_parameters(

@@ -22,6 +22,10 @@ from flask_powerauth_telemetry.tables import TABLE_NAMES
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
 
+LIVE = "live"
+SNAPSHOT = "snapshot"
+"""The values of SOURCE."""
+
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
@@ -75,6 +79,20 @@ def read_bytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise Refused("must be a number of bytes above 0", "Set a whole number such as 65536")
     return value
+
+
+def read_count(value: object) -> int:
+    """A whole number, 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise Refused("must be a whole number above 0", "Set a number such as 1024")
+    return value
+
+
+def read_source(value: object) -> str:
+    """Where the documented reports come from: the database itself, or what was recorded of it."""
+    if value not in (LIVE, SNAPSHOT):
+        raise Refused("is no source", f"Set {LIVE!r} or {SNAPSHOT!r}")
+    return str(value)
 
 
 def read_url(value: object) -> URL:

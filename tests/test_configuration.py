@@ -73,6 +73,13 @@ WRONG: list[tuple[str, Any, str]] = [
     ("MAX_CONTENT_LENGTH", 0, "number of bytes"),
     ("MAX_CONTENT_LENGTH", 10.5, "number of bytes"),
     ("MAX_CONTENT_LENGTH", "65536", "number of bytes"),
+    ("CACHE_SECONDS", "60", "must be a number of seconds"),
+    ("CACHE_SECONDS", -1, "must be from 0"),
+    ("CACHE_SIZE", 0, "whole number above 0"),
+    ("CACHE_SIZE", 10.5, "whole number above 0"),
+    ("SOURCE", "recorded", "is no source"),
+    ("MAX_AGE", "1d", "must be a number of seconds"),
+    ("SERVE_STALE", 1, "must be True or False"),
     ("LOAD_ENTRY_POINTS", "devices", "must be a list of names"),
     ("LOAD_ENTRY_POINTS", ["no-such-entry-point"], "no installed package offers"),
 ]

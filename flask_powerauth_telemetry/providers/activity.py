@@ -6,7 +6,7 @@ each user's newest use and to count users by the shortest window that holds it: 
 table, and adding up gives the number of every window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -48,11 +48,22 @@ class ActivityProfile:
 def activity_profile(
     context: ReportContext, application: Application, days: int
 ) -> ActivityProfile:
-    """The application's profile now, wide enough for a window of ``days`` days (1 to 365)."""
-    width = next(width for width in WIDTHS if width >= days)
+    """The application's profile, wide enough for a window of ``days`` days (1 to 365).
+
+    One that is kept is taken, also a wider one; otherwise it is computed as of now.
+    """
+    widths = [width for width in WIDTHS if width >= days]
+    for width in widths:
+        kept: ActivityProfile | None = context.kept(_key(application, width))
+        if kept is not None:
+            return kept
     return context.share(
-        ("activity", application.id, width), lambda: read_profile(context, application, width)
+        _key(application, widths[0]), lambda: read_profile(context, application, widths[0])
     )
+
+
+def _key(application: Application, width: int) -> Hashable:
+    return "activity", application.id, width
 
 
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:

@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from marshmallow import Schema
 from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.guard import interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 Result = TypeVar("Result")
@@ -26,20 +27,60 @@ class Application:
     name: str
 
 
+class Sharing(Protocol):
+    """How a context shares parts of a computation with others."""
+
+    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What ``compute`` returns, or what it returned for another report."""
+
+    def kept(self, key: Hashable) -> Any | None:
+        """What is there for a key without computing it, None otherwise."""
+
+    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
+        """Tell what ends this computation from outside from now on."""
+
+
+class NotShared:
+    """Shares parts within one context alone."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Hashable, Any] = {}
+
+    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What ``compute`` returned at its first call for a key."""
+        if key not in self._parts:
+            self._parts[key] = compute()
+        return self._parts[key]
+
+    def kept(self, key: Hashable) -> Any | None:
+        """What was computed for a key before."""
+        return self._parts.get(key)
+
+    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
+        """Do nothing: nobody else waits."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    value: Any
+    as_of: datetime
+
+
 class ReportContext:
     """All that a report needs while it is computed.
 
-    ``now`` is the one instant of this computation, aware, in UTC. ``tables`` are PowerAuth's
-    tables, to build statements from. A context is a context manager, used by one thread; leaving
-    it gives its connection back.
+    ``now`` is the one instant of this computation, ``as_of`` the instant that its data hold for:
+    earlier, when a part of them was computed before. Both are aware, in UTC. A context is a
+    context manager, used by one thread; leaving it gives its connection back.
     """
 
-    def __init__(self, database: Database, now: datetime) -> None:
+    def __init__(self, database: Database, now: datetime, sharing: Sharing | None = None) -> None:
         self.now = now
+        self.as_of = now
         self._database = database
+        self._sharing = sharing or NotShared()
         self._resources = ExitStack()
         self._connection: Connection | None = None
-        self._shared: dict[Hashable, object] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +92,7 @@ class ReportContext:
         traceback: TracebackType | None,
     ) -> None:
         self._connection = None
+        self._sharing.interrupt_by(None)
         self._resources.close()
 
     @property
@@ -62,7 +104,9 @@ class ReportContext:
     def connection(self) -> Connection:
         """A read-only SQLAlchemy Core connection with a time limit, opened at its first use."""
         if self._connection is None:
+            self._sharing.interrupt_by(self._database.forget_connections)
             self._connection = self._resources.enter_context(self._database.connect())
+            self._sharing.interrupt_by(interrupter(self._connection))
         return self._connection
 
     def database_time(self, time: datetime) -> datetime:
@@ -76,6 +120,31 @@ class ReportContext:
 
     def application(self, name: str) -> Application:
         """The application of exactly this name; raises ``UnknownApplication`` without one."""
+        return self.share(("application", name), lambda: self._look_up(name))
+
+    def share(self, key: Hashable, compute: Callable[[], Result]) -> Result:
+        """What ``compute`` returns: a part of the report that others have in common with it.
+
+        It is computed once for all who ask for ``key`` at the same time on the same database, and
+        kept as long as results are. ``as_of`` goes back to the instant that it was computed at.
+        """
+        part = self._sharing.share((self._database, key), lambda: _Part(compute(), self.now))
+        return cast(Result, self._dated(part))
+
+    def kept(self, key: Hashable) -> Any | None:
+        """What ``share`` would give for a key without computing it, None otherwise."""
+        part = self._sharing.kept((self._database, key))
+        return None if part is None else self._dated(part)
+
+    def holds_for(self, instant: datetime) -> None:
+        """Tell that the data hold for this aware instant, if it is earlier than is known so far."""
+        self.as_of = min(self.as_of, instant)
+
+    def _dated(self, part: _Part) -> Any:
+        self.holds_for(part.as_of)
+        return part.value
+
+    def _look_up(self, name: str) -> Application:
         table = self.tables.pa_application
         rows = self.connection.execute(select(table.c.id, table.c.name).where(table.c.name == name))
         # SQL Server's usual collation also finds names in other case or with trailing blanks.
@@ -83,12 +152,6 @@ class ReportContext:
             if row.name == name:
                 return Application(id=row.id, name=row.name)
         raise UnknownApplication(name)
-
-    def share(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """What ``compute`` returns, computed once for all who ask for ``key`` here."""
-        if key not in self._shared:
-            self._shared[key] = compute()
-        return cast(Result, self._shared[key])
 
 
 class ReportProvider(ABC):

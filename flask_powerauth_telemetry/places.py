@@ -1,0 +1,117 @@
+"""A few threads that work off tasks, and give up those that hang."""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask_powerauth_telemetry.keeping import Entry
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 1.0
+"""How much longer than the time limit a caller waits, so that the database can end it first."""
+
+
+@dataclass(eq=False)
+class Task:
+    """One computation.
+
+    ``compute`` is given the task and may set ``interrupt`` to what ends it from outside.
+    ``limit`` is in seconds, infinite for none. ``given`` are parts that other tasks computed,
+    ``parts`` those that this one computes. ``fresh_until`` is the least of its parts'. ``started``
+    is the monotonic time of its start, None while it waits for a place.
+    """
+
+    key: Hashable
+    compute: Callable[["Task"], Any]
+    keep_seconds: float
+    limit: float
+    future: "Future[Entry]" = field(default_factory=Future)
+    waiting: int = 0
+    started: float | None = None
+    abandoned: bool = False
+    fresh_until: float = math.inf
+    interrupt: Callable[[], None] | None = None
+    given: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
+    parts: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
+
+
+class Places:
+    """The threads; all methods are called with ``lock`` held.
+
+    ``attempt`` works on a task on one of the threads and calls ``leave`` at its end, ``abandoned``
+    is told of a task that was given up.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        lock: "threading.RLock",
+        attempt: Callable[[Task], None],
+        abandoned: Callable[[Task], None],
+    ) -> None:
+        self._count = count
+        self._lock = lock
+        self._attempt = attempt
+        self._abandoned = abandoned
+        self._queue: deque[Task] = deque()
+        self._running: set[Task] = set()
+
+    def add(self, task: Task) -> None:
+        """Have a task attempted when there is a place."""
+        self._queue.append(task)
+        self.fill()
+
+    def fill(self) -> None:
+        """Take the places of tasks that hang, and give free ones to those that wait."""
+        for task in list(self._running):
+            self.give_up_overdue(task)
+        while (task_begun := self._next()) is not None:
+            threading.Thread(
+                target=self._work, args=(task_begun,), name="telemetry-computation", daemon=True
+            ).start()
+
+    def withdraw(self, task: Task) -> None:
+        """Have a task that has not begun never begin."""
+        if task in self._queue:
+            self._queue.remove(task)
+
+    def leave(self, task: Task) -> None:
+        """A task's attempt has ended."""
+        self._running.discard(task)
+        task.started = None
+
+    def give_up_overdue(self, task: Task) -> bool:
+        """Give up a task that has run longer than its limit; whether it was one."""
+        if task.started is None:
+            return False
+        if time.monotonic() - task.started <= task.limit + GRACE_SECONDS / 2:
+            return False
+        logger.error("A computation hangs and is given up: %s", task.key)
+        task.abandoned = True
+        self._running.discard(task)
+        self._abandoned(task)
+        if task.interrupt is not None:
+            task.interrupt()
+        return True
+
+    def _next(self) -> Task | None:
+        if not self._queue or len(self._running) >= self._count:
+            return None
+        task = self._queue.popleft()
+        task.started = time.monotonic()
+        self._running.add(task)
+        return task
+
+    def _work(self, task: Task | None) -> None:
+        while task is not None:
+            self._attempt(task)
+            with self._lock:
+                # The place of a task that was given up has gone to another thread.
+                task = None if task.abandoned else self._next()
