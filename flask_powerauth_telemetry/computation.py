@@ -129,6 +129,16 @@ class Computations:
         task.fresh_until = min(task.fresh_until, entry.fresh_until)
         return entry.value
 
+    def note(self, task: Task, key: Hashable) -> None:
+        """Note that a part is asked for, for twice as long as results of the task are kept."""
+        with self._lock:
+            self._results.note(key, 2 * task.keep_seconds)
+
+    def noted(self, key: Hashable) -> bool:
+        """Whether a part was asked for a short while ago, and was not too slow."""
+        with self._lock:
+            return self._results.noted(key)
+
     def _task(
         self, key: Hashable, compute: Callable[[Task], Any], keep_seconds: float, limit: float
     ) -> Task:

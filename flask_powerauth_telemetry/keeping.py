@@ -1,6 +1,6 @@
-"""What is kept of computations: results for a while, and that one was too slow.
+"""What is kept of computations: results for a while, that one was too slow, what is asked for.
 
-Both are kept for a limited number of keys; those that were not used for longest leave first. Not
+All are kept for a limited number of keys; those that were not used for longest leave first. Not
 safe for several threads by itself.
 """
 
@@ -40,6 +40,7 @@ class KeptResults:
         self._clock = clock
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self._slow: OrderedDict[Hashable, _Slow] = OrderedDict()
+        self._noted: OrderedDict[Hashable, float] = OrderedDict()
 
     def get(self, key: Hashable) -> Entry | None:
         """The result that is kept for a key, None without a fresh one."""
@@ -57,6 +58,16 @@ class KeptResults:
         self._slow.pop(key, None)
         if entry.fresh_until > self._clock():
             self._put(self._entries, key, entry)
+
+    def note(self, key: Hashable, seconds: float) -> None:
+        """Note for so many seconds that something was asked for."""
+        self._put(self._noted, key, self._clock() + seconds)
+
+    def noted(self, key: Hashable) -> bool:
+        """Whether it was noted a short while ago, and did not turn out to be too slow."""
+        now = self._clock()
+        slow = self._slow.get(key)
+        return now < self._noted.get(key, now) and not (slow and now < slow.until)
 
     def remember_slow(self, key: Hashable, error: TooSlow) -> None:
         """Remember that computing this was too slow, for twice as long as the time before.

@@ -70,6 +70,14 @@ class _TaskSharing:
         """The part, if it is there."""
         return self._computations.kept_part(self._task, key)
 
+    def note(self, key: Hashable) -> None:
+        """Note that the part is asked for."""
+        self._computations.note(self._task, key)
+
+    def noted(self, key: Hashable) -> bool:
+        """Whether any task asked for the part a short while ago."""
+        return self._computations.noted(key)
+
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Have the task ended so when it hangs."""
         self._task.interrupt = interrupt

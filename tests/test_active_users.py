@@ -192,6 +192,40 @@ def test_one_context_computes_a_profile_once(powerauth_database: Engine) -> None
     assert sum("pa_activation" in statement for statement in statements) == 1
 
 
+class MovingClock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def passes_of(client: FlaskClient, *windows: int) -> int:
+    """How many passes over the activations it takes to answer for these windows, in this order."""
+    with recorded_statements() as statements:
+        for days in windows:
+            users_of(client, "retail", days)
+    return sum("pa_activation" in statement for statement in statements)
+
+
+def test_passes_are_as_wide_as_was_asked_for_lately(powerauth_database: Engine) -> None:
+    clock = MovingClock()
+    client = create_app(powerauth_database, clock=clock).test_client()
+
+    assert passes_of(client, 7, 60, 300) == 3
+    clock.now += timedelta(seconds=61)
+    assert passes_of(client, 7, 60, 300, 1, 365) == 1
+    clock.now += timedelta(seconds=121)
+    assert passes_of(client, 7) == 1
+    assert passes_of(client, 60) == 1
+
+
+def test_nothing_is_kept_without_cache_seconds(powerauth_database: Engine) -> None:
+    client = create_app(powerauth_database, CACHE_SECONDS=0).test_client()
+
+    assert passes_of(client, 300, 7, 7) == 3
+
+
 @pytest.fixture
 def client_of_names(powerauth_database: Engine) -> FlaskClient:
     return create_app(powerauth_database, STRICT_APPLICATION=False).test_client()

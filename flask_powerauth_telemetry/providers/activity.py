@@ -6,7 +6,7 @@ each user's newest use and to count users by the shortest window that holds it: 
 table, and adding up gives the number of every window.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -50,20 +50,19 @@ def activity_profile(
 ) -> ActivityProfile:
     """The application's profile, wide enough for a window of ``days`` days (1 to 365).
 
-    One that is kept is taken, also a wider one; otherwise it is computed as of now.
+    One that is kept is taken, also a wider one. Otherwise it is computed as of now, as wide as
+    anyone asked for a short while ago, so that callers with different windows need one pass.
     """
-    widths = [width for width in WIDTHS if width >= days]
-    for width in widths:
-        kept: ActivityProfile | None = context.kept(_key(application, width))
+    widths = {width: ("activity", application.id, width) for width in WIDTHS if width >= days}
+    narrowest, *wider = widths
+    context.note(widths[narrowest])
+    for key in widths.values():
+        kept: ActivityProfile | None = context.kept(key)
         if kept is not None:
             return kept
-    return context.share(
-        _key(application, widths[0]), lambda: read_profile(context, application, widths[0])
-    )
-
-
-def _key(application: Application, width: int) -> Hashable:
-    return "activity", application.id, width
+    asked = [width for width in wider if context.noted(widths[width])]
+    width = max(asked, default=narrowest)
+    return context.share(widths[width], lambda: read_profile(context, application, width))
 
 
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:

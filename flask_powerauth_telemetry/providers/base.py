@@ -36,6 +36,12 @@ class Sharing(Protocol):
     def kept(self, key: Hashable) -> Any | None:
         """What is there for a key without computing it, None otherwise."""
 
+    def note(self, key: Hashable) -> None:
+        """Note that something is asked for."""
+
+    def noted(self, key: Hashable) -> bool:
+        """Whether something was asked for a short while ago, by any report."""
+
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Tell what ends this computation from outside from now on."""
 
@@ -55,6 +61,13 @@ class NotShared:
     def kept(self, key: Hashable) -> Any | None:
         """What was computed for a key before."""
         return self._parts.get(key)
+
+    def note(self, key: Hashable) -> None:
+        """Do nothing: nobody else asks."""
+
+    def noted(self, key: Hashable) -> bool:
+        """Nothing was asked for before."""
+        return False
 
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Do nothing: nobody else waits."""
@@ -135,6 +148,14 @@ class ReportContext:
         """What ``share`` would give for a key without computing it, None otherwise."""
         part = self._sharing.kept((self._database, key))
         return None if part is None else self._dated(part)
+
+    def note(self, key: Hashable) -> None:
+        """Note that ``key`` is asked for, for twice as long as results are kept."""
+        self._sharing.note((self._database, key))
+
+    def noted(self, key: Hashable) -> bool:
+        """Whether any report noted ``key`` a short while ago, and sharing it was not too slow."""
+        return self._sharing.noted((self._database, key))
 
     def holds_for(self, instant: datetime) -> None:
         """Tell that the data hold for this aware instant, if it is earlier than is known so far."""
