@@ -23,7 +23,7 @@ CHALLENGE = f'Basic realm="{REALM}", charset="UTF-8"'
 
 def telemetry_error(error: Exception) -> TelemetryError:
     """The error of this package that stands for any exception; faults of the server are logged."""
-    known = _known(error)
+    known = known_error(error)
     if isinstance(known, ServerFault):
         logger.error("A report failed: %s", known.message, exc_info=error)
     elif isinstance(known, Unavailable):
@@ -42,7 +42,8 @@ def error_headers(error: TelemetryError) -> Mapping[str, str]:
     return {}
 
 
-def _known(error: Exception) -> TelemetryError:
+def known_error(error: Exception) -> TelemetryError:
+    """The error of this package that stands for any exception."""
     if isinstance(error, TelemetryError):
         return error
     if isinstance(error, RequestEntityTooLarge):

@@ -28,7 +28,7 @@ class UnknownReport(TelemetryError):
     """No report of this name is registered."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"Unknown report: {_shortened(name)}")
+        super().__init__(f"Unknown report: {shortened(name)}")
         self.name = name
 
 
@@ -44,7 +44,7 @@ class UnknownApplication(TelemetryError):
     """No application of this name exists, or the credential's scope leaves it out."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"Unknown application: {_shortened(name)}")
+        super().__init__(f"Unknown application: {shortened(name)}")
         self.name = name
 
 
@@ -61,7 +61,7 @@ class MethodNotAllowed(InvalidRequest):
 
     def __init__(self, method: str, allowed: Iterable[str]) -> None:
         self.allowed = tuple(allowed)
-        super().__init__(f"Method {_shortened(method)} is not allowed, use {self.allowed[0]}")
+        super().__init__(f"Method {shortened(method)} is not allowed, use {self.allowed[0]}")
 
 
 class PayloadTooLarge(InvalidRequest):
@@ -176,5 +176,6 @@ def _flattened(errors: object, path: str) -> Iterable[tuple[str, str]]:
         yield path, str(errors)
 
 
-def _shortened(text: str, length: int = 255) -> str:
+def shortened(text: str, length: int = 255) -> str:
+    """The text, its end cut off where it is longer than ``length`` characters."""
     return text if len(text) <= length else text[:length] + "…"

@@ -20,6 +20,7 @@ from flask_powerauth_telemetry.credentials import CredentialStore, Scopes
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
+from flask_powerauth_telemetry.signals import Watch
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -84,6 +85,7 @@ class PowerAuthTelemetry:
         databases = build_databases(app, config, self._engine)
         store = build_credentials(config, self._credentials, databases)
         registry = build_registry(config, self._providers)
+        watch = Watch(app, self.name)
         instances[self.name] = TelemetryState(
             config=config,
             registry=registry,
@@ -93,9 +95,11 @@ class PowerAuthTelemetry:
                 self._clock,
                 computations=Computations(size=config.cache_size, clock=ageing_clock(self._clock)),
                 keep_seconds=config.cache_seconds,
+                observer=watch,
             ),
             databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
+            watch=watch,
         )
         self._in_use = True
         app.cli.add_command(telemetry)

@@ -1,5 +1,6 @@
 """From a report's name and raw parameters to the report; no Flask up to here."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from flask_powerauth_telemetry.exceptions import (
     UnknownApplication,
 )
 from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.observation import Asked, Observer, ReportRun
 from flask_powerauth_telemetry.places import Task
 from flask_powerauth_telemetry.providers.base import ReportContext
 from flask_powerauth_telemetry.providers.fields import loaded_applications
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
+from flask_powerauth_telemetry.schemas import encode
+
+logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 
@@ -31,7 +36,8 @@ class Report:
     """A report: its name, and its data as JSON can carry them.
 
     ``as_of`` is the aware UTC instant that the data hold for, ``age_seconds`` the time since then.
-    ``kept`` tells that they, or a part of them, were computed before this was asked.
+    ``kept`` tells that they, or a part of them, were computed before this was asked. ``source`` is
+    "live" or "recorded".
     """
 
     name: str
@@ -39,6 +45,7 @@ class Report:
     as_of: datetime
     age_seconds: float
     kept: bool
+    source: str = "live"
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class ReportService:
 
     ``databases`` holds the database of each bind, the main one under None. ``clock`` gives the
     time now as an aware datetime. Results are kept for ``keep_seconds``, unless a provider says
-    otherwise.
+    otherwise. ``observer`` is told the facts of each run, on the caller's thread.
     """
 
     def __init__(
@@ -119,12 +126,14 @@ class ReportService:
         *,
         computations: Computations | None = None,
         keep_seconds: float = 0,
+        observer: Observer | None = None,
     ) -> None:
         self._registry = registry
         self._databases = databases
         self._clock = clock
         self._computations = computations or Computations(clock=ageing_clock(clock))
         self._keep_seconds = keep_seconds
+        self._observer = observer
 
     def run(self, name: str, parameters: Mapping[str, Any], principal: Principal) -> Report:
         """The report called ``name``, as of now or a short while ago.
@@ -133,9 +142,30 @@ class ReportService:
         of the principal's scope; ``Unavailable`` or ``DatabaseFault`` for the database's faults;
         ``ProviderFault`` and whatever else a provider raises.
         """
-        report = self._registry.get(name)
-        arguments = _load_parameters(report, parameters, principal)
-        computed, kept = self._computed(report, arguments)
+        asked = Asked(name, principal.name)
+        try:
+            report = self._run(asked, parameters, principal)
+        except Exception as error:
+            self._tell(asked.failed(error))
+            raise
+        self._tell(
+            asked.answered(report.data, as_of=report.as_of, source=report.source, kept=report.kept)
+        )
+        return report
+
+    def _tell(self, run: ReportRun) -> None:
+        if self._observer is None:
+            return
+        try:
+            self._observer(run)
+        except Exception:
+            logger.exception("An observer of reports failed")
+
+    def _run(self, asked: Asked, parameters: Mapping[str, Any], principal: Principal) -> Report:
+        report = self._registry.get(asked.report)
+        asked.report, asked.known = report.name, True
+        asked.arguments = _load_parameters(report, parameters, principal, asked)
+        computed, kept = self._computed(report, asked.arguments)
         return Report(
             name=report.name,
             data=computed.data,
@@ -199,9 +229,10 @@ class _Unique:
 
 
 def _load_parameters(
-    report: RegisteredReport, parameters: Mapping[str, Any], principal: Principal
+    report: RegisteredReport, parameters: Mapping[str, Any], principal: Principal, asked: Asked
 ) -> Mapping[str, Any]:
     with loaded_applications() as applications:
+        asked.applications = applications
         try:
             loaded = report.parameters_schema.load(parameters, unknown=EXCLUDE)
         except ValidationError as error:
@@ -215,10 +246,11 @@ def _load_parameters(
 
 
 def _dump_data(report: RegisteredReport, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report data as the provider's schema gives them, refused if it would not load them."""
+    """The report data as its schema gives them; refused if they don't load again or are no JSON."""
     try:
         dumped: Mapping[str, Any] = report.data_schema.dump(data)
         report.data_schema.load(dumped, unknown=EXCLUDE)
+        encode(dumped)
     except (ValidationError, TypeError, ValueError, AttributeError) as error:
         raise ProviderFault(f"{report.name}: its data don't fit its schema: {error}") from error
     return dumped
