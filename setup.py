@@ -34,6 +34,7 @@ setup(
     package_data={"flask_powerauth_telemetry": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
+        "blinker>=1.9",
         "flask>=3.1",
         "flask-httpauth>=4.8",
         "marshmallow>=3.26,<5",
@@ -44,6 +45,7 @@ setup(
         "oracle": ["oracledb>=2.5"],
         "mssql": ["pyodbc>=5.2"],
         "tzdata": ["tzdata"],
+        "prometheus": ["prometheus-client>=0.20"],
         "testing": ["pytest>=8"],
         "example": ["waitress>=3.0.1", "tqdm>=4.66"],
     },

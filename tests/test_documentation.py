@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import inspect
 import json
+import logging
 import re
 import shlex
 import subprocess
@@ -16,19 +17,29 @@ from typing import Any
 
 import pytest
 import sqlglot
+from blinker import NamedSignal
 from flask import Flask
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import flask_powerauth_telemetry
-from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
+from flask_powerauth_telemetry import (
+    PowerAuthTelemetry,
+    ReportContext,
+    ReportProvider,
+    access_log,
+    signals,
+)
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.metrics import TelemetryMetrics
+from flask_powerauth_telemetry.observation import Origin, Refusal
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
@@ -41,11 +52,13 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
 PROVIDERS = ROOT / "docs/providers.md"
 DATABASES = ROOT / "docs/databases.md"
+OPERATIONS = ROOT / "docs/operations.md"
 COMPATIBILITY = ROOT / "docs/compatibility.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 USERS = 412
+EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 PARAMETERS = {"application": "retail", "days": 30, "first": "retail", "second": "corporate"}
 """What all documented reports take, each its own part."""
 ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
@@ -152,7 +165,7 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_every_document_with_code_is_run() -> None:
     with_code = {path for path in DOCUMENTS if blocks(path, "python")}
 
-    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES}
+    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS}
 
 
 @pytest.mark.usefixtures("reader_environment")
@@ -168,6 +181,51 @@ def test_readme_code_answers_as_printed() -> None:
     assert own.get_json() == {
         "status": "OK",
         "responseObject": {"name": "NEW_ACTIVATIONS", "reportData": {"activations": USERS}},
+    }
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_operations_code_shows_what_it_says() -> None:
+    app = run(OPERATIONS)["app"]
+    client = app.test_client()
+
+    ask(client, parameters={"application": "retail"})
+
+    metrics = client.get("/internal/metrics").get_data(as_text=True)
+    (users,) = re.findall(r"^powerauth_telemetry_active_users{.*} (.*)$", metrics, re.MULTILINE)
+    assert float(users) == USERS
+    logging.getLogger(access_log.__name__).setLevel(logging.NOTSET)
+
+
+def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:
+    access_log.log_refusal(
+        "request_refused",
+        Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None),
+        Origin(instance="powerauth_telemetry"),
+    )
+
+    (record,) = caplog.records
+    attributes = {name for name in vars(record) if name.startswith(access_log.EXTRA_PREFIX)}
+    assert set(column(OPERATIONS, "### The log", "Event")) == EVENTS
+    assert set(column(OPERATIONS, "#### Attributes of a record", "Attribute")) == attributes
+
+
+def test_table_of_signals_is_complete() -> None:
+    assert set(column(OPERATIONS, "### Signals", "Signal")) == EVENTS
+    assert {getattr(signals, name).name for name in EVENTS} == EVENTS
+
+
+def test_table_of_metrics_is_complete() -> None:
+    registry = CollectorRegistry()
+    TelemetryMetrics(registry=registry)
+    totals = {"counter": "_total"}
+
+    documented = {
+        (row["Metric"].strip("`"), row["Type"]) for row in table(OPERATIONS, "### Metrics")
+    }
+
+    assert documented == {
+        (metric.name + totals.get(metric.type, ""), metric.type) for metric in registry.collect()
     }
 
 
