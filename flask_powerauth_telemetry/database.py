@@ -2,17 +2,20 @@
 
 import math
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
-from flask_powerauth_telemetry.guard import guarded
+from flask_powerauth_telemetry.guard import guarded, interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
@@ -23,6 +26,18 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
+
+_LEAST_SECONDS = 0.001
+
+Interrupt = Callable[[], None]
+InterruptBy = Callable[[Interrupt], None]
+
+
+def _interrupted_by_nobody(interrupt: Interrupt) -> None:
+    pass
+
+
+_interrupt_by: ContextVar[InterruptBy] = ContextVar("interrupt_by", default=_interrupted_by_nobody)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,27 +56,60 @@ class Database:
     ours: bool
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A guarded connection; what was begun on it is rolled back at the end."""
-        with (
-            self.engine().connect() as connection,
-            guarded(connection, self.statement_timeout, ours=self.ours),
-        ):
+    def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
+        """A guarded connection; what was begun on it is rolled back at the end.
+
+        The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time
+        that it changes, what ends from another thread whatever hangs.
+        """
+        started = time.monotonic()
+        with ExitStack() as resources:
+            try:
+                connection = self._opened(resources, started, interrupt_by)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # It came out of a pool, whose connections SQLAlchemy replaces from now on.
+                connection = self._opened(resources, started, interrupt_by)
             yield connection
+
+    def _opened(
+        self, resources: ExitStack, started: float, interrupt_by: InterruptBy
+    ) -> Connection:
+        def interrupt_also_by(interrupt: Interrupt) -> None:
+            interrupt_by(lambda: self._forget_connections(interrupt))
+
+        interrupt_by(lambda: self._forget_connections(None))
+        with ExitStack() as opened:
+            token = _interrupt_by.set(interrupt_also_by)
+            try:
+                connection = opened.enter_context(self.engine().connect())
+            finally:
+                _interrupt_by.reset(token)
+            interrupt_also_by(interrupter(connection.connection.driver_connection))
+            limit = self.statement_timeout
+            left = max(limit - (time.monotonic() - started), _LEAST_SECONDS) if limit else 0
+            opened.enter_context(guarded(connection, left, ours=self.ours))
+            resources.push(opened.pop_all())
+        return connection
 
     def close(self) -> None:
         """Close the pooled connections, if the engine is ours; it opens new ones when used."""
         if self.ours:
             self.engine().dispose()
 
-    def forget_connections(self) -> None:
-        """Leave pooled connections that may hang and open new ones, if the engine is ours."""
+    def _forget_connections(self, interrupt: Interrupt | None) -> None:
+        """End what hangs; and leave all pooled connections, which may hang as well, if ours."""
         if self.ours:
-            self.engine().dispose(close=False)
+            engine = self.engine()
+            # Closing waits for the network with other drivers than PostgreSQL's.
+            engine.dispose(close=engine.dialect.name == "postgresql")
+        if interrupt is not None:
+            interrupt()
 
     @property
     def time_limit(self) -> float:
-        """The time limit of a statement in seconds, infinite for none."""
+        """The time limit in seconds, infinite for none."""
         return self.statement_timeout or math.inf
 
     def wall_clock(self, time: datetime) -> datetime:
@@ -76,8 +124,12 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     option, ``ImportError`` for a driver that is not installed.
     """
     connect_args = _connect_args(url) | dict(options.get("connect_args", {}))
-    defaults = {"pool_pre_ping": True, "hide_parameters": True}
+    # On PostgreSQL the guard's own statement is the check, as a ping can't be interrupted.
+    pre_ping = url.get_backend_name() != "postgresql"
+    defaults = {"pool_pre_ping": pre_ping, "hide_parameters": True}
     engine = create_engine(url, **{**defaults, **options, "connect_args": connect_args})
+    # Before SQLAlchemy's own first statements on a connection, which may hang too.
+    event.listen(engine, "connect", _tell_interrupt, insert=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_read_only)
     _dispose_after_fork(engine)
@@ -88,6 +140,10 @@ def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_dialect().name == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS:
         return dict(_LIBPQ_ARGUMENTS)
     return {}
+
+
+def _tell_interrupt(driver_connection: Any, record: object) -> None:
+    _interrupt_by.get()(interrupter(driver_connection))
 
 
 def _open_read_only(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
+_SLACK_SECONDS = 0.1
 
 Guard = Callable[[Connection, float], AbstractContextManager[None]]
 
@@ -22,7 +23,7 @@ Guard = Callable[[Connection, float], AbstractContextManager[None]]
 def guarded(connection: Connection, seconds: float, *, ours: bool) -> AbstractContextManager[None]:
     """Hold the guard on an idle connection for the length of a ``with`` block.
 
-    ``seconds`` is the time limit of each statement, 0 for none. ``ours`` tells that the engine
+    ``seconds`` is the time limit, 0 for none. ``ours`` tells that the engine
     was made by this package: a host's SQLite connection may be shared with threads that write,
     so there it is left as it is.
     """
@@ -51,7 +52,28 @@ def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
         " SET LOCAL plan_cache_mode = force_custom_plan;"
         f" SET LOCAL application_name = '{SESSION_LABEL}'"
     )
+    if seconds:
+        _hold_deadline(connection, time.monotonic() + seconds, seconds)
     yield
+
+
+def _hold_deadline(connection: Connection, deadline: float, seconds: float) -> None:
+    """Have a statement that begins late take less, so that all together keep the time limit.
+
+    Otherwise a report of several slow statements would be given up from outside as if it hung,
+    which is not remembered as too slow, and be begun again by every caller.
+    """
+    held = seconds
+
+    def shorten(*_: object) -> None:
+        nonlocal held
+        left = deadline - time.monotonic()
+        if held - left > _SLACK_SECONDS:
+            held = left
+            milliseconds = _milliseconds(max(left, 0.001))
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+
+    event.listen(connection, "before_execute", shorten)
 
 
 @contextmanager
@@ -92,13 +114,12 @@ def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
         setattr(driver, name, before)
 
 
-def interrupter(connection: Connection) -> Callable[[], None]:
-    """What ends the statement that runs on a connection, callable from another thread.
+def interrupter(driver: Any) -> Callable[[], None]:
+    """What ends the statement that runs on a driver's connection, callable from another thread.
 
     It closes the socket of PostgreSQL's drivers, whose own ways to cancel need the network that
     may be the trouble. What a driver can't do is left out.
     """
-    driver = _driver_connection(connection)
 
     def interrupt() -> None:
         with suppress(Exception):

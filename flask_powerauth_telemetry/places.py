@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 from flask_powerauth_telemetry.keeping import Entry
@@ -22,10 +23,11 @@ GRACE_SECONDS = 1.0
 class Task:
     """One computation.
 
-    ``compute`` is given the task and may set ``interrupt`` to what ends it from outside.
+    ``compute`` is given the task and may tell ``interrupt_by`` what ends it from outside.
     ``limit`` is in seconds, infinite for none. ``given`` are parts that other tasks computed,
     ``parts`` those that this one computes. ``fresh_until`` is the least of its parts'. ``started``
-    is the monotonic time of its start, None while it waits for a place.
+    is the monotonic time of its start, None while it waits for a place. ``traceback`` is that of
+    what it raised.
     """
 
     key: Hashable
@@ -38,15 +40,22 @@ class Task:
     abandoned: bool = False
     fresh_until: float = math.inf
     interrupt: Callable[[], None] | None = None
+    traceback: TracebackType | None = None
     given: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
     parts: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
+
+    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
+        """Have this end the task when it hangs; at once when it has been given up already."""
+        self.interrupt = interrupt
+        if self.abandoned and interrupt is not None:
+            interrupt()
 
 
 class Places:
     """The threads; all methods are called with ``lock`` held.
 
     ``attempt`` works on a task on one of the threads and calls ``leave`` at its end, ``abandoned``
-    is told of a task that was given up.
+    is told of a task that was given up, and why.
     """
 
     def __init__(
@@ -54,7 +63,7 @@ class Places:
         count: int,
         lock: "threading.RLock",
         attempt: Callable[[Task], None],
-        abandoned: Callable[[Task], None],
+        abandoned: Callable[[Task, str], None],
     ) -> None:
         self._count = count
         self._lock = lock
@@ -73,9 +82,7 @@ class Places:
         for task in list(self._running):
             self.give_up_overdue(task)
         while (task_begun := self._next()) is not None:
-            threading.Thread(
-                target=self._work, args=(task_begun,), name="telemetry-computation", daemon=True
-            ).start()
+            self._begin(task_begun)
 
     def withdraw(self, task: Task) -> None:
         """Have a task that has not begun never begin."""
@@ -94,12 +101,27 @@ class Places:
         if time.monotonic() - task.started <= task.limit + GRACE_SECONDS / 2:
             return False
         logger.error("A computation hangs and is given up: %s", task.key)
+        self._give_up(task, f"the database gave no answer within {task.limit:g} s")
+        return True
+
+    def _give_up(self, task: Task, reason: str) -> None:
         task.abandoned = True
         self._running.discard(task)
-        self._abandoned(task)
+        self._abandoned(task, reason)
         if task.interrupt is not None:
-            task.interrupt()
-        return True
+            try:
+                task.interrupt()
+            except Exception:
+                logger.exception("A computation that hangs can't be ended")
+
+    def _begin(self, task: Task) -> None:
+        thread = threading.Thread(
+            target=self._work, args=(task,), name="telemetry-computation", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread to give
+            self._give_up(task, f"no thread can be started: {error}")
 
     def _next(self) -> Task | None:
         if not self._queue or len(self._running) >= self._count:
