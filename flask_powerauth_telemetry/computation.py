@@ -77,7 +77,7 @@ class Computations:
             self._results.refuse_slow(key)
             task = self._task(key, compute, keep_seconds, limit)
             task.waiting += 1
-        wait([task.future], None if limit == math.inf else limit + GRACE_SECONDS)
+        self._wait(task, limit + GRACE_SECONDS)
         with self._lock:
             self._stop_waiting(task)
             if not task.future.done():
@@ -145,13 +145,20 @@ class Computations:
             self._places.add(task)
         return task
 
+    def _wait(self, task: Task, seconds: float) -> None:
+        """Wait for a task, and see to it that nothing that hangs keeps it from a place."""
+        end = time.monotonic() + seconds
+        while not task.future.done() and (left := end - time.monotonic()) > 0:
+            with self._lock:
+                self._places.fill()
+                left = min(left, self._places.seconds_left())
+            wait([task.future], None if left == math.inf else left)
+
     def _stop_waiting(self, task: Task) -> None:
         task.waiting -= 1
         if task.future.done():
             return
-        if self._places.give_up_overdue(task):
-            self._places.fill()
-        elif task.waiting == 0 and task.started is None:
+        if task.waiting == 0 and task.started is None:
             # What nobody waits for is not begun.
             del self._tasks[task.key]
             self._places.withdraw(task)

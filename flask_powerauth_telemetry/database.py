@@ -27,7 +27,6 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_count": 3,
 }
 
-_LEAST_SECONDS = 0.001
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
@@ -35,9 +34,6 @@ InterruptBy = Callable[[Interrupt], None]
 
 def _interrupted_by_nobody(interrupt: Interrupt) -> None:
     pass
-
-
-_interrupt_by: ContextVar[InterruptBy] = ContextVar("interrupt_by", default=_interrupted_by_nobody)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,34 +58,31 @@ class Database:
         The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time
         that it changes, what ends from another thread whatever hangs.
         """
-        started = time.monotonic()
+        opening = _Opening(self, interrupt_by)
         with ExitStack() as resources:
             try:
-                connection = self._opened(resources, started, interrupt_by)
+                connection = self._opened(resources, opening)
             except DBAPIError as error:
-                if not error.connection_invalidated:
+                if not error.connection_invalidated or opening.interrupted:
                     raise
                 # It came out of a pool, whose connections SQLAlchemy replaces from now on.
-                connection = self._opened(resources, started, interrupt_by)
+                connection = self._opened(resources, opening)
             yield connection
 
-    def _opened(
-        self, resources: ExitStack, started: float, interrupt_by: InterruptBy
-    ) -> Connection:
-        def interrupt_also_by(interrupt: Interrupt) -> None:
-            interrupt_by(lambda: self._forget_connections(interrupt))
-
-        interrupt_by(lambda: self._forget_connections(None))
+    def _opened(self, resources: ExitStack, opening: "_Opening") -> Connection:
+        opening.interruptible_by(None)
         with ExitStack() as opened:
-            token = _interrupt_by.set(interrupt_also_by)
+            token = _opening.set(opening)
             try:
                 connection = opened.enter_context(self.engine().connect())
             finally:
-                _interrupt_by.reset(token)
-            interrupt_also_by(interrupter(connection.connection.driver_connection))
-            limit = self.statement_timeout
-            left = max(limit - (time.monotonic() - started), _LEAST_SECONDS) if limit else 0
-            opened.enter_context(guarded(connection, left, ours=self.ours))
+                _opening.reset(token)
+            driver_connection = connection.connection.driver_connection
+            opening.interruptible_by(interrupter(driver_connection))
+            passed = time.monotonic() - opening.started
+            opened.enter_context(
+                guarded(connection, self.statement_timeout, ours=self.ours, passed=passed)
+            )
             resources.push(opened.pop_all())
         return connection
 
@@ -98,14 +91,12 @@ class Database:
         if self.ours:
             self.engine().dispose()
 
-    def _forget_connections(self, interrupt: Interrupt | None) -> None:
-        """End what hangs; and leave all pooled connections, which may hang as well, if ours."""
+    def forget_connections(self) -> None:
+        """Leave pooled connections, which may hang, and open new ones, if the engine is ours."""
         if self.ours:
             engine = self.engine()
             # Closing waits for the network with other drivers than PostgreSQL's.
             engine.dispose(close=engine.dialect.name == "postgresql")
-        if interrupt is not None:
-            interrupt()
 
     @property
     def time_limit(self) -> float:
@@ -115,6 +106,30 @@ class Database:
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""
         return time.astimezone(self.timezone).replace(tzinfo=None)
+
+
+class _Opening:
+    """Tells what ends a connection, from the moment on that it begins to open."""
+
+    def __init__(self, database: Database, interrupt_by: InterruptBy) -> None:
+        self.started = time.monotonic()
+        self.interrupted = False
+        self._database = database
+        self._interrupt_by = interrupt_by
+
+    def interruptible_by(self, end: Interrupt | None) -> None:
+        """Have this end it, and no other connection taken that was open at the same time."""
+
+        def interrupt() -> None:
+            self.interrupted = True
+            self._database.forget_connections()
+            if end is not None:
+                end()
+
+        self._interrupt_by(interrupt)
+
+
+_opening: ContextVar[_Opening | None] = ContextVar("opening", default=None)
 
 
 def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
@@ -143,7 +158,8 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 
 def _tell_interrupt(driver_connection: Any, record: object) -> None:
-    _interrupt_by.get()(interrupter(driver_connection))
+    if (opening := _opening.get()) is not None:
+        opening.interruptible_by(interrupter(driver_connection))
 
 
 def _open_read_only(

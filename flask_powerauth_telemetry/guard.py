@@ -17,29 +17,31 @@ SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
 _SLACK_SECONDS = 0.1
 
-Guard = Callable[[Connection, float], AbstractContextManager[None]]
+Guard = Callable[[Connection, float, float], AbstractContextManager[None]]
 
 
-def guarded(connection: Connection, seconds: float, *, ours: bool) -> AbstractContextManager[None]:
+def guarded(
+    connection: Connection, seconds: float, *, ours: bool, passed: float = 0
+) -> AbstractContextManager[None]:
     """Hold the guard on an idle connection for the length of a ``with`` block.
 
-    ``seconds`` is the time limit, 0 for none. ``ours`` tells that the engine
-    was made by this package: a host's SQLite connection may be shared with threads that write,
-    so there it is left as it is.
+    ``seconds`` is the time limit, 0 for none, of which ``passed`` have passed. ``ours`` tells
+    that the engine was made by this package: a host's SQLite connection may be shared with
+    threads that write, so there it is left as it is.
     """
     dialect = connection.dialect.name
-    if dialect == "sqlite" and not ours:
-        return _unguarded(connection, seconds)
-    return _GUARDS.get(dialect, _unguarded)(connection, seconds)
+    guard = _unguarded if dialect == "sqlite" and not ours else _GUARDS.get(dialect, _unguarded)
+    deadline = time.monotonic() + seconds - passed if seconds else math.inf
+    return guard(connection, seconds, deadline)
 
 
 @contextmanager
-def _unguarded(connection: Connection, seconds: float) -> Iterator[None]:
+def _unguarded(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     yield
 
 
 @contextmanager
-def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
+def _postgresql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     # An isolation level is set on the connection because SET LOCAL does nothing in autocommit;
     # repeatable read, so that all statements of a report see one instant.
     connection.execution_options(isolation_level="REPEATABLE READ")
@@ -53,11 +55,11 @@ def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
         f" SET LOCAL application_name = '{SESSION_LABEL}'"
     )
     if seconds:
-        _hold_deadline(connection, time.monotonic() + seconds, seconds)
+        _hold_deadline(connection, seconds, deadline)
     yield
 
 
-def _hold_deadline(connection: Connection, deadline: float, seconds: float) -> None:
+def _hold_deadline(connection: Connection, seconds: float, deadline: float) -> None:
     """Have a statement that begins late take less, so that all together keep the time limit.
 
     Otherwise a report of several slow statements would be given up from outside as if it hung,
@@ -77,9 +79,8 @@ def _hold_deadline(connection: Connection, deadline: float, seconds: float) -> N
 
 
 @contextmanager
-def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
+def _sqlite(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
-    deadline = time.monotonic() + seconds if seconds else math.inf
     driver.set_progress_handler(
         lambda: int(time.monotonic() > deadline), _SQLITE_STEPS_BETWEEN_CHECKS
     )
@@ -90,7 +91,7 @@ def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
+def _oracle(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     driver.module = SESSION_LABEL
     with _attribute(driver, "call_timeout", _milliseconds(seconds)):
@@ -98,7 +99,7 @@ def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _mssql(connection: Connection, seconds: float) -> Iterator[None]:
+def _mssql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     with _attribute(driver, "timeout", math.ceil(seconds)):
         yield

@@ -15,8 +15,11 @@ from flask_powerauth_telemetry.keeping import Entry
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 1.0
-"""How much longer than the time limit a caller waits, so that the database can end it first."""
+HANG_SECONDS = 0.75
+"""How much longer than the time limit a computation may take, so that the database can end it."""
+
+GRACE_SECONDS = 1.25
+"""How much longer than the time limit a caller waits, so that one may follow what hangs."""
 
 
 @dataclass(eq=False)
@@ -84,6 +87,10 @@ class Places:
         while (task_begun := self._next()) is not None:
             self._begin(task_begun)
 
+    def seconds_left(self) -> float:
+        """The time in which none of those that run will be overdue."""
+        return max(0.0, min(map(_seconds_left, self._running), default=math.inf))
+
     def withdraw(self, task: Task) -> None:
         """Have a task that has not begun never begin."""
         if task in self._queue:
@@ -96,9 +103,7 @@ class Places:
 
     def give_up_overdue(self, task: Task) -> bool:
         """Give up a task that has run longer than its limit; whether it was one."""
-        if task.started is None:
-            return False
-        if time.monotonic() - task.started <= task.limit + GRACE_SECONDS / 2:
+        if _seconds_left(task) > 0:
             return False
         logger.error("A computation hangs and is given up: %s", task.key)
         self._give_up(task, f"the database gave no answer within {task.limit:g} s")
@@ -137,3 +142,10 @@ class Places:
             with self._lock:
                 # The place of a task that was given up has gone to another thread.
                 task = None if task.abandoned else self._next()
+
+
+def _seconds_left(task: Task) -> float:
+    """How long it is until a task is overdue."""
+    if task.started is None:
+        return math.inf
+    return task.started + task.limit + HANG_SECONDS - time.monotonic()

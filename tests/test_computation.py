@@ -13,7 +13,7 @@ import pytest
 
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.exceptions import ServerFault, TooSlow, Unavailable
-from flask_powerauth_telemetry.places import GRACE_SECONDS, Task
+from flask_powerauth_telemetry.places import GRACE_SECONDS, HANG_SECONDS, Task
 from tests.callers import (
     LIMIT,
     LONG,
@@ -224,11 +224,11 @@ def test_next_caller_does_not_join_what_hangs(callers: Callers) -> None:
     blocker, other, hanging = Gate(), Gate(), Gate()
     first = [callers.ask("blocker", blocker), callers.ask("other", other)]
     left = callers.ask("key", hanging, limit=LIMIT)
-    time.sleep(LIMIT + GRACE_SECONDS / 2)
+    time.sleep(LIMIT + HANG_SECONDS)
     blocker.opened.set()
     hanging.wait()  # so late that its caller leaves before it is overdue
     assert isinstance(left.exception(LONG), Unavailable)
-    time.sleep(LIMIT + GRACE_SECONDS / 2)
+    time.sleep(LIMIT + HANG_SECONDS)
 
     assert ask_at_once(callers, "key", lambda _: "healed") == ("healed", False)
 
