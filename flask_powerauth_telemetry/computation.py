@@ -77,12 +77,12 @@ class Computations:
             self._results.refuse_slow(key)
             task = self._task(key, compute, keep_seconds, limit)
             task.waiting += 1
-        wait([task.future], None if limit == math.inf else limit + GRACE_SECONDS)
+        self._wait(task, limit + GRACE_SECONDS)
         with self._lock:
             self._stop_waiting(task)
             if not task.future.done():
                 raise Unavailable(f"there is no result after {limit + GRACE_SECONDS:g} s")
-        return task.future.result().value, False
+        return _outcome(task), False
 
     def start(
         self, key: Hashable, compute: Callable[[Task], Any], *, keep_seconds: float, limit: float
@@ -107,6 +107,8 @@ class Computations:
             self._results.refuse_slow(key)
             if task.abandoned:
                 raise Unavailable("this computation was given up")
+            if key in task.parts:
+                raise ServerFault(f"the part {key} needs itself")
             if key in self._parts:
                 raise Postponed(key, self._parts[key])
             self._parts[key] = task.parts[key] = Future()
@@ -123,7 +125,10 @@ class Computations:
         """A part that need not be computed, None when it must be; raises what its task raised."""
         given = task.given.get(key)
         with self._lock:
-            entry = given.result() if given is not None else self._results.get(key)
+            if given is not None and not given.cancelled():
+                entry: Entry | None = given.result()
+            else:
+                entry = self._results.get(key)
         if entry is None:
             return None
         task.fresh_until = min(task.fresh_until, entry.fresh_until)
@@ -143,21 +148,27 @@ class Computations:
         self, key: Hashable, compute: Callable[[Task], Any], keep_seconds: float, limit: float
     ) -> Task:
         """The task for a key, begun as soon as there is a place."""
+        self._places.fill()  # first, because it may give up this key's own task
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = Task(key, compute, keep_seconds, limit)
             self._places.add(task)
-        else:
-            self._places.fill()
         return task
+
+    def _wait(self, task: Task, seconds: float) -> None:
+        """Wait for a task, and see to it that nothing that hangs keeps it from a place."""
+        end = time.monotonic() + seconds
+        while not task.future.done() and (left := end - time.monotonic()) > 0:
+            with self._lock:
+                self._places.fill()
+                left = min(left, self._places.seconds_left())
+            wait([task.future], None if left == math.inf else left)
 
     def _stop_waiting(self, task: Task) -> None:
         task.waiting -= 1
         if task.future.done():
             return
-        if self._places.give_up_overdue(task):
-            self._places.fill()
-        elif task.waiting == 0 and task.started is None:
+        if task.waiting == 0 and task.started is None:
             # What nobody waits for is not begun.
             del self._tasks[task.key]
             self._places.withdraw(task)
@@ -168,7 +179,7 @@ class Computations:
             value = task.compute(task)
             outcome = Entry(value, min(self._clock() + task.keep_seconds, task.fresh_until))
         except BaseException as error:  # whoever waits is to have it
-            outcome = error
+            outcome, task.traceback = error, error.__traceback__
         with self._lock:
             if task.abandoned:
                 return
@@ -194,8 +205,12 @@ class Computations:
     def _finish_part(self, task: Task, key: Hashable, outcome: Entry | BaseException) -> None:
         with self._lock:
             future = task.parts.pop(key, None)
-            if future is not None:  # it is gone when the task was given up
-                del self._parts[key]
+            if future is None:  # the task was given up
+                return
+            del self._parts[key]
+            if isinstance(outcome, Postponed):  # by a part of this part; others may now try it
+                future.cancel()
+            else:
                 self._settle(key, future, outcome)
 
     def _settle(
@@ -211,12 +226,23 @@ class Computations:
             outcome = ServerFault(f"{type(outcome).__name__} ended a computation")
         future.set_exception(outcome)
 
-    def _abandoned(self, task: Task) -> None:
+    def _abandoned(self, task: Task, reason: str) -> None:
         self._tasks.pop(task.key, None)
-        error = Unavailable(f"the database gave no answer within {task.limit:g} s")
+        error = Unavailable(reason)
         for key in list(task.parts):
             self._finish_part(task, key, error)
         self._settle(task.key, task.future, error)
+
+
+def _outcome(task: Task) -> Any:
+    error = task.future.exception()
+    if error is None:
+        return task.future.result().value
+    try:
+        # Raised to many, it would gather the frames of all of them, and be logged with them.
+        raise error.with_traceback(task.traceback)
+    finally:
+        del error
 
 
 def _begin_anew_after_fork(computations: Computations) -> None:

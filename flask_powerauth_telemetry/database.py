@@ -2,17 +2,20 @@
 
 import math
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
-from flask_powerauth_telemetry.guard import guarded
+from flask_powerauth_telemetry.guard import guarded, interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
@@ -23,6 +26,14 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
+
+
+Interrupt = Callable[[], None]
+InterruptBy = Callable[[Interrupt], None]
+
+
+def _interrupted_by_nobody(interrupt: Interrupt) -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,13 +52,39 @@ class Database:
     ours: bool
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A guarded connection; what was begun on it is rolled back at the end."""
-        with (
-            self.engine().connect() as connection,
-            guarded(connection, self.statement_timeout, ours=self.ours),
-        ):
+    def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
+        """A guarded connection; what was begun on it is rolled back at the end.
+
+        The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time
+        that it changes, what ends from another thread whatever hangs.
+        """
+        opening = _Opening(self, interrupt_by)
+        with ExitStack() as resources:
+            try:
+                connection = self._opened(resources, opening)
+            except DBAPIError as error:
+                if not error.connection_invalidated or opening.interrupted:
+                    raise
+                # It came out of a pool, whose connections SQLAlchemy replaces from now on.
+                connection = self._opened(resources, opening)
             yield connection
+
+    def _opened(self, resources: ExitStack, opening: "_Opening") -> Connection:
+        opening.interruptible_by(None)
+        with ExitStack() as opened:
+            token = _opening.set(opening)
+            try:
+                connection = opened.enter_context(self.engine().connect())
+            finally:
+                _opening.reset(token)
+            driver_connection = connection.connection.driver_connection
+            opening.interruptible_by(interrupter(driver_connection))
+            passed = time.monotonic() - opening.started
+            opened.enter_context(
+                guarded(connection, self.statement_timeout, ours=self.ours, passed=passed)
+            )
+            resources.push(opened.pop_all())
+        return connection
 
     def close(self) -> None:
         """Close the pooled connections, if the engine is ours; it opens new ones when used."""
@@ -55,18 +92,44 @@ class Database:
             self.engine().dispose()
 
     def forget_connections(self) -> None:
-        """Leave pooled connections that may hang and open new ones, if the engine is ours."""
+        """Leave pooled connections, which may hang, and open new ones, if the engine is ours."""
         if self.ours:
-            self.engine().dispose(close=False)
+            engine = self.engine()
+            # Closing waits for the network with other drivers than PostgreSQL's.
+            engine.dispose(close=engine.dialect.name == "postgresql")
 
     @property
     def time_limit(self) -> float:
-        """The time limit of a statement in seconds, infinite for none."""
+        """The time limit in seconds, infinite for none."""
         return self.statement_timeout or math.inf
 
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""
         return time.astimezone(self.timezone).replace(tzinfo=None)
+
+
+class _Opening:
+    """Tells what ends a connection, from the moment on that it begins to open."""
+
+    def __init__(self, database: Database, interrupt_by: InterruptBy) -> None:
+        self.started = time.monotonic()
+        self.interrupted = False
+        self._database = database
+        self._interrupt_by = interrupt_by
+
+    def interruptible_by(self, end: Interrupt | None) -> None:
+        """Have this end it, and no other connection taken that was open at the same time."""
+
+        def interrupt() -> None:
+            self.interrupted = True
+            self._database.forget_connections()
+            if end is not None:
+                end()
+
+        self._interrupt_by(interrupt)
+
+
+_opening: ContextVar[_Opening | None] = ContextVar("opening", default=None)
 
 
 def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
@@ -76,8 +139,12 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     option, ``ImportError`` for a driver that is not installed.
     """
     connect_args = _connect_args(url) | dict(options.get("connect_args", {}))
-    defaults = {"pool_pre_ping": True, "hide_parameters": True}
+    # On PostgreSQL the guard's own statement is the check, as a ping can't be interrupted.
+    pre_ping = url.get_backend_name() != "postgresql"
+    defaults = {"pool_pre_ping": pre_ping, "hide_parameters": True}
     engine = create_engine(url, **{**defaults, **options, "connect_args": connect_args})
+    # Before SQLAlchemy's own first statements on a connection, which may hang too.
+    event.listen(engine, "connect", _tell_interrupt, insert=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_read_only)
     _dispose_after_fork(engine)
@@ -88,6 +155,11 @@ def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_dialect().name == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS:
         return dict(_LIBPQ_ARGUMENTS)
     return {}
+
+
+def _tell_interrupt(driver_connection: Any, record: object) -> None:
+    if (opening := _opening.get()) is not None:
+        opening.interruptible_by(interrupter(driver_connection))
 
 
 def _open_read_only(

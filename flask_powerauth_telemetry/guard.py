@@ -11,34 +11,37 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
+_SLACK_SECONDS = 0.1
 
-Guard = Callable[[Connection, float], AbstractContextManager[None]]
+Guard = Callable[[Connection, float, float], AbstractContextManager[None]]
 
 
-def guarded(connection: Connection, seconds: float, *, ours: bool) -> AbstractContextManager[None]:
+def guarded(
+    connection: Connection, seconds: float, *, ours: bool, passed: float = 0
+) -> AbstractContextManager[None]:
     """Hold the guard on an idle connection for the length of a ``with`` block.
 
-    ``seconds`` is the time limit of each statement, 0 for none. ``ours`` tells that the engine
-    was made by this package: a host's SQLite connection may be shared with threads that write,
-    so there it is left as it is.
+    ``seconds`` is the time limit, 0 for none, of which ``passed`` have passed. ``ours`` tells
+    that the engine was made by this package: a host's SQLite connection may be shared with
+    threads that write, so there it is left as it is.
     """
     dialect = connection.dialect.name
-    if dialect == "sqlite" and not ours:
-        return _unguarded(connection, seconds)
-    return _GUARDS.get(dialect, _unguarded)(connection, seconds)
+    guard = _unguarded if dialect == "sqlite" and not ours else _GUARDS.get(dialect, _unguarded)
+    deadline = time.monotonic() + seconds - passed if seconds else math.inf
+    return guard(connection, seconds, deadline)
 
 
 @contextmanager
-def _unguarded(connection: Connection, seconds: float) -> Iterator[None]:
+def _unguarded(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     yield
 
 
 @contextmanager
-def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
+def _postgresql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     # An isolation level is set on the connection because SET LOCAL does nothing in autocommit;
     # repeatable read, so that all statements of a report see one instant.
     connection.execution_options(isolation_level="REPEATABLE READ")
@@ -51,13 +54,33 @@ def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
         " SET LOCAL plan_cache_mode = force_custom_plan;"
         f" SET LOCAL application_name = '{SESSION_LABEL}'"
     )
+    if seconds:
+        _hold_deadline(connection, seconds, deadline)
     yield
 
 
+def _hold_deadline(connection: Connection, seconds: float, deadline: float) -> None:
+    """Have a statement that begins late take less, so that all together keep the time limit.
+
+    Otherwise a report of several slow statements would be given up from outside as if it hung,
+    which is not remembered as too slow, and be begun again by every caller.
+    """
+    held = seconds
+
+    def shorten(*_: object) -> None:
+        nonlocal held
+        left = deadline - time.monotonic()
+        if held - left > _SLACK_SECONDS:
+            held = left
+            milliseconds = _milliseconds(max(left, 0.001))
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+
+    event.listen(connection, "before_execute", shorten)
+
+
 @contextmanager
-def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
+def _sqlite(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
-    deadline = time.monotonic() + seconds if seconds else math.inf
     driver.set_progress_handler(
         lambda: int(time.monotonic() > deadline), _SQLITE_STEPS_BETWEEN_CHECKS
     )
@@ -68,7 +91,7 @@ def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
+def _oracle(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     driver.module = SESSION_LABEL
     with _attribute(driver, "call_timeout", _milliseconds(seconds)):
@@ -76,7 +99,7 @@ def _oracle(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _mssql(connection: Connection, seconds: float) -> Iterator[None]:
+def _mssql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     with _attribute(driver, "timeout", math.ceil(seconds)):
         yield
@@ -92,13 +115,12 @@ def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
         setattr(driver, name, before)
 
 
-def interrupter(connection: Connection) -> Callable[[], None]:
-    """What ends the statement that runs on a connection, callable from another thread.
+def interrupter(driver: Any) -> Callable[[], None]:
+    """What ends the statement that runs on a driver's connection, callable from another thread.
 
     It closes the socket of PostgreSQL's drivers, whose own ways to cancel need the network that
     may be the trouble. What a driver can't do is left out.
     """
-    driver = _driver_connection(connection)
 
     def interrupt() -> None:
         with suppress(Exception):

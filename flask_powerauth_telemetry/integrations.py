@@ -17,13 +17,13 @@ from flask_powerauth_telemetry.credentials import DIGEST_PREFIX, digest, matches
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.faults import fault_of
-from flask_powerauth_telemetry.guard import interrupter
 from flask_powerauth_telemetry.places import Task
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 60
 _LONGEST_READING_SECONDS = 10.0
+_LONGEST_REREADING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,28 +62,36 @@ class IntegrationCredentials:
         return found.principal if matches(password, known) and found else None
 
     def _integrations(self) -> dict[str, _Integration]:
-        if self._known is None or self._clock() >= self._next_reading:
-            try:
-                self._known, _ = self._computations.result(
-                    "integrations",
-                    self._read,
-                    keep_seconds=0,
-                    limit=min(self._database.time_limit, _LONGEST_READING_SECONDS),
-                )
-            except TelemetryError as error:
-                if self._known is None:
-                    raise
-                logger.error("Can't read application credentials, using the old ones: %s", error)
-            self._next_reading = self._clock() + REFRESH_SECONDS
-        return self._known
+        known = self._known
+        if known is None:
+            return self._read_anew(_LONGEST_READING_SECONDS)
+        if self._clock() < self._next_reading:
+            return known
+        # Only this request waits for it.
+        self._next_reading = self._clock() + REFRESH_SECONDS
+        try:
+            return self._read_anew(_LONGEST_REREADING_SECONDS)
+        except TelemetryError as error:
+            logger.error("Can't read application credentials, using the old ones: %s", error)
+            return known
+
+    def _read_anew(self, limit: float) -> dict[str, _Integration]:
+        read: dict[str, _Integration]
+        read, _ = self._computations.result(
+            "integrations",
+            self._read,
+            keep_seconds=0,
+            limit=min(self._database.time_limit, limit),
+        )
+        self._known = read
+        self._next_reading = self._clock() + REFRESH_SECONDS
+        return read
 
     def _read(self, task: Task) -> dict[str, _Integration]:
         columns = self._table.c
         statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
-        task.interrupt = self._database.forget_connections
         try:
-            with self._database.connect() as connection:
-                task.interrupt = interrupter(connection)
+            with self._database.connect(task.interrupt_by) as connection:
                 rows = connection.execute(statement).all()
         except SQLAlchemyError as error:
             raise fault_of(error) from error
@@ -93,4 +101,5 @@ class IntegrationCredentials:
                 digest=digest(row.client_secret).removeprefix(DIGEST_PREFIX),
             )
             for row in rows
+            if row.client_token and row.client_secret
         }

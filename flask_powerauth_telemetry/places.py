@@ -8,24 +8,29 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 from flask_powerauth_telemetry.keeping import Entry
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 1.0
-"""How much longer than the time limit a caller waits, so that the database can end it first."""
+HANG_SECONDS = 0.75
+"""How much longer than the time limit a computation may take, so that the database can end it."""
+
+GRACE_SECONDS = 1.25
+"""How much longer than the time limit a caller waits, so that one may follow what hangs."""
 
 
 @dataclass(eq=False)
 class Task:
     """One computation.
 
-    ``compute`` is given the task and may set ``interrupt`` to what ends it from outside.
+    ``compute`` is given the task and may tell ``interrupt_by`` what ends it from outside.
     ``limit`` is in seconds, infinite for none. ``given`` are parts that other tasks computed,
     ``parts`` those that this one computes. ``fresh_until`` is the least of its parts'. ``started``
-    is the monotonic time of its start, None while it waits for a place.
+    is the monotonic time of its start, None while it waits for a place. ``traceback`` is that of
+    what it raised.
     """
 
     key: Hashable
@@ -38,15 +43,22 @@ class Task:
     abandoned: bool = False
     fresh_until: float = math.inf
     interrupt: Callable[[], None] | None = None
+    traceback: TracebackType | None = None
     given: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
     parts: "dict[Hashable, Future[Entry]]" = field(default_factory=dict)
+
+    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
+        """Have this end the task when it hangs; at once when it has been given up already."""
+        self.interrupt = interrupt
+        if self.abandoned and interrupt is not None:
+            interrupt()
 
 
 class Places:
     """The threads; all methods are called with ``lock`` held.
 
     ``attempt`` works on a task on one of the threads and calls ``leave`` at its end, ``abandoned``
-    is told of a task that was given up.
+    is told of a task that was given up, and why.
     """
 
     def __init__(
@@ -54,7 +66,7 @@ class Places:
         count: int,
         lock: "threading.RLock",
         attempt: Callable[[Task], None],
-        abandoned: Callable[[Task], None],
+        abandoned: Callable[[Task, str], None],
     ) -> None:
         self._count = count
         self._lock = lock
@@ -73,9 +85,11 @@ class Places:
         for task in list(self._running):
             self.give_up_overdue(task)
         while (task_begun := self._next()) is not None:
-            threading.Thread(
-                target=self._work, args=(task_begun,), name="telemetry-computation", daemon=True
-            ).start()
+            self._begin(task_begun)
+
+    def seconds_left(self) -> float:
+        """The time in which none of those that run will be overdue."""
+        return max(0.0, min(map(_seconds_left, self._running), default=math.inf))
 
     def withdraw(self, task: Task) -> None:
         """Have a task that has not begun never begin."""
@@ -89,17 +103,30 @@ class Places:
 
     def give_up_overdue(self, task: Task) -> bool:
         """Give up a task that has run longer than its limit; whether it was one."""
-        if task.started is None:
-            return False
-        if time.monotonic() - task.started <= task.limit + GRACE_SECONDS / 2:
+        if _seconds_left(task) > 0:
             return False
         logger.error("A computation hangs and is given up: %s", task.key)
+        self._give_up(task, f"the database gave no answer within {task.limit:g} s")
+        return True
+
+    def _give_up(self, task: Task, reason: str) -> None:
         task.abandoned = True
         self._running.discard(task)
-        self._abandoned(task)
+        self._abandoned(task, reason)
         if task.interrupt is not None:
-            task.interrupt()
-        return True
+            try:
+                task.interrupt()
+            except Exception:
+                logger.exception("A computation that hangs can't be ended")
+
+    def _begin(self, task: Task) -> None:
+        thread = threading.Thread(
+            target=self._work, args=(task,), name="telemetry-computation", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread to give
+            self._give_up(task, f"no thread can be started: {error}")
 
     def _next(self) -> Task | None:
         if not self._queue or len(self._running) >= self._count:
@@ -115,3 +142,10 @@ class Places:
             with self._lock:
                 # The place of a task that was given up has gone to another thread.
                 task = None if task.abandoned else self._next()
+
+
+def _seconds_left(task: Task) -> float:
+    """How long it is until a task is overdue."""
+    if task.started is None:
+        return math.inf
+    return task.started + task.limit + HANG_SECONDS - time.monotonic()

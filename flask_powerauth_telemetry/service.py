@@ -87,7 +87,7 @@ class _TaskSharing:
 
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Have the task ended so when it hangs."""
-        self._task.interrupt = interrupt
+        self._task.interrupt_by(interrupt)
 
 
 def system_clock() -> datetime:

@@ -37,6 +37,13 @@ class PostgresqlServer:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return create_engine(self._url(name), poolclass=NullPool)
 
+    def restart(self) -> None:
+        """End every session, and start again."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server.stop()
+            self._server.ensure_postgres_running()
+
     def stop(self) -> None:
         """Stop the server and remove its files."""
         self._server.cleanup()

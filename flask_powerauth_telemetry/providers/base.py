@@ -13,7 +13,6 @@ from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.guard import interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 Result = TypeVar("Result")
@@ -105,8 +104,10 @@ class ReportContext:
         traceback: TracebackType | None,
     ) -> None:
         self._connection = None
-        self._sharing.interrupt_by(None)
-        self._resources.close()
+        try:
+            self._resources.close()  # may hang, too
+        finally:
+            self._sharing.interrupt_by(None)
 
     @property
     def tables(self) -> PowerAuthTables:
@@ -117,9 +118,9 @@ class ReportContext:
     def connection(self) -> Connection:
         """A read-only SQLAlchemy Core connection with a time limit, opened at its first use."""
         if self._connection is None:
-            self._sharing.interrupt_by(self._database.forget_connections)
-            self._connection = self._resources.enter_context(self._database.connect())
-            self._sharing.interrupt_by(interrupter(self._connection))
+            self._connection = self._resources.enter_context(
+                self._database.connect(self._sharing.interrupt_by)
+            )
         return self._connection
 
     def database_time(self, time: datetime) -> datetime:
