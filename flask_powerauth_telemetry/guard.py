@@ -16,6 +16,8 @@ from sqlalchemy import Connection, event
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
 _SLACK_SECONDS = 0.1
+_SHORTEST_IDLE_SECONDS = 10.0
+_POSTGRESQL_WITH_IO_WORKERS = (18,)
 
 Guard = Callable[[Connection, float, float], AbstractContextManager[None]]
 
@@ -45,18 +47,34 @@ def _postgresql(connection: Connection, seconds: float, deadline: float) -> Iter
     # An isolation level is set on the connection because SET LOCAL does nothing in autocommit;
     # repeatable read, so that all statements of a report see one instant.
     connection.execution_options(isolation_level="REPEATABLE READ")
-    milliseconds = _milliseconds(seconds)
     connection.exec_driver_sql(
-        "SET TRANSACTION READ ONLY;"
-        f" SET LOCAL statement_timeout = {milliseconds};"
-        f" SET LOCAL idle_in_transaction_session_timeout = {milliseconds};"
-        " SET LOCAL max_parallel_workers_per_gather = 0;"
-        " SET LOCAL plan_cache_mode = force_custom_plan;"
-        f" SET LOCAL application_name = '{SESSION_LABEL}'"
+        "; ".join(
+            [
+                "SET TRANSACTION READ ONLY",
+                *(
+                    f"SET LOCAL {name} = '{value}'"
+                    for name, value in _postgresql_settings(connection, seconds)
+                ),
+            ]
+        )
     )
     if seconds:
         _hold_deadline(connection, seconds, deadline)
     yield
+
+
+def _postgresql_settings(connection: Connection, seconds: float) -> Iterator[tuple[str, str]]:
+    yield "statement_timeout", f"{_milliseconds(seconds)}ms"
+    idle = max(seconds, _SHORTEST_IDLE_SECONDS) if seconds else 0
+    yield "idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms"
+    yield "application_name", SESSION_LABEL
+    yield "plan_cache_mode", "force_custom_plan"
+    # One core for a pass, and no files for its groups. docs/performance.md has the figures.
+    yield "max_parallel_workers_per_gather", "0"
+    yield "work_mem", "64MB"
+    version = connection.dialect.server_version_info
+    if version and version >= _POSTGRESQL_WITH_IO_WORKERS:
+        yield "effective_io_concurrency", "0"
 
 
 def _hold_deadline(connection: Connection, seconds: float, deadline: float) -> None:

@@ -64,7 +64,8 @@ def autocommit(postgresql: Engine) -> Engine:
         ("transaction_read_only", "on"),
         ("transaction_isolation", "repeatable read"),
         ("statement_timeout", "2500ms"),
-        ("idle_in_transaction_session_timeout", "2500ms"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("work_mem", "64MB"),
         ("max_parallel_workers_per_gather", "0"),
         ("plan_cache_mode", "force_custom_plan"),
         ("application_name", "flask_powerauth_telemetry"),
@@ -72,6 +73,16 @@ def autocommit(postgresql: Engine) -> Engine:
 )
 def test_postgresql_session(autocommit: Engine, setting: str, value: str, ours: bool) -> None:
     assert answer(autocommit, f"SHOW {setting}", ours=ours, STATEMENT_TIMEOUT=2.5) == value
+
+
+def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) -> None:
+    with postgresql.connect() as connection:
+        before = connection.scalar(text("SHOW effective_io_concurrency"))
+        (version, *_) = connection.dialect.server_version_info or (0,)
+
+    held = answer(postgresql, "SHOW effective_io_concurrency", ours=True)
+
+    assert held == ("0" if version >= 18 else before)
 
 
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
