@@ -15,11 +15,13 @@ from flask_powerauth_telemetry.credentials import (
 )
 from flask_powerauth_telemetry.database import Database, create_read_only_engine
 from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.history import HISTORY_BIND
 from flask_powerauth_telemetry.integrations import IntegrationCredentials
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
-from flask_powerauth_telemetry.settings import PA_INTEGRATION, Bind
+from flask_powerauth_telemetry.settings import PA_INTEGRATION, SNAPSHOT, Bind
+from flask_powerauth_telemetry.sources import activity_source
 from flask_powerauth_telemetry.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 
@@ -34,12 +36,16 @@ _EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql"}
 def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:
     """The database of each bind, the main one under None; nothing is connected yet.
 
-    Raises ``ConfigurationError`` for a database that can't be used.
+    Recorded reports need no main one: without a URL for it there is none. Raises
+    ``ConfigurationError`` for a database that can't be used.
     """
-    main = _host_database(app, config, engine) if engine is not None else _main_database(config)
-    databases: dict[str | None, Database] = {None: main}
-    if config.credentials == PA_INTEGRATION and main.ours:
-        databases[INTEGRATION_BIND] = _integration_database(config)
+    databases: dict[str | None, Database] = {}
+    if engine is not None:
+        databases[None] = _host_database(app, config, engine)
+    elif config.database_url is not None or config.source != SNAPSHOT:
+        databases[None] = _main_database(config)
+        if config.credentials == PA_INTEGRATION:
+            databases[INTEGRATION_BIND] = _integration_database(config)
     for name, bind in config.binds.items():
         databases[name] = _bind_database(config, name, bind)
     return databases
@@ -64,20 +70,24 @@ def build_credentials(
     if isinstance(config.credentials, str):
         bind = config.binds.get(INTEGRATION_BIND)
         schema = bind.schema if bind and bind.schema else config.database_schema
-        return IntegrationCredentials(
-            databases.get(INTEGRATION_BIND, databases[None]),
-            integration_table(schema, config.tables),
-        )
+        database = databases.get(INTEGRATION_BIND) or databases.get(None)
+        if database is None:
+            raise _no_database(config, f"credentials are read from {PA_INTEGRATION}")
+        return IntegrationCredentials(database, integration_table(schema, config.tables))
     _check_scoped_principals(config, config.credentials)
     return StaticCredentials(config.credentials)
 
 
-def build_registry(config: TelemetryConfig, providers: Iterable[ReportProvider]) -> ReportRegistry:
+def build_registry(
+    config: TelemetryConfig, providers: Iterable[ReportProvider], databases: Databases
+) -> ReportRegistry:
     """The documented reports, those given, and those that the configuration lets in."""
     registry = ReportRegistry()
     for provider in (*_documented_reports(config), *providers, *_installed_reports(config)):
         registry.register(provider)
-        if provider.bind is not None and provider.bind not in config.binds:
+        if provider.bind is None and None not in databases:
+            raise _no_database(config, f"the report {provider.name} reads it")
+        if provider.bind not in databases:
             raise ConfigurationError(
                 config.key("binds"),
                 f"the report {provider.name} reads the bind {provider.bind!r}, which is not there",
@@ -97,8 +107,9 @@ def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> N
 
 
 def _documented_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
-    yield CurrentMau(strict_application=config.strict_application)
-    yield UsersInPastDays(strict_application=config.strict_application)
+    source = activity_source(config)
+    yield CurrentMau(strict_application=config.strict_application, source=source)
+    yield UsersInPastDays(strict_application=config.strict_application, source=source)
 
 
 def _installed_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
@@ -142,13 +153,17 @@ def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
 def _main_database(config: TelemetryConfig) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
-        raise ConfigurationError(
-            key,
-            "no database is configured",
-            "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
-        )
+        raise _no_database(config, "reports are read from it")
     bind = Bind(config.database_url, options=config.engine_options)
-    return _own_database(config, bind, key, config.key("engine_options"))
+    return _readable(key, _own_database(config, bind, key, config.key("engine_options")))
+
+
+def _no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
+    return ConfigurationError(
+        config.key("database_url"),
+        f"no database is configured, and {needed}",
+        "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
+    )
 
 
 def _integration_database(config: TelemetryConfig) -> Database:
@@ -163,7 +178,8 @@ def _integration_database(config: TelemetryConfig) -> Database:
 
 def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
     key = f"{config.key('binds')}[{name!r}]"
-    return _own_database(config, bind, key, f"{key}['options']")
+    database = _own_database(config, bind, key, f"{key}['options']")
+    return database if name == HISTORY_BIND else _readable(key, database)
 
 
 def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
@@ -194,7 +210,6 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
     except TypeError as error:
         cause = str(error).partition(", using")[0]
         raise ConfigurationError(options_key, cause, "Correct the options") from error
-    _check_dialect(url_key, engine.dialect.name)
     return engine
 
 
@@ -204,6 +219,12 @@ def _missing_driver(key: str, driver: str) -> ConfigurationError:
     return ConfigurationError(
         key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
     )
+
+
+def _readable(key: str, database: Database) -> Database:
+    """The database, if reports can read it; any other kind can only hold the history."""
+    _check_dialect(key, database.engine().dialect.name)
+    return database
 
 
 def _check_dialect(key: str, dialect: str) -> None:

@@ -30,7 +30,7 @@ from flask_powerauth_telemetry.schemas import (
     load_request,
     report_envelope,
 )
-from flask_powerauth_telemetry.service import Report, ReportService
+from flask_powerauth_telemetry.service import Clock, Report, ReportService
 from flask_powerauth_telemetry.signals import Watch
 
 EXTENSION_KEY = "powerauth_telemetry"
@@ -46,7 +46,8 @@ _CONVERTER = "powerauth_telemetry_anything"
 class TelemetryState:
     """What one application keeps of one instance, in ``app.extensions``.
 
-    ``databases`` are those of the binds, the main one under None.
+    ``databases`` are those of the binds, the main one under None if there is one. ``clock`` gives
+    the time now, aware.
     """
 
     config: TelemetryConfig
@@ -55,6 +56,7 @@ class TelemetryState:
     databases: Mapping[str | None, Database]
     auth: ApplicationAuth
     watch: Watch
+    clock: Clock
 
     def close(self) -> None:
         """Close the pooled connections of the engines that are the extension's own."""

@@ -8,6 +8,7 @@ import json
 
 import click
 
+from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.credentials import create_token, digest
 from flask_powerauth_telemetry.settings import Refused, read_principal
@@ -16,6 +17,9 @@ from flask_powerauth_telemetry.settings import Refused, read_principal
 @click.group()
 def telemetry() -> None:
     """Work with the PowerAuth Telemetry API of this service."""
+
+
+telemetry.add_command(snapshot)
 
 
 @telemetry.command("create-credential")

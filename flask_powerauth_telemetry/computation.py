@@ -144,6 +144,10 @@ class Computations:
         with self._lock:
             return self._results.noted(key)
 
+    def keep_at_most(self, task: Task, seconds: float) -> None:
+        """Keep the result of a task for so many seconds from now at most."""
+        task.fresh_until = min(task.fresh_until, self._clock() + seconds)
+
     def _task(
         self, key: Hashable, compute: Callable[[Task], Any], keep_seconds: float, limit: float
     ) -> Task:

@@ -21,9 +21,11 @@ _FILE_SUFFIX = "_FILE"
 class TelemetryConfig:
     """The configuration of one instance, checked; one field for each key, in lower case.
 
-    ``prefix`` is what its keys start with. Times are in seconds, sizes in bytes.
+    ``name`` is the instance's, ``prefix`` what its keys start with. Times are in seconds, sizes in
+    bytes.
     """
 
+    name: str = DEFAULT_NAME
     prefix: str
     database_url: URL | None = None
     engine_options: Mapping[str, Any]
@@ -98,6 +100,7 @@ def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> Telemetr
     prefix = key_prefix(name)
     _refuse_misspelt(values, prefix)
     config = TelemetryConfig(
+        name=name,
         prefix=prefix,
         **{field: _read(values, prefix + field.upper(), field) for field in SETTINGS},
     )

@@ -138,17 +138,22 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     Raises what ``create_engine`` raises: ``ArgumentError`` or ``TypeError`` for a wrong URL or
     option, ``ImportError`` for a driver that is not installed.
     """
-    connect_args = _connect_args(url) | dict(options.get("connect_args", {}))
     # On PostgreSQL the guard's own statement is the check, as a ping can't be interrupted.
     pre_ping = url.get_backend_name() != "postgresql"
-    defaults = {"pool_pre_ping": pre_ping, "hide_parameters": True}
-    engine = create_engine(url, **{**defaults, **options, "connect_args": connect_args})
+    engine = create_writing_engine(url, {"pool_pre_ping": pre_ping, **options})
     # Before SQLAlchemy's own first statements on a connection, which may hang too.
     event.listen(engine, "connect", _tell_interrupt, insert=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_read_only)
     _dispose_after_fork(engine)
     return engine
+
+
+def create_writing_engine(url: URL, options: Mapping[str, Any]) -> Engine:
+    """An engine for a database of ours, by the same ``options``; raises the same."""
+    connect_args = _connect_args(url) | dict(options.get("connect_args", {}))
+    defaults = {"pool_pre_ping": True, "hide_parameters": True}
+    return create_engine(url, **{**defaults, **options, "connect_args": connect_args})
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
 from flask_powerauth_telemetry.signals import Watch
+from flask_powerauth_telemetry.sources import with_history_bind
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -80,11 +81,11 @@ class PowerAuthTelemetry:
             raise ConfigurationError(
                 "init_app", f"{self.name!r} is on this application already", "Use another name="
             )
-        config = load_config(app.config, self.name)
+        config = with_history_bind(load_config(app.config, self.name), app.instance_path)
         _refuse_taken_prefixes(config, instances.values())
         databases = build_databases(app, config, self._engine)
         store = build_credentials(config, self._credentials, databases)
-        registry = build_registry(config, self._providers)
+        registry = build_registry(config, self._providers, databases)
         watch = Watch(app, self.name)
         instances[self.name] = TelemetryState(
             config=config,
@@ -100,6 +101,7 @@ class PowerAuthTelemetry:
             databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
             watch=watch,
+            clock=self._clock,
         )
         self._in_use = True
         app.cli.add_command(telemetry)

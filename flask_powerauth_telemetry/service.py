@@ -21,7 +21,7 @@ from flask_powerauth_telemetry.exceptions import (
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.observation import Asked, Observer, ReportRun
 from flask_powerauth_telemetry.places import Task
-from flask_powerauth_telemetry.providers.base import ReportContext
+from flask_powerauth_telemetry.providers.base import RECORDED, ReportContext
 from flask_powerauth_telemetry.providers.fields import loaded_applications
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode
@@ -36,8 +36,8 @@ class Report:
     """A report: its name, and its data as JSON can carry them.
 
     ``as_of`` is the aware UTC instant that the data hold for, ``age_seconds`` the time since then.
-    ``kept`` tells that they, or a part of them, were computed before this was asked. ``source`` is
-    "live" or "recorded".
+    ``kept`` tells that they, or a part of them, were computed before this was asked. ``source``
+    is ``live``, or ``recorded`` for data that were recorded beforehand.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Report:
     as_of: datetime
     age_seconds: float
     kept: bool
-    source: str = "live"
+    source: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class _Computed:
     data: Mapping[str, Any]
     now: datetime
     as_of: datetime
+    source: str
 
 
 class _TaskSharing:
@@ -85,6 +86,10 @@ class _TaskSharing:
         """Whether any task asked for the part a short while ago."""
         return self._computations.noted(key)
 
+    def keep_at_most(self, seconds: float) -> None:
+        """Have the result of the task kept no longer."""
+        self._computations.keep_at_most(self._task, seconds)
+
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Have the task ended so when it hangs."""
         self._task.interrupt_by(interrupt)
@@ -93,6 +98,14 @@ class _TaskSharing:
 def system_clock() -> datetime:
     """The time now, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def read_clock(clock: Clock) -> datetime:
+    """The time that a clock gives, in UTC; raises ``ProviderFault`` for a naive one."""
+    now = clock()
+    if now.tzinfo is None:
+        raise ProviderFault("the clock gave a naive time, it must give an aware one")
+    return now.astimezone(UTC)
 
 
 def ageing_clock(clock: Clock) -> Callable[[], float]:
@@ -170,15 +183,10 @@ class ReportService:
             name=report.name,
             data=computed.data,
             as_of=computed.as_of,
-            age_seconds=max(0.0, (self._now() - computed.as_of).total_seconds()),
-            kept=kept or computed.as_of < computed.now,
+            age_seconds=max(0.0, (read_clock(self._clock) - computed.as_of).total_seconds()),
+            kept=kept or computed.as_of < computed.now or computed.source == RECORDED,
+            source=computed.source,
         )
-
-    def _now(self) -> datetime:
-        now = self._clock()
-        if now.tzinfo is None:
-            raise ProviderFault("the clock gave a naive time, it must give an aware one")
-        return now.astimezone(UTC)
 
     def _computed(
         self, report: RegisteredReport, arguments: Mapping[str, Any]
@@ -204,11 +212,11 @@ class ReportService:
     ) -> _Computed:
         sharing = _TaskSharing(self._computations, task)
         try:
-            with ReportContext(database, self._now(), sharing) as context:
+            with ReportContext(database, read_clock(self._clock), sharing) as context:
                 data = report.provider.generate(context, **arguments)
         except SQLAlchemyError as error:
             raise fault_of(error) from error
-        return _Computed(_dump_data(report, data), context.now, context.as_of)
+        return _Computed(_dump_data(report, data), context.now, context.as_of, context.source)
 
 
 def _frozen(value: Any) -> Hashable:

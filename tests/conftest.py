@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.databases import KINDS, Databases
+from tests.recorded import PAIRS, Site, create_site
 from tests.service import close_apps
 
 pytest_plugins = ("pytester",)
@@ -42,3 +43,21 @@ def sqlite(databases: Databases, tmp_path: Path) -> Engine:
 def _closed_apps() -> Iterator[None]:
     yield
     close_apps()
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def site(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Site:
+    """A PowerAuth database and a history, of several kinds in turn."""
+    return create_site(databases, request.param, tmp_path)
+
+
+@pytest.fixture
+def small_site(databases: Databases, tmp_path: Path) -> Site:
+    """A PowerAuth database and a history, both SQLite."""
+    return create_site(databases, PAIRS[0], tmp_path)
+
+
+@pytest.fixture(params=PAIRS[1:3], ids="-".join)
+def postgresql_site(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Site:
+    """A PowerAuth database on PostgreSQL, of each version, and a history of either kind."""
+    return create_site(databases, request.param, tmp_path)

@@ -20,7 +20,7 @@ import sqlglot
 from blinker import NamedSignal
 from flask import Flask
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy import Engine, MetaData, NullPool, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
@@ -35,12 +35,14 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.metrics import TelemetryMetrics
 from flask_powerauth_telemetry.observation import Origin, Refusal
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
@@ -330,6 +332,15 @@ def test_quoted_example_is_the_file() -> None:
     assert source in blocks(PROVIDERS, "python")
 
 
+OPERATORS_APPLICATION = """
+from flask import Flask
+
+from flask_powerauth_telemetry import PowerAuthTelemetry
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+PowerAuthTelemetry(app)
+"""
 COMMANDS = [
     pytest.param(line, id=f"{named(path)}: {line}")
     for path in DOCUMENTS
@@ -339,9 +350,11 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.usefixtures("reader_environment")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_documented_command_runs(command: str, tmp_path: Path) -> None:
     _, *arguments = shlex.split(command)
+    (tmp_path / "app.py").write_text(OPERATORS_APPLICATION, encoding="utf-8")
 
     result = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
@@ -351,10 +364,63 @@ def test_documented_command_runs(command: str, tmp_path: Path) -> None:
         check=False,
     )
 
-    assert result.returncode == 0, result.stderr
-    token = re.search(r"Password: +(\S+)", result.stdout)
-    assert token is not None
-    assert digest(token[1]) in result.stdout
+    assert (result.returncode, result.stderr) == (0, "")
+    if "create-credential" in arguments:
+        token = re.search(r"Password: +(\S+)", result.stdout)
+        assert token is not None
+        assert digest(token[1]) in result.stdout
+
+
+def test_scheduled_commands_are_documented_ones() -> None:
+    documented = {" ".join(str(command.values[0]).split()[1:]) for command in COMMANDS}
+    scheduled = [
+        line
+        for language in ("cron", "ini")
+        for block in blocks(OPERATIONS, language)
+        for line in block.splitlines()
+        if "flask" in line
+    ]
+
+    assert len(scheduled) == 2
+    for line in scheduled:
+        assert line.rpartition("--app app ")[2] in documented
+
+
+def test_options_of_the_snapshot_are_documented() -> None:
+    options = [option.opts[0] for option in snapshot.params]
+
+    assert [
+        option.partition(" ")[0] for option in column(OPERATIONS, "### Record", "Option")
+    ] == options
+
+
+def test_columns_of_a_recording_are_documented() -> None:
+    columns = recording_table(MetaData()).columns.keys()
+
+    documented = ", ".join(column(OPERATIONS, "### The history", "Column"))
+
+    assert documented.split(", ") == columns
+
+
+def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    recorder = create_app(sqlite, BINDS={"history": url_of(postgresql)})
+    recorder.test_cli_runner().invoke(args=["telemetry", "snapshot"])
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE history_reader LOGIN")
+    try:
+        for block in blocks(OPERATIONS, "sql"):
+            with postgresql.begin() as connection:
+                connection.exec_driver_sql(block)
+        app = create_app(
+            SOURCE="snapshot",
+            BINDS={"history": postgresql.url.set(username="history_reader")},
+        )
+        assert ask(app.test_client(), parameters={"application": "retail"}).status_code == 200
+    finally:
+        with postgresql.begin() as connection:
+            connection.exec_driver_sql("DROP OWNED BY history_reader; DROP ROLE history_reader")
 
 
 def test_every_command_is_documented() -> None:

@@ -360,3 +360,25 @@ def test_active_devices_by_platform_at_the_ends_of_the_window(database: Engine) 
         data = ActiveDevicesByPlatform().generate(context, application="mine", days=7)
     platforms = {"ios": 2, "unknown": 2, "android": 1}
     assert data == {"application": "mine", "days": 7, "platforms": platforms}
+
+
+def test_example_answers_from_what_it_recorded(tmp_path: Path) -> None:
+    config = {
+        "POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("a-token")},
+        "POWERAUTH_TELEMETRY_SOURCE": "snapshot",
+    }
+    app = create_app(config, instance_path=tmp_path / "instance")
+    body = {"requestObject": {"name": "CURRENT_MAU", "parameters": {"application": "wealth"}}}
+    path = "/rest/v3/telemetry/report"
+    client = app.test_client()
+    try:
+        assert client.post(path, json=body, auth=("demo", "a-token")).status_code == 503
+
+        result = app.test_cli_runner().invoke(args=["telemetry", "snapshot"])
+
+        assert result.exit_code == 0
+        response = client.post(path, json=body, auth=("demo", "a-token"))
+        assert response.status_code == 200
+        assert "Age" in response.headers
+    finally:
+        app.extensions["powerauth_telemetry"]["powerauth_telemetry"].close()

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.providers.activity import activity_profile
+from flask_powerauth_telemetry.providers.activity import ActivitySource, LiveActivity
 from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
 
@@ -38,19 +38,23 @@ class ActiveUsersProvider(ReportProvider):
     """The part that both reports have in common.
 
     With ``strict_application`` False, an application that doesn't exist has no users, as
-    PowerAuth Server answers; otherwise it is an error.
+    PowerAuth Server answers; otherwise it is an error. ``source`` is where the numbers come from.
     """
 
     data_schema = ActiveUsersSchema
-    tables = ("pa_application", "pa_activation")
 
-    def __init__(self, *, strict_application: bool = True) -> None:
+    def __init__(
+        self, *, strict_application: bool = True, source: ActivitySource | None = None
+    ) -> None:
         self._strict_application = strict_application
+        self._source = source or LiveActivity()
+        self.bind = self._source.bind
+        self.tables = self._source.tables
 
     def active_users(self, context: ReportContext, application: str, days: int) -> dict[str, Any]:
         """The report data for a window of ``days`` days."""
         try:
-            profile = activity_profile(context, context.application(application), days)
+            profile = self._source.profile(context, application, days)
             users = profile.users_in_past_days(days)
         except UnknownApplication:
             if self._strict_application:

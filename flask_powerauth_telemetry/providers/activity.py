@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
 
@@ -19,6 +20,9 @@ from flask_powerauth_telemetry.whole_days import WholeDays
 
 WIDTHS = (30, 90, 365)
 """The windows in days that a pass may cover; the smallest that holds a question is taken."""
+
+DEFINITION_VERSION = 1
+"""The version of what is counted; it is recorded with the numbers, and changes with them."""
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
@@ -43,6 +47,31 @@ class ActivityProfile:
         if not 1 <= days <= len(self.users):
             raise ValueError(f"this profile covers windows of 1 to {len(self.users)} days")
         return self.users[days - 1]
+
+
+class ActivitySource(Protocol):
+    """Where reports take profiles from.
+
+    ``bind`` names the database that it reads, None for the main one, and ``tables`` are the
+    PowerAuth tables that it reads there.
+    """
+
+    bind: str | None
+    tables: Sequence[str]
+
+    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
+        """A profile wide enough for a window of ``days`` days; raises ``UnknownApplication``."""
+
+
+class LiveActivity:
+    """Profiles that are computed from PowerAuth's tables when they are asked for."""
+
+    bind: str | None = None
+    tables: Sequence[str] = ("pa_application", "pa_activation")
+
+    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
+        """The profile as of now, or one that is kept."""
+        return activity_profile(context, context.application(application), days)
 
 
 def activity_profile(

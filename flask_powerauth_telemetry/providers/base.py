@@ -17,6 +17,10 @@ from flask_powerauth_telemetry.tables import PowerAuthTables
 
 Result = TypeVar("Result")
 
+LIVE = "live"
+RECORDED = "recorded"
+"""Where the data of a report come from: a database of PowerAuth's, or what was recorded of it."""
+
 
 @dataclass(frozen=True)
 class Application:
@@ -40,6 +44,9 @@ class Sharing(Protocol):
 
     def noted(self, key: Hashable) -> bool:
         """Whether something was asked for a short while ago, by any report."""
+
+    def keep_at_most(self, seconds: float) -> None:
+        """Tell that the result of this computation is good for so many seconds at most."""
 
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Tell what ends this computation from outside from now on."""
@@ -68,6 +75,9 @@ class NotShared:
         """Nothing was asked for before."""
         return False
 
+    def keep_at_most(self, seconds: float) -> None:
+        """Do nothing: the result is not kept."""
+
     def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
         """Do nothing: nobody else waits."""
 
@@ -82,13 +92,15 @@ class ReportContext:
     """All that a report needs while it is computed.
 
     ``now`` is the one instant of this computation, ``as_of`` the instant that its data hold for:
-    earlier, when a part of them was computed before. Both are aware, in UTC. A context is a
-    context manager, used by one thread; leaving it gives its connection back.
+    earlier, when a part of them was computed before. Both are aware, in UTC. ``source`` is
+    ``live``, or ``recorded`` for data that were recorded beforehand. A context is a context
+    manager, used by one thread; leaving it gives its connection back.
     """
 
     def __init__(self, database: Database, now: datetime, sharing: Sharing | None = None) -> None:
         self.now = now
         self.as_of = now
+        self.source = LIVE
         self._database = database
         self._sharing = sharing or NotShared()
         self._resources = ExitStack()
@@ -161,6 +173,15 @@ class ReportContext:
     def holds_for(self, instant: datetime) -> None:
         """Tell that the data hold for this aware instant, if it is earlier than is known so far."""
         self.as_of = min(self.as_of, instant)
+
+    def recorded_at(self, instant: datetime) -> None:
+        """Tell that the data were recorded beforehand, and hold for this aware instant."""
+        self.source = RECORDED
+        self.holds_for(instant)
+
+    def keep_at_most(self, seconds: float) -> None:
+        """Tell that the report may be kept for so many seconds at most, from now on."""
+        self._sharing.keep_at_most(seconds)
 
     def _dated(self, part: _Part) -> Any:
         self.holds_for(part.as_of)

@@ -1,0 +1,124 @@
+"""A recording: one application's profile as one run of the command recorded it, and its row.
+
+Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
+a digest of its other columns, so that a damaged one is noticed when it is read.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Unicode,
+)
+
+from flask_powerauth_telemetry.exceptions import DatabaseFault
+from flask_powerauth_telemetry.providers.activity import ActivityProfile
+from flask_powerauth_telemetry.providers.base import Application
+
+_INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A row: an application's profile, and how it came about.
+
+    ``slot`` is the aware instant that the run stands for, of which there is one row for each
+    application. ``definition`` is the version of what is counted, ``milliseconds`` the time that
+    the pass took, ``recorded_by`` the name of the host.
+    """
+
+    application: Application
+    slot: datetime
+    profile: ActivityProfile
+    definition: int
+    milliseconds: int
+    recorded_by: str
+
+
+def recording_table(metadata: MetaData) -> Table:
+    """The table; one row for each instance, application and slot."""
+    table = Table(
+        "telemetry_recording",
+        metadata,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+        Column("instance", String(64), nullable=False),
+        Column("application_id", BigInteger, nullable=False),
+        Column("application_name", Unicode(255), nullable=False),
+        Column("slot", String(27), nullable=False),
+        Column("as_of", String(27), nullable=False),
+        Column("definition", Integer, nullable=False),
+        Column("milliseconds", BigInteger, nullable=False),
+        Column("recorded_by", Unicode(255), nullable=False),
+        Column("users", Text, nullable=False),
+        Column("digest", String(64), nullable=False),
+    )
+    columns = table.c
+    newest_first = (columns.instance, columns.definition, columns.application_name, columns.as_of)
+    Index("telemetry_recording_newest", *newest_first)
+    Index("telemetry_recording_as_of", columns.instance, columns.definition, columns.as_of)
+    Index(
+        "telemetry_recording_slot",
+        columns.instance,
+        columns.application_id,
+        columns.slot,
+        unique=True,
+    )
+    return table
+
+
+def row_of(recording: Recording, instance: str) -> dict[str, Any]:
+    """The row that keeps a recording of an instance of the extension."""
+    content = {
+        "instance": instance,
+        "application_id": recording.application.id,
+        "application_name": recording.application.name,
+        "slot": instant_text(recording.slot),
+        "as_of": instant_text(recording.profile.as_of),
+        "definition": recording.definition,
+        "milliseconds": recording.milliseconds,
+        "recorded_by": recording.recorded_by,
+        "users": json.dumps(recording.profile.users, separators=(",", ":")),
+    }
+    return {**content, "digest": _digest(content)}
+
+
+def recording_of(row: Mapping[str, Any]) -> Recording:
+    """The recording that a row keeps; raises ``DatabaseFault`` when the row is damaged."""
+    content = {name: value for name, value in row.items() if name not in ("id", "digest")}
+    if _digest(content) != row["digest"]:
+        raise DatabaseFault(f"the row {row['id']} of telemetry_recording is damaged")
+    return Recording(
+        application=Application(id=content["application_id"], name=content["application_name"]),
+        slot=datetime.fromisoformat(content["slot"]),
+        profile=ActivityProfile(
+            as_of=datetime.fromisoformat(content["as_of"]),
+            users=tuple(json.loads(content["users"])),
+        ),
+        definition=content["definition"],
+        milliseconds=content["milliseconds"],
+        recorded_by=content["recorded_by"],
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 over the columns by name; whatever a damaged row holds in them."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def instant_text(instant: datetime) -> str:
+    """How an aware instant is kept."""
+    return instant.astimezone(UTC).strftime(_INSTANT)
