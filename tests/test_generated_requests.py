@@ -126,10 +126,7 @@ parameters = st.one_of(
         {"application": st.just("retail") | values}, optional={"days": values, "more": values}
     ),
 )
-names = (
-    st.sampled_from(["CURRENT_MAU", "USERS_IN_PAST_DAYS", "current_mau", "current_\u017fau", ""])
-    | values
-)
+names = st.sampled_from(["CURRENT_MAU", "USERS_IN_PAST_DAYS", "current_mau", "\u017f", ""]) | values
 envelopes = st.one_of(
     values,
     st.fixed_dictionaries(
