@@ -1,14 +1,24 @@
 """Real databases for the tests, each empty at first, each gone afterwards."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from tests.databases import KINDS, Databases
 from tests.recorded import PAIRS, Site, create_site
 from tests.service import close_apps
+
+# Slow machines are no fault; what failed once is repeated from the message, not from a file.
+_SETTINGS = settings(
+    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("default", _SETTINGS, max_examples=300)
+settings.register_profile("full", _SETTINGS, max_examples=20_000)
+settings.load_profile(os.environ.get("TELEMETRY_GENERATED_REQUESTS", "default"))
 
 pytest_plugins = ("pytester",)
 
