@@ -1,0 +1,44 @@
+"""The command: ``python -m benchmarks``."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import click
+
+from benchmarks import kept, logins, pacing, passes, queries, sizes
+from benchmarks.measuring import Figure, table
+from benchmarks.run import Run
+
+_FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
+    "passes": passes.figures,
+    "sizes": sizes.figures,
+    "kept": kept.figures,
+    "queries": queries.figures,
+    "logins": logins.figures,
+    "pacing": pacing.figures,
+}
+
+
+@click.command
+@click.option("--full", is_flag=True, help="Also up to 50 million rows and two-minute loads.")
+@click.option("--only", multiple=True, type=click.Choice(list(_FIGURES)), help="Repeatable.")
+@click.option("--rows", default=1_000_000, show_default=True, help="Activations.")
+def benchmarks(full: bool, only: Sequence[str], rows: int) -> None:
+    """Measure, and print one table of ratios."""
+    start = time.monotonic()
+
+    def say(what: str) -> None:
+        click.echo(f"{time.monotonic() - start:6.0f} s  {what}", err=True)
+
+    # What is refused on purpose is no news.
+    logging.getLogger("flask_powerauth_telemetry").setLevel(logging.CRITICAL)
+    with Run(rows, full, say) as run:
+        figures = [each for name in only or _FIGURES for each in _FIGURES[name](run)]
+        for line in run.facts():
+            click.echo(f"- {line}")
+    click.echo(f"\n{table(figures)}")
+
+
+if __name__ == "__main__":
+    benchmarks()

@@ -1,0 +1,67 @@
+"""A Flask application with the extension on a filled database, and how it is asked."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Engine
+
+from benchmarks.population import APPLICATION
+from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext
+from flask_powerauth_telemetry.blueprint import EXTENSION_KEY
+from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.providers.activity import read_profile
+
+PATH = "/rest/v3/telemetry/report"
+USER, TOKEN = "benchmark", "a-random-token"
+HEADERS = {"Authorization": "Basic " + b64encode(f"{USER}:{TOKEN}".encode()).decode()}
+_LIMIT = 3600
+
+
+@contextmanager
+def application(engine: Engine, cache_seconds: float) -> Iterator[Flask]:
+    """An application that keeps results for so many seconds."""
+    app = Flask(__name__)
+    app.config.update(
+        POWERAUTH_TELEMETRY_DATABASE_URL=engine.url,
+        POWERAUTH_TELEMETRY_CREDENTIALS={USER: digest(TOKEN)},
+        POWERAUTH_TELEMETRY_CACHE_SECONDS=cache_seconds,
+        POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT=_LIMIT,
+    )
+    telemetry = PowerAuthTelemetry(app)
+    try:
+        yield app
+    finally:
+        telemetry.close(app)
+
+
+def request_body(days: int, name: str = APPLICATION) -> dict[str, Any]:
+    """The body that asks for USERS_IN_PAST_DAYS."""
+    parameters = {"application": name, "days": days}
+    return {"requestObject": {"name": "USERS_IN_PAST_DAYS", "parameters": parameters}}
+
+
+def ask(app: Flask, days: int) -> int:
+    """Ask for the users of the past days by the route."""
+    response = app.test_client().post(PATH, json=request_body(days), headers=HEADERS)
+    if response.status_code != 200:
+        raise RuntimeError(response.get_data(as_text=True))
+    return int(response.get_json()["responseObject"]["reportData"]["users"])
+
+
+def database_of(app: Flask) -> Database:
+    """The database that the application's reports read."""
+    ((_, state),) = app.extensions[EXTENSION_KEY].items()
+    database: Database = state.databases[None]
+    return database
+
+
+def run_pass(database: Database, width: int) -> int:
+    """Compute a profile of ``width`` days on a guarded connection; the users of all of them."""
+    with ReportContext(database, datetime.now(UTC)) as context:
+        application = context.application(APPLICATION)
+        return read_profile(context, application, width).users_in_past_days(width)

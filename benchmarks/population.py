@@ -1,0 +1,85 @@
+"""PowerAuth's tables, filled with as many activations as are asked for."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, text
+
+from tests.powerauth import add_applications, create_schema
+
+APPLICATION = "retail"
+"""The application that has nearly all activations; the other two have 1 % each."""
+APPLICATIONS = (APPLICATION, "corporate", "kiosk")
+ROWS_PER_USER = 1.7
+DAYS = 400
+"""The days over which the last uses are spread evenly."""
+
+ACTIVATION_ID = "CAST(CAST(md5(CAST({} AS text)) AS uuid) AS text)"
+"""SQL for the id of the activation of a number."""
+
+_KEY = "ALTER TABLE pa_activation {}"
+_FILL = """
+INSERT INTO pa_activation (activation_id, application_id, user_id, activation_name,
+    activation_code, activation_status, ctr_data, device_public_key_base64,
+    server_private_key_base64, server_public_key_base64, platform, device_info, protocol,
+    timestamp_created, timestamp_last_used, timestamp_last_change, master_keypair_id)
+SELECT {activation_id},
+    CASE number % 100 WHEN 0 THEN 2 WHEN 1 THEN 3 ELSE 1 END,
+    'user-' || lpad(CAST(number * 7919 % :users AS text), 9, '0'),
+    'A telephone', upper(left(digest, 23)), 3, left(digest, 24), repeat(digest, 3),
+    repeat(digest, 5), repeat(digest, 3), CASE number % 2 WHEN 0 THEN 'ios' ELSE 'android' END,
+    'Telephone of some maker', 'powerauth', used - interval '10 days', used, used, 1
+FROM (
+    SELECT number, md5(CAST(number AS text)) AS digest,
+        localtimestamp - random() * interval '{days} days' AS used
+    FROM generate_series(1, CAST(:rows AS bigint)) AS number
+) AS numbered
+"""
+_INDEXES = (
+    "pa_activation_application ON pa_activation (application_id)",
+    "pa_activation_user_id ON pa_activation (user_id)",
+    "pa_activation_keypair ON pa_activation (master_keypair_id)",
+    "pa_activation_code ON pa_activation (activation_code)",
+    "pa_activation_expire ON pa_activation (activation_status, timestamp_activation_expire)",
+)
+
+
+@dataclass(frozen=True)
+class Population:
+    """A filled database; ``row_bytes`` is the average size of a row of ``pa_activation``."""
+
+    engine: Engine
+    rows: int
+    row_bytes: int
+    rows_per_user: float
+
+
+def populate(engine: Engine, rows: int) -> Population:
+    """Create and fill PowerAuth's tables in an empty database."""
+    create_schema(engine, "2.2")
+    add_applications(engine, APPLICATIONS)
+    with engine.begin() as connection:
+        # Indexes are built faster when the rows are there.
+        connection.exec_driver_sql("DROP INDEX pa_activation_application, pa_activation_user_id")
+        connection.exec_driver_sql(_KEY.format("DROP CONSTRAINT pa_activation_pkey"))
+        fill = text(_FILL.format(activation_id=ACTIVATION_ID.format("number"), days=DAYS))
+        connection.execute(fill, {"rows": rows, "users": max(1, int(rows / ROWS_PER_USER))})
+        connection.exec_driver_sql(_KEY.format("ADD PRIMARY KEY (activation_id)"))
+        for index in _INDEXES:
+            connection.exec_driver_sql(f"CREATE INDEX {index}")
+    vacuum(engine)
+    with engine.connect() as connection:
+        return Population(engine, rows, *_sizes(connection))
+
+
+def vacuum(engine: Engine) -> None:
+    """Make room in the pages of ``pa_activation`` and measure it for the planner."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE pa_activation")
+
+
+def _sizes(connection: Connection) -> tuple[int, float]:
+    row_bytes, rows_per_user = connection.exec_driver_sql(
+        "SELECT avg(pg_column_size(activation)), count(*) * 1.0 / count(DISTINCT user_id)"
+        " FROM (SELECT * FROM pa_activation LIMIT 100000) AS activation"
+    ).one()
+    return int(row_bytes), float(rows_per_user)
