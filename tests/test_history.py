@@ -301,7 +301,7 @@ def test_store_that_goes_and_comes_back_heals(small_site: Site) -> None:
         ("users", ""),
         ("digest", "0" * 64),
         ("recorded_by", "someone else"),
-        ("milliseconds", 5),
+        ("milliseconds", 10**9),
         ("slot", "2026"),
         ("as_of", "2026-11-25T11:00:00.000000Z"),
     ],
