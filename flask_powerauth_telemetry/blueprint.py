@@ -29,7 +29,7 @@ from flask_powerauth_telemetry.schemas import (
     load_request,
     report_envelope,
 )
-from flask_powerauth_telemetry.service import Report, ReportService
+from flask_powerauth_telemetry.service import Clock, Report, ReportService
 
 EXTENSION_KEY = "powerauth_telemetry"
 
@@ -43,7 +43,7 @@ _CONVERTER = "powerauth_telemetry_anything"
 class TelemetryState:
     """What one application keeps of one instance, in ``app.extensions``.
 
-    ``databases`` are those of the binds, the main one under None.
+    ``databases`` are those of the binds, the main one under None. ``clock`` gives the time now.
     """
 
     config: TelemetryConfig
@@ -51,6 +51,7 @@ class TelemetryState:
     service: ReportService
     databases: Mapping[str | None, Database]
     auth: ApplicationAuth
+    clock: Clock
 
     def close(self) -> None:
         """Close the pooled connections of the engines that are the extension's own."""

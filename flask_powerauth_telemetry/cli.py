@@ -8,6 +8,9 @@ import json
 
 import click
 
+from flask_powerauth_telemetry.commands.applications import applications
+from flask_powerauth_telemetry.commands.check import check
+from flask_powerauth_telemetry.commands.reconcile import reconcile
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.credentials import create_token, digest
 from flask_powerauth_telemetry.settings import Refused, read_principal
@@ -42,3 +45,8 @@ def create_credential(name: str, instance: str) -> None:
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")
     click.echo(f"export FLASK_{key}='{value}'")
+
+
+telemetry.add_command(applications)
+telemetry.add_command(check)
+telemetry.add_command(reconcile)

@@ -96,6 +96,7 @@ class PowerAuthTelemetry:
             ),
             databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
+            clock=self._clock,
         )
         self._in_use = True
         app.cli.add_command(telemetry)
