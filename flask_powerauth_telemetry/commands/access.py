@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Select, Table, false, literal, select
+from sqlalchemy import ColumnElement, Select, Table, false, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.commands.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.faults import fault_of
-from flask_powerauth_telemetry.settings import PA_INTEGRATION
+from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.tables import TABLE_NAMES, integration_table
 
-INTEGRATION_BIND = "integration"
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
 
 DOCUMENTED_COLUMNS: Mapping[str, Sequence[str]] = {
@@ -61,7 +61,7 @@ def _check_table(target: Target, name: str, columns: Sequence[str], reader: str)
         return target.note("tables", f"{name} is no table of PowerAuth that reports may read")
     names = f" ({', '.join(columns)})" if columns else ""
     # Without columns to name, any one that may be read lets this pass.
-    chosen = [relation.c[column] for column in columns]
+    chosen: list[ColumnElement[Any]] = [relation.c[column] for column in columns]
     cause = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
     if cause is None:
         return target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
@@ -85,15 +85,16 @@ def relation_of(target: Target, name: str) -> Table | None:
     """A table as it is mapped, None for one that is not known."""
     if name not in TABLE_NAMES:
         return None
-    tables = target.database.tables
     if name == PA_INTEGRATION:
-        schema = tables.pa_application.schema
-        return integration_table(schema, target.state.config.tables)
-    relation: Table = getattr(tables, name)
+        config = target.state.config
+        bind = config.binds.get(target.name)
+        schema = bind.schema if bind and bind.schema else config.database_schema
+        return integration_table(schema, config.tables)
+    relation: Table = getattr(target.database.tables, name)
     return relation
 
 
-def refusal_of(target: Target, statement: Select[tuple[object]]) -> str | None:
+def refusal_of(target: Target, statement: Select[Any]) -> str | None:
     """Why a statement is refused, None when it runs; it reads no row."""
     try:
         with target.database.connect() as connection:
@@ -111,4 +112,4 @@ def _url_key(target: Target) -> str:
     config = target.state.config
     if target.bind in config.binds:
         return f"{config.key('binds')}[{target.bind!r}]"
-    return config.key("database_url")
+    return config.key("database_url") if target.database.ours else "engine="

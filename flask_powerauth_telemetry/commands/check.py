@@ -20,7 +20,7 @@ from flask_powerauth_telemetry.commands.findings import (
     exit_code,
 )
 from flask_powerauth_telemetry.commands.instance import on_instance
-from flask_powerauth_telemetry.commands.secrets import check_read_only, check_secrets
+from flask_powerauth_telemetry.commands.privileges import check_read_only, check_secrets
 from flask_powerauth_telemetry.commands.servers import check_clock, check_indexes, check_server
 from flask_powerauth_telemetry.commands.verification import check_numbers
 from flask_powerauth_telemetry.database import Database

@@ -9,6 +9,7 @@ from flask_powerauth_telemetry.commands.catalog import Size, estimated_size
 from flask_powerauth_telemetry.commands.counts import Seen, run_pass
 from flask_powerauth_telemetry.commands.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.commands.zones import judge_zone
+from flask_powerauth_telemetry.exceptions import TooSlow
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.providers.activity import WIDTHS
 from flask_powerauth_telemetry.providers.base import Application, ReportContext
@@ -66,10 +67,11 @@ def _pass_finding(
 def _failed_pass(target: Target, application: Application, error: SQLAlchemyError) -> Finding:
     fault = fault_of(error)
     limit = target.state.config.key("statement_timeout")
+    cure = f"{_kinder(target)} Or raise {limit}"
     return target.error(
         "pass",
         f"{application.name}: {cause_of(fault)}",
-        f"{_kinder(target)} Or raise {limit}",
+        cure if isinstance(fault, TooSlow) else "See the findings above",
         application=application.name,
     )
 
@@ -89,13 +91,13 @@ def _cost_finding(target: Target, applications: int, days: int, total: float) ->
     )
     facts = {"passes": passes, "secondsAMinute": round(minute, 3)}
     text = (
-        f"{about}at worst {len(WIDTHS)} widths for each of {applications} applications, {passes} passes"
-        f" every {config.cache_seconds:g} s ({key})"
+        f"{about}at worst {passes} passes every {config.cache_seconds:g} s ({key}),"
+        f" {len(WIDTHS)} widths for each of {applications} applications"
     )
     if not config.cache_seconds:
         text = f"{about}{key} is 0: callers can keep {_THREADS} passes running all the time"
         return target.warning("cost", text, "Set it to 60", **facts)
-    text += f", {duration(minute)} of scanning a minute by the times for {days} days"
+    text += f": {duration(minute)} of scanning a minute, by the times for {days} days"
     if minute > 60:
         return target.warning("cost", text, f"{_kinder(target)} Or raise {key}", **facts)
     return target.ok("cost", text, **facts)

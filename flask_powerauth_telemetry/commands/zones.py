@@ -7,7 +7,8 @@ from flask_powerauth_telemetry.commands.findings import Finding, Target
 _DRIFT = timedelta(minutes=1)
 _QUIET = timedelta(hours=1)
 _STEP = timedelta(minutes=15)
-_WIDEST = timedelta(hours=26)
+_WESTERNMOST = timedelta(hours=-12)
+_EASTERNMOST = timedelta(hours=14)
 
 
 def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Finding:
@@ -31,22 +32,29 @@ def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findin
     }
     fitting = fitting_offset(newest, now)
     if ahead > _DRIFT:
-        cure = f"Set {target.state.config.key('database_timezone')} to the zone of PowerAuth's JVM"
-        if abs(ahead) <= _WIDEST:
-            cure += f": at least {fitting} now would fit"
+        key = target.state.config.key("database_timezone")
+        cure = f"Set {key} to the zone of PowerAuth's JVM: " + (
+            f"now it is at {fitting} or more"
+            if fitting
+            else "but no zone fits, so look at its clock and at these rows"
+        )
         return target.error("zone", f"the zone is wrong: {text}", cure, **facts)
     if ahead >= -_QUIET:
         return target.ok("zone", text, **facts)
     cure = "Fine if nobody logged in since"
-    if abs(ahead) <= _WIDEST:
-        cure += f"; on a busy system the zone is wrong, one at {fitting} now would fit"
+    if fitting:
+        cure += f"; if people did, the zone is wrong, and now it is at {fitting} or more"
     return target.note("zone", text, cure, **facts)
 
 
-def fitting_offset(newest: datetime, now: datetime) -> str:
-    """The least offset from UTC, in quarters of an hour, that puts ``newest`` before ``now``."""
+def fitting_offset(newest: datetime, now: datetime) -> str | None:
+    """The least offset from UTC, in quarters of an hour, that puts ``newest`` before ``now``.
+
+    None when no zone on earth has it.
+    """
     needed = newest - now.astimezone(UTC).replace(tzinfo=None)
-    return offset_text(-(-needed // _STEP) * _STEP)
+    offset = -(-needed // _STEP) * _STEP
+    return offset_text(offset) if _WESTERNMOST <= offset <= _EASTERNMOST else None
 
 
 def offset_text(offset: timedelta) -> str:

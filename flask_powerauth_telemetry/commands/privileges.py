@@ -1,12 +1,12 @@
 """Checks of what an account should not be able to do: read secrets, and write."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Select, literal_column, select, table
 
 from flask_powerauth_telemetry.commands.access import (
     CLIENT_SECRET,
-    INTEGRATION_BIND,
     reads_credentials,
     refusal_of,
     relation_of,
@@ -17,7 +17,7 @@ from flask_powerauth_telemetry.commands.catalog import (
     writable_relations,
 )
 from flask_powerauth_telemetry.commands.findings import Finding, Target
-from flask_powerauth_telemetry.settings import PA_INTEGRATION
+from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION
 
 SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_activation": (
@@ -71,7 +71,7 @@ def _readable_secrets(target: Target) -> Sequence[str]:
     ]
 
 
-def _select_column(target: Target, name: str, column: str) -> Select[tuple[object]]:
+def _select_column(target: Target, name: str, column: str) -> Select[Any]:
     known = relation_of(target, name)
     relation = table(known.name, schema=known.schema) if known is not None else table(name)
     return select(literal_column(column)).select_from(relation)
