@@ -145,6 +145,27 @@ def test_wrong_zone_is_named(database: Engine, zone: str, hours: str) -> None:
     assert right["exitCode"] == 0
 
 
+def test_wrong_zone_is_named_while_people_log_in(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    shown = powerauth.wall_clock(now(), UTC)
+    uses = [
+        powerauth.Activation(f"a-{number}", 1, f"u-{number}", shown - timedelta(minutes=number))
+        for number in range(2_000)
+    ]
+    powerauth.add_activations(sqlite, uses)
+    numbers = iter(range(100))
+
+    with running(with_credentials(sqlite)) as server:
+        server.before = lambda: one_more_use(sqlite, next(numbers))
+        app = app_of(sqlite, DATABASE_TIMEZONE="America/Bogota")
+        document = compared(app, server, "--days", "1,2")
+
+    assert document["exitCode"] == 1
+    assert "moved by +5 h" in document["hints"][0]
+    assert "at UTC+00:00 now" in document["hints"][0]
+
+
 def test_names_that_differ_in_case_alone_are_a_difference(
     sqlite_server: ReferenceServer, sqlite: Engine
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask_powerauth_telemetry.commands.counts import shifted_users
+from flask_powerauth_telemetry.commands.counts import SHIFTS, shifted_users
 from flask_powerauth_telemetry.commands.zones import offset_text
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.providers.activity import WIDTHS, ActivityProfile, read_profile
@@ -104,15 +104,19 @@ def hints(
 def _fitting_hours(
     database: Database, clock: Clock, application: Application, differing: Sequence[Comparison]
 ) -> int | None:
-    """By how many hours to move the zone so that all windows fit; the fewest, None without any."""
-    fitting: set[int] | None = None
+    """By how many hours to move the zone, so that all windows fit best; None if they don't.
+
+    Logins go on meanwhile, so a tenth of all differences may remain.
+    """
+    misses = dict.fromkeys(SHIFTS, 0)
     for one in differing:
-        slack = abs(one.after - one.before)
         with ReportContext(database, clock()) as context:
             users = shifted_users(context, application, one.days)
-        fits = {hours for hours, count in users.items() if abs(count - one.server) <= slack}
-        fitting = fits if fitting is None else fitting & fits
-    return min((fitting or set()) - {0}, key=abs, default=None)
+        for hours in SHIFTS:
+            misses[hours] += abs(users[hours] - one.server)
+    best = min(SHIFTS, key=lambda hours: (misses[hours], abs(hours)))
+    allowed = sum(abs(one.after - one.server) for one in differing) / 10
+    return best if best != 0 and misses[best] <= allowed else None
 
 
 def _moved_offset(database: Database, now: datetime, hours: int) -> str:

@@ -80,7 +80,7 @@ def _cost_finding(target: Target, applications: int, days: int, total: float) ->
     config = target.state.config
     key = config.key("cache_seconds")
     size = _size(target)
-    about = f"about {size.rows} activations, {size.bytes / 1e6:.0f} MB; " if size else ""
+    about = f"about {size.rows:,} activations, {size.bytes / 1e6:.0f} MB; " if size else ""
     if config.source == SNAPSHOT:
         return target.ok(
             "cost", f"{about}reports are recorded: requests cost this database nothing"

@@ -103,7 +103,7 @@ def shifted_statement(
         .where(activation.c.application_id == application_id)
         .where(used.between(windows[0][0], windows[-1][1]))
         .group_by(activation.c.user_id)
-        .subquery("users")
+        .subquery("active_users")
     )
     return select(*(func.coalesce(func.sum(column), 0) for column in users.c))
 

@@ -79,7 +79,7 @@ def check_indexes(target: Target) -> Iterator[Finding]:
         yield target.note("indexes", f"none on {activation.fullname}: it is a view, or not there")
         return
     listed = ", ".join(f"({', '.join(index)})" for index in indexes)
-    text = f"{activation.fullname} has {listed}"
+    text = f"{activation.fullname} has indexes on {listed}"
     if any("timestamp_last_used" in index for index in indexes):
         yield target.note(
             "indexes",
