@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
 from flask_powerauth_telemetry.commands.counts import Seen, run_pass
-from flask_powerauth_telemetry.commands.findings import CHECKS, duration, printable
+from flask_powerauth_telemetry.commands.findings import CHECKS, Target, duration, printable
 from flask_powerauth_telemetry.commands.zones import fitting_offset
 from flask_powerauth_telemetry.providers.activity import ActivityProfile, read_profile
 from tests import powerauth
@@ -543,6 +543,58 @@ def test_command_of_a_real_application(postgresql: Engine, tmp_path: Path) -> No
     )
     assert broken.returncode == 2
     assert "no such luck" in broken.stderr
+
+
+@pytest.mark.parametrize("dialect", ["oracle", "mssql"])
+def test_databases_that_are_not_run_are_checked_by_selecting(
+    postgresql: Engine, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(postgresql)
+    monkeypatch.setattr(Target, "dialect", dialect)
+
+    everything = findings(app_of(postgresql))
+    with role(postgresql, *LEAST) as reader:
+        least = findings(app_of(reader))
+
+    assert of_check(everything, "secrets")["facts"]["columns"] == [
+        "pa_activation.server_private_key_base64",
+        "pa_activation.ctr_data",
+        "pa_activation.activation_otp",
+        "pa_activation.shared_secret",
+        "pa_activation.biometric_factor_key",
+        "pa_activation.knowledge_factor_key",
+        "pa_integration.client_secret",
+    ]
+    assert of_check(least, "secrets")["level"] == "ok"
+    assert {name: levels(least)[name] for name in ("read-only", "server", "clock")} == {
+        "read-only": {"note"},
+        "server": {"note"},
+        "clock": {"note"},
+    }
+
+
+def test_standby_is_told_with_what_may_cancel_a_report(
+    postgresql: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(postgresql)
+    monkeypatch.setattr("flask_powerauth_telemetry.commands.servers.is_standby", lambda _: True)
+
+    server = of_check(findings(app_of(postgresql), "--no-pass"), "server")
+
+    assert server["facts"] == {"standby": True}
+    assert "max_standby_streaming_delay = 30s" in server["message"]
+
+
+def test_bug_is_exit_code_2_with_its_traceback(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sqlite)
+    monkeypatch.setattr("flask_powerauth_telemetry.commands.check.check_connection", None)
+
+    result = app_of(sqlite).test_cli_runner().invoke(args=["telemetry", "check"])
+
+    assert result.exit_code == 2
+    assert "TypeError" in result.stderr
 
 
 def test_texts_from_elsewhere_are_harmless() -> None:

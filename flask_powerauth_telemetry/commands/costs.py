@@ -37,8 +37,9 @@ def check_passes(
         yield _pass_finding(target, application, days, seen, seconds)
     if not applications:
         yield target.note("pass", "there is no application, so there is nothing to measure")
-    elif not failed:
+    elif newest is not None or not failed:
         yield judge_zone(target, newest, target.state.clock())
+    if applications and not failed:
         yield _cost_finding(target, len(applications), days, total)
 
 
