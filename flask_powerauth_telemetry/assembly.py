@@ -20,15 +20,13 @@ from flask_powerauth_telemetry.integrations import IntegrationCredentials
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
-from flask_powerauth_telemetry.settings import PA_INTEGRATION, SNAPSHOT, Bind
+from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT, Bind
 from flask_powerauth_telemetry.sources import activity_source
 from flask_powerauth_telemetry.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
-
-INTEGRATION_BIND = "integration"
 
 _EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql"}
 

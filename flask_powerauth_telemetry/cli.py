@@ -8,6 +8,9 @@ import json
 
 import click
 
+from flask_powerauth_telemetry.commands.applications import applications
+from flask_powerauth_telemetry.commands.check import check
+from flask_powerauth_telemetry.commands.reconcile import reconcile
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.credentials import create_token, digest
@@ -17,9 +20,6 @@ from flask_powerauth_telemetry.settings import Refused, read_principal
 @click.group()
 def telemetry() -> None:
     """Work with the PowerAuth Telemetry API of this service."""
-
-
-telemetry.add_command(snapshot)
 
 
 @telemetry.command("create-credential")
@@ -46,3 +46,9 @@ def create_credential(name: str, instance: str) -> None:
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")
     click.echo(f"export FLASK_{key}='{value}'")
+
+
+telemetry.add_command(applications)
+telemetry.add_command(snapshot)
+telemetry.add_command(check)
+telemetry.add_command(reconcile)

@@ -22,6 +22,9 @@ from flask_powerauth_telemetry.tables import TABLE_NAMES
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
 
+INTEGRATION_BIND = "integration"
+"""The bind that this table is read from."""
+
 LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""

@@ -35,6 +35,7 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.commands.findings import CHECKS
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
@@ -46,6 +47,7 @@ from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
+from tests.reference_server import ReferenceServer, running
 from tests.service import CREDENTIALS, PATH, USER, ask, create_app, url_of
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +63,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 USERS = 412
 EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
+POWERAUTH_SERVER = "https://HOST/powerauth-java-server/rest"
+"""What stands for PowerAuth Server in commands."""
 PARAMETERS = {"application": "retail", "days": 30, "first": "retail", "second": "corporate"}
 """What all documented reports take, each its own part."""
 ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
@@ -350,11 +354,25 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.usefixtures("reader_environment")
+@pytest.fixture
+def reader_application(
+    reader_environment: None, sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ReferenceServer]:
+    """The README's application in the own folder, and a PowerAuth Server of the same database."""
+    (tmp_path / "app.py").write_text(blocks(README, "python")[0], encoding="utf-8")
+    powerauth.add_integrations(
+        sqlite, [powerauth.Integration("id", None, "CLIENT_TOKEN", "secret")]
+    )
+    monkeypatch.setenv("POWERAUTH_SERVER_PASSWORD", "secret")
+    with running(sqlite) as server:
+        yield server
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_documented_command_runs(command: str, tmp_path: Path) -> None:
-    _, *arguments = shlex.split(command)
-    (tmp_path / "app.py").write_text(OPERATORS_APPLICATION, encoding="utf-8")
+def test_documented_command_runs(
+    command: str, tmp_path: Path, reader_application: ReferenceServer
+) -> None:
+    _, *arguments = shlex.split(command.replace(POWERAUTH_SERVER, reader_application.url))
 
     result = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
@@ -365,7 +383,8 @@ def test_documented_command_runs(command: str, tmp_path: Path) -> None:
     )
 
     assert (result.returncode, result.stderr) == (0, "")
-    if "create-credential" in arguments:
+    assert result.stdout
+    if arguments[1] == "create-credential":
         token = re.search(r"Password: +(\S+)", result.stdout)
         assert token is not None
         assert digest(token[1]) in result.stdout
@@ -421,6 +440,16 @@ def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite:
     finally:
         with postgresql.begin() as connection:
             connection.exec_driver_sql("DROP OWNED BY history_reader; DROP ROLE history_reader")
+
+
+def test_table_of_checks_is_complete() -> None:
+    assert tuple(column(OPERATIONS, "### Is it set up well?", "Check")) == CHECKS
+
+
+def test_table_of_exit_codes_is_complete() -> None:
+    commands = set(column(OPERATIONS, "## Checks", "Command"))
+
+    assert commands == {"check", "applications", "reconcile"}
 
 
 def test_every_command_is_documented() -> None:

@@ -6,10 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlglot
-from sqlalchemy import Dialect, Engine, Executable, literal, make_url, select
+from sqlalchemy import Dialect, Engine, Executable, false, literal, make_url, select
 from sqlalchemy.exc import CompileError
 from sqlglot import exp
 
+from flask_powerauth_telemetry.commands.counts import (
+    pass_statement,
+    reference_statement,
+    shifted_statement,
+)
 from flask_powerauth_telemetry.providers.activity import profile_statement
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays
@@ -49,6 +54,10 @@ def statements() -> dict[str, Executable]:
         "integrations": select(
             integration.id, integration.name, integration.client_token, integration.client_secret
         ),
+        "access": select(application.id, application.name).where(false()),
+        "pass without an end": pass_statement(tables, 1, edges("UTC")[30]),
+        "the reference's": reference_statement(tables, "retail", edges("UTC")[30], edges("UTC")[0]),
+        "shifted windows": shifted_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
     }
 
 
@@ -65,6 +74,7 @@ def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -
         "pa_activation",
         "pa_integration",
         "newest_uses",
+        "active_users",
     }
     assert not parsed.find(exp.Command, exp.Insert, exp.Update, exp.Delete, exp.Create)
 

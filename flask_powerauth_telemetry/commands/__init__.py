@@ -1,1 +1,1 @@
-"""The operator's commands, one module each."""
+"""The operator's commands, one module each, and what they have in common."""

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.blueprint import TelemetryState
-from flask_powerauth_telemetry.commands.instances import instance_option, state_of
+from flask_powerauth_telemetry.commands.instance import find_instance, instance_option
 from flask_powerauth_telemetry.database import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history import HISTORY_BIND
@@ -42,7 +43,7 @@ _CLEAR_LINE = "\r\x1b[K"
     help="The time limit of each pass; 0, the default, is none.",
 )
 @with_appcontext
-def snapshot(instance: str, names: Sequence[str], time_limit: int) -> None:
+def snapshot(instance: str | None, names: Sequence[str], time_limit: int) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
     With SOURCE = "snapshot", reports are answered from what was recorded last. What is recorded
@@ -51,7 +52,7 @@ def snapshot(instance: str, names: Sequence[str], time_limit: int) -> None:
     Exit codes: 0, everything is recorded; 1, something is not; 2, the command can't be run so.
     """
     try:
-        with _recorder(state_of(instance), time_limit) as recorder:
+        with _recorder(find_instance(current_app, instance), time_limit) as recorder:
             recorder.create_store()
             complete = _record_all(recorder, names)
     except TelemetryError as error:
