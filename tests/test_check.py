@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -78,7 +79,7 @@ def test_sqlite_is_all_right(sqlite: Engine) -> None:
     assert result.exit_code == 0
     lines = result.output.splitlines()
     assert {line.split()[0] for line in lines} == {"ok"}
-    assert {line.split()[1] for line in lines} == set(CHECKS)
+    assert {line.split()[1] for line in lines} == set(CHECKS) - {"history"}
     assert "retail: the same as PowerAuth Server's SQL (1 in 1, 30 in 30, 30 in 90" in lines[-1]
 
 
@@ -539,7 +540,7 @@ def test_command_of_a_real_application(postgresql: Engine, tmp_path: Path) -> No
     assert "ok      connection main: connected to postgresql" in good.stdout
     assert unconfigured.returncode == 2
     assert unconfigured.stderr.startswith(
-        "Error: POWERAUTH_TELEMETRY_DATABASE_URL: no database is configured."
+        "Error: POWERAUTH_TELEMETRY_DATABASE_URL: no database is configured,"
     )
     assert broken.returncode == 2
     assert "no such luck" in broken.stderr
@@ -600,3 +601,22 @@ def test_bug_is_exit_code_2_with_its_traceback(
 def test_texts_from_elsewhere_are_harmless() -> None:
     assert printable("re\x1b[31md\n  line\u202e") == "re [31md line "
     assert [duration(0.0123), duration(1.26)] == ["12 ms", "1.3 s"]
+
+
+def test_history_is_checked_where_it_is_the_source(sqlite: Engine, tmp_path: Path) -> None:
+    fill(sqlite)
+    moving = [now()]
+    keys: dict[str, Any] = {"BINDS": {"history": f"sqlite:///{tmp_path / 'history.sqlite'}"}}
+    recorder = create_app(sqlite, clock=lambda: moving[0], **keys)
+    assert recorder.test_cli_runner().invoke(args=["telemetry", "snapshot"]).exit_code == 0
+    app = create_app(SOURCE="snapshot", clock=lambda: moving[0], **keys)
+
+    young = app.test_cli_runner().invoke(args=["telemetry", "check"])
+    moving[0] += timedelta(days=2)
+    old = app.test_cli_runner().invoke(args=["telemetry", "check"])
+    names = app.test_cli_runner().invoke(args=["telemetry", "applications"])
+
+    assert (young.exit_code, old.exit_code, names.exit_code) == (0, 2, 2)
+    assert re.search(r"ok +history history: the newest recording is of .* 0\.0 h old", young.output)
+    assert "48.0 h old: too old to answer from" in old.output
+    assert "DATABASE_URL: no database is configured" in names.output

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.commands.counts import read_applications
 from flask_powerauth_telemetry.commands.findings import cause_of
-from flask_powerauth_telemetry.commands.instance import Failed, on_instance
+from flask_powerauth_telemetry.commands.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.credentials import Principal, Scopes
 from flask_powerauth_telemetry.faults import fault_of
 
@@ -24,7 +24,7 @@ def applications(state: TelemetryState, *, principal: str | None, json_wanted: b
     """
     reader = Principal("operator") if principal is None else _principal(state, principal)
     try:
-        found = read_applications(state.databases[None])
+        found = read_applications(main_database(state))
     except SQLAlchemyError as error:
         raise Failed(cause_of(fault_of(error))) from error
     names = [application.name for application in found if reader.may_read(application.name)]

@@ -21,12 +21,15 @@ from flask_powerauth_telemetry.commands.findings import (
 )
 from flask_powerauth_telemetry.commands.instance import on_instance
 from flask_powerauth_telemetry.commands.privileges import check_read_only, check_secrets
+from flask_powerauth_telemetry.commands.recordings import check_history
 from flask_powerauth_telemetry.commands.servers import check_clock, check_indexes, check_server
 from flask_powerauth_telemetry.commands.verification import check_numbers
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.history import HISTORY_BIND
 from flask_powerauth_telemetry.providers.activity import WIDTHS
 from flask_powerauth_telemetry.providers.base import Application
+from flask_powerauth_telemetry.settings import SNAPSHOT
 
 Check = Callable[[Target], Iterator[Finding]]
 
@@ -96,10 +99,15 @@ def _find(
     time_limit: float | None,
 ) -> Iterator[Finding]:
     for bind, database in state.databases.items():
+        if bind == HISTORY_BIND and state.config.source != SNAPSHOT:
+            continue  # nothing is answered from there
         target = Target(state=state, bind=bind, database=_limited(database, time_limit))
         connection = check_connection(target)
         yield connection
         if connection.level is Level.ERROR:
+            continue
+        if bind == HISTORY_BIND:
+            yield from _caught(target, "history", check_history)
             continue
         for name, check_one in _OF_EACH_DATABASE:
             yield from _caught(target, name, check_one)

@@ -13,6 +13,7 @@ from flask_powerauth_telemetry.database import Database
 
 CHECKS = (
     "connection",
+    "history",
     "tables",
     "secrets",
     "read-only",

@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo
 
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.config import DEFAULT_NAME
+from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 
 Command = Callable[..., None]
@@ -66,6 +67,13 @@ def find_instance(app: Flask, name: str | None) -> TelemetryState:
         return instances[name]
     known = ", ".join(sorted(instances)) or "none"
     raise click.UsageError(f"this application has no instance {name!r} (it has: {known})")
+
+
+def main_database(state: TelemetryState) -> Database:
+    """PowerAuth's database; raises ``Failed`` where only the history is read."""
+    if None not in state.databases:
+        raise Failed(f"{state.config.key('database_url')}: no database is configured")
+    return state.databases[None]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from flask_powerauth_telemetry.commands.comparison import (
 )
 from flask_powerauth_telemetry.commands.counts import read_applications
 from flask_powerauth_telemetry.commands.findings import cause_of, printable
-from flask_powerauth_telemetry.commands.instance import Failed, on_instance
+from flask_powerauth_telemetry.commands.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.commands.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.faults import fault_of
@@ -107,7 +107,7 @@ def _password(file: IO[str] | None) -> str:
 
 
 def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[str, Any]) -> None:
-    database = _limited(state.databases[None], options["time_limit"])
+    database = _limited(main_database(state), options["time_limit"])
     applications = read_applications(database)
     chosen = _chosen(applications, options["names"])
     rows: list[Comparison] = []
