@@ -56,9 +56,10 @@ def figures(run: Run) -> Iterator[Figure]:
     population = run.population(purpose="logins")
     seconds = dict.fromkeys(_BURDENS, 10 if run.full else 4)
     steady = {**seconds, _CALLERS: 120 if run.full else 20}
+    shorter = dict.fromkeys(_BURDENS, 10 if run.full else 2)
     for title, rate, times, measures in (
         (f"logins, {RATE:,} a second, ", RATE, steady, _STEADY),
-        ("logins, full speed, ", None, seconds, (_FULL_SPEED,)),
+        ("logins, full speed, ", None, shorter, (_FULL_SPEED,)),
     ):
         run.say(f"{title}{sum(times.values())} s in each round")
         sides = {name: partial(_measure, population, name, rate, times[name]) for name in _BURDENS}
