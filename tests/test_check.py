@@ -22,7 +22,18 @@ from flask_powerauth_telemetry.commands.findings import CHECKS, Target, duration
 from flask_powerauth_telemetry.commands.zones import fitting_offset
 from flask_powerauth_telemetry.providers.activity import ActivityProfile, read_profile
 from tests import powerauth
-from tests.commands import LEAST, app_of, command, fill, findings, levels, now, of_check, role
+from tests.commands import (
+    LEAST,
+    SEPARATELY,
+    app_of,
+    command,
+    fill,
+    findings,
+    levels,
+    now,
+    of_check,
+    role,
+)
 from tests.service import CREDENTIALS, create_app, recorded_statements, url_of
 
 TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
@@ -592,7 +603,7 @@ def test_bug_is_exit_code_2_with_its_traceback(
     fill(sqlite)
     monkeypatch.setattr("flask_powerauth_telemetry.commands.check.check_connection", None)
 
-    result = app_of(sqlite).test_cli_runner().invoke(args=["telemetry", "check"])
+    result = app_of(sqlite).test_cli_runner(**SEPARATELY).invoke(args=["telemetry", "check"])
 
     assert result.exit_code == 2
     assert "TypeError" in result.stderr
