@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from flask_powerauth_telemetry.guard import guarded, interrupter
@@ -73,10 +73,13 @@ class Database:
         opening.interruptible_by(None)
         with ExitStack() as opened:
             token = _opening.set(opening)
+            engine = self.engine()
+            pool = engine.pool
             try:
-                connection = opened.enter_context(self.engine().connect())
+                connection = opened.enter_context(engine.connect())
             finally:
                 _opening.reset(token)
+            opened.callback(_leave_forgotten_pool, connection, pool)
             driver_connection = connection.connection.driver_connection
             opening.interruptible_by(interrupter(driver_connection))
             passed = time.monotonic() - opening.started
@@ -106,6 +109,12 @@ class Database:
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""
         return time.astimezone(self.timezone).replace(tzinfo=None)
+
+
+def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:
+    """Have a connection closed that would go back to a pool that nobody takes from any more."""
+    if connection.engine.pool is not pool and not connection.invalidated:
+        connection.invalidate()
 
 
 class _Opening:

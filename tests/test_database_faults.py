@@ -1,6 +1,7 @@
 """Faults of PostgreSQL itself: what is answered, how soon, what is logged, and that it heals."""
 
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, NullPool, create_engine, text
 
+from flask_powerauth_telemetry.database import Database, create_read_only_engine
+from flask_powerauth_telemetry.tables import PowerAuthTables
 from tests import held
 from tests.databases import Databases
 from tests.held import GRACE_SECONDS, answer_of, hold
@@ -166,3 +169,26 @@ def test_several_slow_statements_keep_one_limit(owner: Engine) -> None:
     assert (first.status, first.headers["Retry-After"]) == (503, "60")
     assert LIMIT <= first.seconds < LIMIT + 0.4
     assert again.seconds < LIMIT / 2
+
+
+def test_connection_lent_by_a_forgotten_pool_is_closed(owner: Engine) -> None:
+    engine = create_read_only_engine(owner.url, {})
+    database = Database(
+        engine=lambda: engine,
+        timezone=UTC,
+        tables=PowerAuthTables(),
+        statement_timeout=LIMIT,
+        ours=True,
+    )
+    with database.connect() as connection:
+        lent = connection.connection.driver_connection
+        database.forget_connections()  # because another one hung
+        connection.exec_driver_sql("SELECT 1")
+    with database.connect() as connection:
+        kept = connection.connection.driver_connection
+
+    assert lent is not None
+    assert lent.closed
+    assert kept is not None
+    assert not kept.closed
+    database.close()
