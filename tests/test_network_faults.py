@@ -215,6 +215,7 @@ def test_unused_connections_are_not_kept_after_a_hang(
     proxy.swallow()
     check(answer_of(app), 503)
     proxy.resume()
+    eventually(lambda: not computing())  # its end invalidates what the pool has by then
     opened = proxy.opened
 
     check(answer_of(app), 200)
