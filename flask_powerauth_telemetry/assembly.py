@@ -20,8 +20,9 @@ from flask_powerauth_telemetry.integrations import IntegrationCredentials
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
+from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT, Bind
-from flask_powerauth_telemetry.sources import activity_source
+from flask_powerauth_telemetry.sources import activity_source, history_store
 from flask_powerauth_telemetry.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 
@@ -81,7 +82,12 @@ def build_registry(
 ) -> ReportRegistry:
     """The documented reports, those given, and those that the configuration lets in."""
     registry = ReportRegistry()
-    for provider in (*_documented_reports(config), *providers, *_installed_reports(config)):
+    for provider in (
+        *_documented_reports(config),
+        *_further_reports(config),
+        *providers,
+        *_installed_reports(config),
+    ):
         registry.register(provider)
         if provider.bind is None and None not in databases:
             raise _no_database(config, f"the report {provider.name} reads it")
@@ -108,6 +114,20 @@ def _documented_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
     source = activity_source(config)
     yield CurrentMau(strict_application=config.strict_application, source=source)
     yield UsersInPastDays(strict_application=config.strict_application, source=source)
+
+
+def _further_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
+    ingredients = Ingredients(
+        activity=activity_source(config),
+        history=history_store(config),
+        timezone=config.report_timezone,
+    )
+    try:
+        yield from offered_reports(config.reports, ingredients)
+    except LookupError as error:
+        raise ConfigurationError(
+            config.key("reports"), str(error.args[0]), f"Use some of {', '.join(OFFERS)}"
+        ) from error
 
 
 def _installed_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:

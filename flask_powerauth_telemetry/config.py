@@ -45,6 +45,8 @@ class TelemetryConfig:
     source: str = settings.LIVE
     max_age: float = 90_000.0
     serve_stale: bool = False
+    reports: Sequence[str]
+    report_timezone: tzinfo = UTC
 
     def key(self, field: str) -> str:
         """The configuration key of a field."""
@@ -79,6 +81,8 @@ SETTINGS: Mapping[str, _Setting] = {
     "source": _Setting(settings.read_source, settings.LIVE),
     "max_age": _Setting(settings.read_seconds, 90_000.0),
     "serve_stale": _Setting(settings.read_flag, False),
+    "reports": _Setting(settings.read_names, []),
+    "report_timezone": _Setting(settings.read_timezone, "UTC"),
 }
 """Every key without its prefix, in lower case."""
 

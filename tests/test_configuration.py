@@ -80,6 +80,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("SOURCE", "recorded", "is no source"),
     ("MAX_AGE", "1d", "must be a number of seconds"),
     ("SERVE_STALE", 1, "must be True or False"),
+    ("REPORTS", "USERS_BY_PAST_DAYS", "must be a list of names"),
+    ("REPORTS", ["USERS"], "no further report 'USERS'"),
+    ("REPORT_TIMEZONE", "Prague", "no time zone 'Prague'"),
     ("LOAD_ENTRY_POINTS", "devices", "must be a list of names"),
     ("LOAD_ENTRY_POINTS", ["no-such-entry-point"], "no installed package offers"),
 ]

@@ -40,11 +40,14 @@ from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.metrics import TelemetryMetrics
 from flask_powerauth_telemetry.observation import Origin, Refusal
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.providers.activity import LiveActivity
 from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
+from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
 from tests.reference_server import ReferenceServer, running
@@ -58,6 +61,7 @@ PROVIDERS = ROOT / "docs/providers.md"
 DATABASES = ROOT / "docs/databases.md"
 OPERATIONS = ROOT / "docs/operations.md"
 COMPATIBILITY = ROOT / "docs/compatibility.md"
+REPORTS = ROOT / "docs/reports.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
@@ -171,7 +175,7 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_every_document_with_code_is_run() -> None:
     with_code = {path for path in DOCUMENTS if blocks(path, "python")}
 
-    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS}
+    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS}
 
 
 @pytest.mark.usefixtures("reader_environment")
@@ -642,6 +646,23 @@ def test_every_report_is_documented() -> None:
     names = [provider.name for provider in (CurrentMau, UsersInPastDays)]
 
     assert column(COMPATIBILITY, "## What is counted", "Report") == names
+    assert column(REPORTS, "# Further reports", "Report") == list(OFFERS)
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_further_reports_are_all_switched_on() -> None:
+    (state,) = run(REPORTS)["app"].extensions[EXTENSION_KEY].values()
+
+    assert list(state.config.reports) == list(OFFERS)
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_further_report_is_documented_by_its_definition(name: str) -> None:
+    _, _, section = text_of(REPORTS).partition(f"\n## {name}\n")
+    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
+    (report,) = offered_reports([name], given)
+
+    assert report.definition in " ".join(section.partition("\n## ")[0].split())
 
 
 def test_every_error_code_is_documented() -> None:

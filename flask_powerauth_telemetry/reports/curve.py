@@ -1,0 +1,47 @@
+"""The whole curve of active users, for every window at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from flask_powerauth_telemetry.providers.active_users import ApplicationSchema
+from flask_powerauth_telemetry.providers.activity import ActivitySource
+from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+
+
+class CurveSchema(Schema):
+    """Report data of ``USERS_BY_PAST_DAYS``."""
+
+    application = fields.String(required=True)
+    users = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(0)),
+        required=True,
+        validate=validate.Length(equal=MAXIMUM_DAYS),
+    )
+
+
+class UsersByPastDays(ReportProvider):
+    """``USERS_BY_PAST_DAYS``: users active in each window of 1 to 365 days.
+
+    ``source`` is where the documented reports take their numbers from, so both agree.
+    """
+
+    name = "USERS_BY_PAST_DAYS"
+    definition = (
+        "For each number of days from 1 to 365, the unique users of the application with an"
+        " activation, whatever its status, last used in the past so many days of 24 hours."
+    )
+    parameters_schema = ApplicationSchema
+    data_schema = CurveSchema
+
+    def __init__(self, source: ActivitySource) -> None:
+        self._source = source
+        self.bind = source.bind
+        self.tables = source.tables
+
+    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+        """The number of users for each window, the first for 1 day."""
+        profile = self._source.profile(context, application, MAXIMUM_DAYS)
+        return {"application": application, "users": profile.users}

@@ -1,0 +1,37 @@
+"""The further reports that come with the package; a configuration switches them on by name."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from flask_powerauth_telemetry.history import HistoryStore
+from flask_powerauth_telemetry.providers.activity import ActivitySource
+from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """What further reports are made with.
+
+    ``activity`` is where the documented reports take profiles from, ``history`` the store of what
+    was recorded, ``timezone`` the zone whose calendar days and months reports go by.
+    """
+
+    activity: ActivitySource
+    history: HistoryStore
+    timezone: tzinfo
+
+
+OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
+    UsersByPastDays.name: lambda given: UsersByPastDays(given.activity),
+}
+"""How each report is made."""
+
+
+def offered_reports(names: Iterable[str], given: Ingredients) -> Iterator[ReportProvider]:
+    """The reports of these names; raises ``LookupError`` for one that is not offered."""
+    for name in names:
+        if name not in OFFERS:
+            raise LookupError(f"there is no further report {name!r}")
+        yield OFFERS[name](given)
