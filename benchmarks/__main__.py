@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
-from benchmarks import kept, logins, pacing, passes, queries, sizes
+from benchmarks import kept, logins, pacing, passes, queries, recording, sizes
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
 
@@ -17,6 +17,7 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "queries": queries.figures,
     "logins": logins.figures,
     "pacing": pacing.figures,
+    "recording": recording.figures,
 }
 
 

@@ -23,8 +23,8 @@ _LIMIT = 3600
 
 
 @contextmanager
-def application(engine: Engine, cache_seconds: float) -> Iterator[Flask]:
-    """An application that keeps results for so many seconds."""
+def application(engine: Engine, cache_seconds: float, **keys: Any) -> Iterator[Flask]:
+    """An application that keeps results for so many seconds; ``keys`` are more of ours."""
     app = Flask(__name__)
     app.config.update(
         POWERAUTH_TELEMETRY_DATABASE_URL=engine.url,
@@ -32,6 +32,7 @@ def application(engine: Engine, cache_seconds: float) -> Iterator[Flask]:
         POWERAUTH_TELEMETRY_CACHE_SECONDS=cache_seconds,
         POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT=_LIMIT,
     )
+    app.config.update({f"POWERAUTH_TELEMETRY_{key}": value for key, value in keys.items()})
     telemetry = PowerAuthTelemetry(app)
     try:
         yield app

@@ -27,7 +27,7 @@ UPDATE pa_activation SET timestamp_last_used = timestamp_last_used + interval '1
     counter = counter + 1, ctr_data = md5(ctr_data)
 WHERE activation_id = {activation_id};
 """
-_STEADY = ("p50, ms", "p99, ms", "p99 of the worst second, ms")
+STEADY = ("p50, ms", "p99, ms", "p99 of the worst second, ms")
 _FULL_SPEED = "logins a second"
 _ALONE = "alone"
 _CALLERS = "beside 64 callers, 64 windows, once a second"
@@ -58,7 +58,7 @@ def figures(run: Run) -> Iterator[Figure]:
     steady = {**seconds, _CALLERS: 120 if run.full else 20}
     shorter = dict.fromkeys(_BURDENS, 10 if run.full else 2)
     for title, rate, times, measures in (
-        (f"logins, {RATE:,} a second, ", RATE, steady, _STEADY),
+        (f"logins, {RATE:,} a second, ", RATE, steady, STEADY),
         ("logins, full speed, ", None, shorter, (_FULL_SPEED,)),
     ):
         run.say(f"{title}{sum(times.values())} s in each round")
@@ -105,13 +105,18 @@ def worst_second(logins: Sequence[Login]) -> float:
     return max(percentile(list(some), 0.99) for _, some in seconds)
 
 
+def steady_values(logins: Sequence[Login]) -> Sample:
+    """What is told of logins at a steady rate, by ``STEADY``."""
+    values = (percentile(logins, 0.5), percentile(logins, 0.99), worst_second(logins))
+    return dict(zip(STEADY, values, strict=True))
+
+
 def _measure(population: Population, name: str, rate: int | None, seconds: int) -> Sample:
     if name == _ALONE:
         vacuum(population.engine)
     with _BURDENS[name](population.engine):
         logins = log_in(population, seconds, rate)
-    values = (percentile(logins, 0.5), percentile(logins, 0.99), worst_second(logins))
-    return {**dict(zip(_STEADY, values, strict=True)), _FULL_SPEED: len(logins) / seconds}
+    return {**steady_values(logins), _FULL_SPEED: len(logins) / seconds}
 
 
 def _script(rows: int) -> str:
