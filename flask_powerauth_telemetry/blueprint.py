@@ -10,6 +10,7 @@ from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry.auth import ApplicationAuth
+from flask_powerauth_telemetry.clocks import Clock
 from flask_powerauth_telemetry.config import TelemetryConfig
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.database import Database
@@ -30,7 +31,7 @@ from flask_powerauth_telemetry.schemas import (
     load_request,
     report_envelope,
 )
-from flask_powerauth_telemetry.service import Clock, Report, ReportService
+from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.signals import Watch
 
 EXTENSION_KEY = "powerauth_telemetry"

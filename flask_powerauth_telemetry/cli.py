@@ -8,13 +8,14 @@ import json
 
 import click
 
+from flask_powerauth_telemetry.access_settings import read_principal
 from flask_powerauth_telemetry.commands.applications import applications
 from flask_powerauth_telemetry.commands.check import check
 from flask_powerauth_telemetry.commands.reconcile import reconcile
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.credentials import create_token, digest
-from flask_powerauth_telemetry.settings import Refused, read_principal
+from flask_powerauth_telemetry.settings import Refused
 
 
 @click.group()

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from flask_powerauth_telemetry import settings
+from flask_powerauth_telemetry import access_settings, settings
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.settings import Bind, Refused
 
@@ -70,8 +70,8 @@ SETTINGS: Mapping[str, _Setting] = {
     "database_timezone": _Setting(settings.read_timezone, "UTC"),
     "binds": _Setting(settings.read_binds, {}, from_file=settings.parse_json),
     "url_prefix": _Setting(settings.read_url_prefixes, "/rest/v3/telemetry"),
-    "credentials": _Setting(settings.read_credentials, from_file=settings.parse_json),
-    "scopes": _Setting(settings.read_scopes, {}),
+    "credentials": _Setting(access_settings.read_credentials, from_file=settings.parse_json),
+    "scopes": _Setting(access_settings.read_scopes, {}),
     "strict_application": _Setting(settings.read_flag, True),
     "statement_timeout": _Setting(settings.read_seconds, 20.0),
     "max_content_length": _Setting(settings.read_bytes, 65_536),

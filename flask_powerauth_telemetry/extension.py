@@ -5,21 +5,18 @@ from collections.abc import Iterable
 
 from flask import Flask
 
-from flask_powerauth_telemetry.assembly import (
-    EngineSource,
-    build_credentials,
-    build_databases,
-    build_registry,
-)
+from flask_powerauth_telemetry.assembly import build_credentials, build_registry
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
 from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.clocks import Clock, ageing_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config import DEFAULT_NAME, TelemetryConfig, load_config
 from flask_powerauth_telemetry.credentials import CredentialStore, Scopes
+from flask_powerauth_telemetry.databases import EngineSource, build_databases
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.providers.base import ReportProvider
-from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
+from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.signals import Watch
 from flask_powerauth_telemetry.sources import with_history_bind
 

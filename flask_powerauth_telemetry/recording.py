@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from flask_powerauth_telemetry.clocks import Clock, read_clock
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION, WIDTHS, read_profile
 from flask_powerauth_telemetry.providers.base import Application, ReportContext
 from flask_powerauth_telemetry.recordings import Recording
-from flask_powerauth_telemetry.service import Clock, read_clock
 
 
 class Recorder:

@@ -1,15 +1,15 @@
 """From a report's name and raw parameters to the report; no Flask up to here."""
 
 import logging
-import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.clocks import Clock, ageing_clock, read_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.database import Database
@@ -20,6 +20,7 @@ from flask_powerauth_telemetry.exceptions import (
 )
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.observation import Asked, Observer, ReportRun
+from flask_powerauth_telemetry.parts import TaskParts
 from flask_powerauth_telemetry.places import Task
 from flask_powerauth_telemetry.providers.base import RECORDED, ReportContext
 from flask_powerauth_telemetry.providers.fields import loaded_applications
@@ -27,8 +28,6 @@ from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode
 
 logger = logging.getLogger(__name__)
-
-Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
@@ -54,73 +53,6 @@ class _Computed:
     now: datetime
     as_of: datetime
     source: str
-
-
-class _TaskSharing:
-    """Lets the context of a task share parts with those of other tasks."""
-
-    def __init__(self, computations: Computations, task: Task) -> None:
-        self._computations = computations
-        self._task = task
-
-    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """The part, computed once for all tasks."""
-
-        def translated() -> Any:
-            try:
-                return compute()
-            except SQLAlchemyError as error:
-                raise fault_of(error) from error
-
-        return self._computations.part(self._task, key, translated, self._task.keep_seconds)
-
-    def kept(self, key: Hashable) -> Any | None:
-        """The part, if it is there."""
-        return self._computations.kept_part(self._task, key)
-
-    def note(self, key: Hashable) -> None:
-        """Note that the part is asked for."""
-        self._computations.note(self._task, key)
-
-    def noted(self, key: Hashable) -> bool:
-        """Whether any task asked for the part a short while ago."""
-        return self._computations.noted(key)
-
-    def keep_at_most(self, seconds: float) -> None:
-        """Have the result of the task kept no longer."""
-        self._computations.keep_at_most(self._task, seconds)
-
-    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
-        """Have the task ended so when it hangs."""
-        self._task.interrupt_by(interrupt)
-
-
-def system_clock() -> datetime:
-    """The time now, aware, in UTC."""
-    return datetime.now(UTC)
-
-
-def read_clock(clock: Clock) -> datetime:
-    """The time that a clock gives, in UTC; raises ``ProviderFault`` for a naive one."""
-    now = clock()
-    if now.tzinfo is None:
-        raise ProviderFault("the clock gave a naive time, it must give an aware one")
-    return now.astimezone(UTC)
-
-
-def ageing_clock(clock: Clock) -> Callable[[], float]:
-    """The seconds by which results age.
-
-    As many as have passed, or as many as ``clock`` was moved by, whichever are more: so a result
-    never outlives a clock that is set, and still grows old by one that stands still.
-    """
-    monotonic_start, start = time.monotonic(), clock()
-
-    def seconds() -> float:
-        moved = abs((clock() - start).total_seconds())
-        return max(time.monotonic() - monotonic_start, moved)
-
-    return seconds
 
 
 class ReportService:
@@ -210,7 +142,7 @@ class ReportService:
         database: Database,
         task: Task,
     ) -> _Computed:
-        sharing = _TaskSharing(self._computations, task)
+        sharing = TaskParts(self._computations, task)
         try:
             with ReportContext(database, read_clock(self._clock), sharing) as context:
                 data = report.provider.generate(context, **arguments)

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from flask_powerauth_telemetry.credentials import DIGEST_PREFIX, EVERYONE_ELSE
 from flask_powerauth_telemetry.tables import TABLE_NAMES
 
 PA_INTEGRATION = "pa_integration"
@@ -29,10 +28,8 @@ LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
 
-_DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
-_CREATE = "Create credentials with: flask telemetry create-credential NAME"
 
 
 class Refused(Exception):
@@ -113,13 +110,13 @@ def read_url(value: object) -> URL:
 
 def read_options(value: object) -> Mapping[str, Any]:
     """Keyword arguments of SQLAlchemy's ``create_engine``."""
-    mapping = _mapping(value, "options of create_engine")
+    mapping = read_mapping(value, "options of create_engine")
     return dict(mapping)
 
 
 def read_tables(value: object) -> Mapping[str, str]:
     """PowerAuth tables and what to read instead of each."""
-    mapping = _mapping(value, "views")
+    mapping = read_mapping(value, "views")
     for table, relation in mapping.items():
         if table not in TABLE_NAMES:
             known = ", ".join(sorted(TABLE_NAMES))
@@ -152,7 +149,7 @@ def read_timezone(value: object) -> tzinfo:
 
 def read_binds(value: object) -> Mapping[str, Bind]:
     """Further databases by name."""
-    return {name: _read_bind(name, bind) for name, bind in _mapping(value, "URLs").items()}
+    return {name: _read_bind(name, bind) for name, bind in read_mapping(value, "URLs").items()}
 
 
 def _read_bind(name: str, value: object) -> Bind:
@@ -187,47 +184,6 @@ def read_url_prefixes(value: object) -> Sequence[str]:
     return prefixes
 
 
-def read_credentials(value: object) -> str | Mapping[str, Sequence[str]]:
-    """Digests by principal, or the word for PowerAuth's own table."""
-    if value == PA_INTEGRATION:
-        return PA_INTEGRATION
-    if not isinstance(value, Mapping) or not value:
-        raise Refused(f"must map principals to digests, or be {PA_INTEGRATION!r}", _CREATE)
-    return {read_principal(name): _digests(name, both) for name, both in value.items()}
-
-
-def read_principal(name: object) -> str:
-    """A principal's name, which has to fit into HTTP Basic."""
-    if not isinstance(name, str) or not name.strip() or name == EVERYONE_ELSE:
-        raise Refused(f"{name!r} can't be the name of a principal", "Choose another name")
-    if ":" in name or not name.isprintable():
-        raise Refused(
-            f"the principal {name!r} has a colon or a control character",
-            "Choose another name, HTTP Basic can't carry this one",
-        )
-    return name
-
-
-def _digests(principal: object, value: object) -> Sequence[str]:
-    both = [value] if isinstance(value, str) else value
-    if not isinstance(both, list | tuple) or not 1 <= len(both) <= 2:
-        raise Refused(f"{principal!r} must have one digest or a list of two", _CREATE)
-    for known in both:
-        if not isinstance(known, str) or not _DIGEST.fullmatch(known):
-            raise Refused(
-                f"{principal!r} has something else than sha256: and 64 hexadecimal digits", _CREATE
-            )
-    return tuple(known.lower() for known in both)
-
-
-def read_scopes(value: object) -> Mapping[str, Sequence[str]]:
-    """The names of applications that each principal may ask for."""
-    return {
-        principal: read_names(applications)
-        for principal, applications in _mapping(value, "lists of applications").items()
-    }
-
-
 def read_names(value: object) -> Sequence[str]:
     """A list of strings."""
     if not isinstance(value, list | tuple | set | frozenset):
@@ -248,7 +204,8 @@ def parse_json(text: str) -> object:
         raise Refused("the file does not hold JSON", "Write the value as JSON") from None
 
 
-def _mapping(value: object, of: str) -> Mapping[str, Any]:
+def read_mapping(value: object, of: str) -> Mapping[str, Any]:
+    """A mapping with strings for keys; ``of`` says what they are mapped to."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise Refused(f"must map names to {of}", "Set a dictionary")
     return value

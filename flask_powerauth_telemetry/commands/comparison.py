@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from flask_powerauth_telemetry.clocks import Clock
 from flask_powerauth_telemetry.commands.counts import SHIFTS, shifted_users
 from flask_powerauth_telemetry.commands.zones import offset_text
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.providers.activity import WIDTHS, ActivityProfile, read_profile
 from flask_powerauth_telemetry.providers.base import Application, ReportContext
-from flask_powerauth_telemetry.service import Clock
 
 EQUAL = "equal"
 EXPLAINED = "explained"

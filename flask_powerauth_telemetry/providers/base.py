@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from marshmallow import Schema
 from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.providers.sharing import NotShared, Sharing
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 Result = TypeVar("Result")
@@ -28,58 +29,6 @@ class Application:
 
     id: int
     name: str
-
-
-class Sharing(Protocol):
-    """How a context shares parts of a computation with others."""
-
-    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """What ``compute`` returns, or what it returned for another report."""
-
-    def kept(self, key: Hashable) -> Any | None:
-        """What is there for a key without computing it, None otherwise."""
-
-    def note(self, key: Hashable) -> None:
-        """Note that something is asked for."""
-
-    def noted(self, key: Hashable) -> bool:
-        """Whether something was asked for a short while ago, by any report."""
-
-    def keep_at_most(self, seconds: float) -> None:
-        """Tell that the result of this computation is good for so many seconds at most."""
-
-    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
-        """Tell what ends this computation from outside from now on."""
-
-
-class NotShared:
-    """Shares parts within one context alone."""
-
-    def __init__(self) -> None:
-        self._parts: dict[Hashable, Any] = {}
-
-    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """What ``compute`` returned at its first call for a key."""
-        if key not in self._parts:
-            self._parts[key] = compute()
-        return self._parts[key]
-
-    def kept(self, key: Hashable) -> Any | None:
-        """What was computed for a key before."""
-        return self._parts.get(key)
-
-    def note(self, key: Hashable) -> None:
-        """Do nothing: nobody else asks."""
-
-    def noted(self, key: Hashable) -> bool:
-        """Nothing was asked for before."""
-        return False
-
-    def keep_at_most(self, seconds: float) -> None:
-        """Do nothing: the result is not kept."""
-
-    def interrupt_by(self, interrupt: Callable[[], None] | None) -> None:
-        """Do nothing: nobody else waits."""
 
 
 @dataclass(frozen=True)
