@@ -22,6 +22,7 @@ _CANCEL = (
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
     " AND backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid()"
 )
+_COUNTING = "SELECT count(*) FROM generate_series(1, 5000000)"
 
 Work = Callable[[threading.Event], object]
 
@@ -48,6 +49,18 @@ def paced_passes(engine: Engine) -> Iterator[None]:
         database = database_of(app)
         with _repeated(engine, [lambda stop: paced_pass(database, _WIDTH, stop)]):
             yield
+
+
+@contextmanager
+def busy_process(engine: Engine) -> Iterator[None]:
+    """A process of the server that keeps a processor busy, and reads no table."""
+
+    def count(_: threading.Event) -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(_COUNTING)
+
+    with _repeated(engine, [count]):
+        yield
 
 
 @contextmanager

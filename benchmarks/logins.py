@@ -35,6 +35,7 @@ _CALLERS = "beside 64 callers, 64 windows, once a second"
 Burden = Callable[[Engine], AbstractContextManager[None]]
 _BURDENS: Mapping[str, Burden] = {
     _ALONE: burdens.nothing,
+    "beside a busy process that reads no table": burdens.busy_process,
     "during passes without pause": burdens.passes,
     "during a paced pass": burdens.paced_passes,
     _CALLERS: partial(burdens.callers, count=64),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from tests.databases import KINDS, Databases
 from tests.recorded import PAIRS, Site, create_site
-from tests.service import close_apps
 
 # Slow machines are no fault; what failed once is repeated from the message, not from a file.
 _SETTINGS = settings(
@@ -50,9 +49,18 @@ def sqlite(databases: Databases, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture(autouse=True)
-def _closed_apps() -> Iterator[None]:
+def _disposed_engines() -> Iterator[None]:
+    """Close what any engine has pooled in a test, as the end of a process would."""
+    engines: set[Engine] = set()
+
+    def note(connection: Connection) -> None:
+        engines.add(connection.engine)
+
+    event.listen(Engine, "engine_connect", note)
     yield
-    close_apps()
+    event.remove(Engine, "engine_connect", note)
+    for engine in engines:
+        engine.dispose()
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)

@@ -17,7 +17,6 @@ from flask_powerauth_telemetry.credentials import digest
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PATH = "/rest/v3/telemetry/report"
 USER = ("billing", "a-token")
-_opened: list[tuple[PowerAuthTelemetry, Flask]] = []
 CREDENTIALS = {"billing": digest("a-token")}
 
 
@@ -41,15 +40,8 @@ def create_app(
         settings["DATABASE_URL"] = url_of(engine)
     settings |= keys
     app.config.update({f"POWERAUTH_TELEMETRY_{key}": value for key, value in settings.items()})
-    telemetry = PowerAuthTelemetry(app, clock=clock, **(arguments or {}))
-    _opened.append((telemetry, app))
+    PowerAuthTelemetry(app, clock=clock, **(arguments or {}))
     return app
-
-
-def close_apps() -> None:
-    """Close the connections of every application that was created here; they can open new ones."""
-    for telemetry, app in _opened:
-        telemetry.close(app)
 
 
 def ask(

@@ -158,10 +158,9 @@ def test_base_works_without_the_package(users: Engine) -> None:
 import sys
 sys.modules["prometheus_client"] = None
 from sqlalchemy import create_engine, NullPool
-from tests.service import ask, close_apps, create_app
+from tests.service import ask, create_app
 app = create_app(create_engine(sys.argv[1], poolclass=NullPool))
 print(ask(app.test_client(), parameters={"application": "retail"}).status_code)
-close_apps()
 try:
     import flask_powerauth_telemetry.metrics
 except ImportError as error:
@@ -185,11 +184,10 @@ import sys
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, NullPool
 from flask_powerauth_telemetry.metrics import TelemetryMetrics
-from tests.service import ask, close_apps, create_app
+from tests.service import ask, create_app
 app = create_app(create_engine(sys.argv[1], poolclass=NullPool))
 TelemetryMetrics(app, registry=CollectorRegistry())
 ask(app.test_client(), parameters={"application": "retail"})
-close_apps()
 """
     scrape = """
 from prometheus_client import CollectorRegistry, generate_latest
