@@ -513,7 +513,7 @@ def test_documented_grants_are_enough(documented_roles: Engine) -> None:
 
 
 def test_documented_grants_are_enough_for_further_reports(documented_roles: Engine) -> None:
-    names = ["USERS_BY_PAST_DAYS", "USERS_ACROSS_APPLICATIONS"]
+    names = ["USERS_BY_PAST_DAYS", "USERS_ACROSS_APPLICATIONS", "COMMITTED_USERS_IN_PAST_DAYS"]
     reader = user_of(documented_roles, "telemetry_reader")
     client = create_app(reader, REPORTS=names).test_client()
 
@@ -535,6 +535,7 @@ def test_documented_grants_are_enough_for_further_reports(documented_roles: Engi
                 "timestamp_last_used",
                 "activation_status",
                 "platform",
+                "timestamp_created",
             },
         ),
         ("telemetry_reader", "pa_integration", set()),

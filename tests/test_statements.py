@@ -17,6 +17,7 @@ from flask_powerauth_telemetry.commands.counts import (
 )
 from flask_powerauth_telemetry.providers.activity import profile_statement
 from flask_powerauth_telemetry.reports.across import sets_statement
+from flask_powerauth_telemetry.reports.committed import standings_statement
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays
 
@@ -66,6 +67,7 @@ def statements() -> dict[str, Executable]:
         "sets of applications": sets_statement(
             tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
         ),
+        "standings": standings_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
     }
 
 
