@@ -7,17 +7,16 @@ every number of the report.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import reduce
 from itertools import combinations
-from operator import add
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
-from sqlalchemy import Executable, case, func, select
+from sqlalchemy import Executable, func, select
 
 from flask_powerauth_telemetry.providers.activity import DAY
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.reports.bits import AnyBits
 from flask_powerauth_telemetry.reports.fields import UsersField
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
@@ -136,12 +135,9 @@ def sets_statement(
     times of the database's clock; both belong to the window.
     """
     activation = tables.pa_activation
-    bits = [
-        func.max(case((activation.c.application_id == application, 1 << place), else_=0))
-        for place, application in enumerate(ids)
-    ]
+    bits = AnyBits(*(activation.c.application_id == application for application in ids))
     active_users = (
-        select(reduce(add, bits).label("bits"))
+        select(bits.label("bits"))
         .where(activation.c.application_id.in_(ids))
         .where(activation.c.timestamp_last_used.between(start, end))
         .group_by(activation.c.user_id)
