@@ -66,7 +66,10 @@ REFERENCE_QUERY = text(
 
 @dataclass(frozen=True)
 class Activation:
-    """A row of pa_activation; times are naive, of the database's clock."""
+    """A row of pa_activation; times are naive, of the database's clock.
+
+    Without ``timestamp_created`` it was created at its last use, so it was never used since.
+    """
 
     activation_id: str
     application_id: int
@@ -74,6 +77,7 @@ class Activation:
     timestamp_last_used: datetime
     activation_status: int = 3
     platform: str | None = "ios"
+    timestamp_created: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,18 @@ def add_applications(engine: Engine, names: Iterable[str]) -> None:
 
 def add_activations(engine: Engine, activations: Sequence[Activation]) -> None:
     """Rows of pa_activation."""
-    rows = [_written(engine, asdict(activation)) for activation in activations]
+    rows = [
+        _written(
+            engine,
+            asdict(activation)
+            | {"created": activation.timestamp_created or activation.timestamp_last_used},
+        )
+        for activation in activations
+    ]
     statement = text(
         "INSERT INTO pa_activation (activation_id, application_id, user_id, activation_status,"
         " platform, timestamp_created, timestamp_last_used) VALUES (:activation_id,"
-        " :application_id, :user_id, :activation_status, :platform, :timestamp_last_used,"
+        " :application_id, :user_id, :activation_status, :platform, :created,"
         " :timestamp_last_used)"
     )
     with engine.begin() as connection:

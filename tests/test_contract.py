@@ -8,10 +8,16 @@ from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.across import UsersAcrossApplications
+from flask_powerauth_telemetry.reports.committed import CommittedUsersInPastDays
 from flask_powerauth_telemetry.testing import contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())
 TestUsersInPastDays = contract_suite(UsersInPastDays(), parameters={"days": "7"})
+TestUsersAcrossApplications = contract_suite(
+    UsersAcrossApplications(), parameters={"applications": ["retail", "corporate"]}
+)
+TestCommittedUsersInPastDays = contract_suite(CommittedUsersInPastDays())
 
 
 WRONG_PROVIDERS = """

@@ -69,7 +69,13 @@ USERS = 412
 EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 POWERAUTH_SERVER = "https://HOST/powerauth-java-server/rest"
 """What stands for PowerAuth Server in commands."""
-PARAMETERS = {"application": "retail", "days": 30, "first": "retail", "second": "corporate"}
+PARAMETERS = {
+    "application": "retail",
+    "applications": ["retail", "corporate"],
+    "days": 30,
+    "first": "retail",
+    "second": "corporate",
+}
 """What all documented reports take, each its own part."""
 ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
 _states: list[TelemetryState] = []
@@ -466,7 +472,7 @@ def test_every_command_is_documented() -> None:
 def documented_roles(postgresql: Engine) -> Iterator[Engine]:
     """A PowerAuth database on which the SQL of docs/databases.md has been run by its owner."""
     powerauth.create_schema(postgresql)
-    powerauth.add_applications(postgresql, ["retail"])
+    powerauth.add_applications(postgresql, ["retail", "corporate"])
     powerauth.add_activations(
         postgresql,
         [powerauth.Activation("a", 1, "u", powerauth.wall_clock(datetime.now(UTC), UTC))],
@@ -506,6 +512,16 @@ def test_documented_grants_are_enough(documented_roles: Engine) -> None:
         assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
 
 
+def test_documented_grants_are_enough_for_further_reports(documented_roles: Engine) -> None:
+    names = ["USERS_BY_PAST_DAYS", "USERS_ACROSS_APPLICATIONS", "COMMITTED_USERS_IN_PAST_DAYS"]
+    reader = user_of(documented_roles, "telemetry_reader")
+    client = create_app(reader, REPORTS=names).test_client()
+
+    statuses = {name: ask(client, name, PARAMETERS).status_code for name in names}
+
+    assert statuses == dict.fromkeys(names, 200)
+
+
 @pytest.mark.parametrize(
     ("role", "relation", "allowed"),
     [
@@ -519,6 +535,7 @@ def test_documented_grants_are_enough(documented_roles: Engine) -> None:
                 "timestamp_last_used",
                 "activation_status",
                 "platform",
+                "timestamp_created",
             },
         ),
         ("telemetry_reader", "pa_integration", set()),

@@ -16,6 +16,8 @@ from flask_powerauth_telemetry.commands.counts import (
     shifted_statement,
 )
 from flask_powerauth_telemetry.providers.activity import profile_statement
+from flask_powerauth_telemetry.reports.across import sets_statement
+from flask_powerauth_telemetry.reports.committed import standings_statement
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays
 
@@ -35,7 +37,11 @@ def dialect_of(driver: str) -> Dialect:
 
 
 def compiled(statement: Executable, driver: str) -> str:
-    return str(statement.compile(dialect=dialect_of(driver)))  # type: ignore[attr-defined]
+    compiled = statement.compile(  # type: ignore[attr-defined]
+        dialect=dialect_of(driver),
+        compile_kwargs={"render_postcompile": True},  # the values of an IN, as when it is run
+    )
+    return str(compiled)
 
 
 def edges(zone: str) -> list[datetime]:
@@ -58,6 +64,10 @@ def statements() -> dict[str, Executable]:
         "pass without an end": pass_statement(tables, 1, edges("UTC")[30]),
         "the reference's": reference_statement(tables, "retail", edges("UTC")[30], edges("UTC")[0]),
         "shifted windows": shifted_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
+        "sets of applications": sets_statement(
+            tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
+        ),
+        "standings": standings_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
     }
 
 

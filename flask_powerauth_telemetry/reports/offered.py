@@ -7,6 +7,8 @@ from datetime import tzinfo
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import ActivitySource
 from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.reports.across import UsersAcrossApplications
+from flask_powerauth_telemetry.reports.committed import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
 
 
@@ -25,6 +27,8 @@ class Ingredients:
 
 OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     UsersByPastDays.name: lambda given: UsersByPastDays(given.activity),
+    UsersAcrossApplications.name: lambda given: UsersAcrossApplications(),
+    CommittedUsersInPastDays.name: lambda given: CommittedUsersInPastDays(),
 }
 """How each report is made."""
 
