@@ -1,6 +1,6 @@
 """Activity profiles out of the history, in place of passes over PowerAuth's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownApplication
@@ -24,7 +24,7 @@ class RecordedActivity:
     """
 
     bind: str | None = HISTORY_BIND
-    tables: Sequence[str] = ()
+    tables: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, store: HistoryStore, *, max_age: float, serve_stale: bool) -> None:
         self._store = store

@@ -219,6 +219,17 @@ def test_tables_of_other_reports_are_checked(postgresql: Engine) -> None:
     assert tables["weather is no table of PowerAuth that reports may read"] == "note"
 
 
+def test_columns_that_a_report_names_are_checked(postgresql: Engine) -> None:
+    fill(postgresql)
+    with role(postgresql, *LEAST) as reader:
+        app = app_of(reader, REPORTS=["COMMITTED_USERS_IN_PAST_DAYS"])
+        found = findings(app, "--no-pass")
+
+    (refused,) = (finding for finding in found if finding["level"] == "error")
+    assert "activation_status" in refused["message"]
+    assert "is not readable, for COMMITTED_USERS_IN_PAST_DAYS" in refused["message"]
+
+
 @pytest.mark.parametrize(("hours", "offset"), [(2, "UTC+02:00"), (5.5, "UTC+05:30")])
 def test_uses_ahead_of_now_are_an_error_that_names_the_offset(
     database: Engine, hours: float, offset: str

@@ -1,7 +1,7 @@
 """Checks of an account: what it can reach, and read."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, false, literal, select
@@ -13,12 +13,6 @@ from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.tables import TABLE_NAMES, integration_table
 
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
-
-DOCUMENTED_COLUMNS: Mapping[str, Sequence[str]] = {
-    "pa_application": ("id", "name"),
-    "pa_activation": ("application_id", "user_id", "timestamp_last_used"),
-}
-"""All that the documented reports read."""
 
 
 def check_connection(target: Target) -> Finding:
@@ -40,19 +34,24 @@ def check_connection(target: Target) -> Finding:
 
 def check_tables(target: Target) -> Iterator[Finding]:
     """Whether each table that a report names can be read."""
-    readers: dict[str, list[str]] = {}
+    readers: dict[tuple[str, Sequence[str]], list[str]] = {}
     for report in target.state.registry:
         if report.provider.bind == target.bind:
-            for name in report.provider.tables:
-                readers.setdefault(name, []).append(report.name)
-    for name, reports in readers.items():
-        columns = DOCUMENTED_COLUMNS.get(name, ()) if target.bind is None else ()
+            for read in _read_columns(report.provider.tables):
+                readers.setdefault(read, []).append(report.name)
+    for (name, columns), reports in readers.items():
         yield _check_table(target, name, columns, ", ".join(reports))
     if reads_credentials(target):
         columns = ("id", "name", "client_token", CLIENT_SECRET)
         yield _check_table(target, PA_INTEGRATION, columns, "application credentials")
     elif not readers:
         yield target.note("tables", "no report names a table of this database")
+
+
+def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each table that a report names, with the columns that it names, if it does."""
+    for name in tables:
+        yield name, tuple(tables[name]) if isinstance(tables, Mapping) else ()
 
 
 def _check_table(target: Target, name: str, columns: Sequence[str], reader: str) -> Finding:

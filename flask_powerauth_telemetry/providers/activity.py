@@ -6,7 +6,7 @@ each user's newest use and to count users by the shortest window that holds it: 
 table, and adding up gives the number of every window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -23,6 +23,12 @@ WIDTHS = (30, 90, 365)
 
 DEFINITION_VERSION = 1
 """The version of what is counted; it is recorded with the numbers, and changes with them."""
+
+READ_COLUMNS: Mapping[str, Sequence[str]] = {
+    "pa_application": ("id", "name"),
+    "pa_activation": ("application_id", "user_id", "timestamp_last_used"),
+}
+"""All that profiles are computed from, by table."""
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
@@ -53,11 +59,11 @@ class ActivitySource(Protocol):
     """Where reports take profiles from.
 
     ``bind`` names the database that it reads, None for the main one, and ``tables`` are the
-    PowerAuth tables that it reads there.
+    PowerAuth tables that it reads there, each with its columns.
     """
 
     bind: str | None
-    tables: Sequence[str]
+    tables: Mapping[str, Sequence[str]]
 
     def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
         """A profile wide enough for a window of ``days`` days; raises ``UnknownApplication``."""
@@ -67,7 +73,7 @@ class LiveActivity:
     """Profiles that are computed from PowerAuth's tables when they are asked for."""
 
     bind: str | None = None
-    tables: Sequence[str] = ("pa_application", "pa_activation")
+    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
     def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
         """The profile as of now, or one that is kept."""

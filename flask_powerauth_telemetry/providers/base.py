@@ -1,7 +1,7 @@
 """What a report is to the rest of the package, and what it is given to work with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -159,7 +159,8 @@ class ReportProvider(ABC):
     - ``bind``: the name in ``POWERAUTH_TELEMETRY_BINDS`` of the database to read, None for the
       main one.
     - ``keep_seconds``: how long a result may be kept, in seconds, None as configured.
-    - ``tables``: the names of the PowerAuth tables that it reads, for the operator's check.
+    - ``tables``: the PowerAuth tables that it reads, for the operator's check: their names, or a
+      mapping from each name to the names of the columns that it reads.
     """
 
     name: str = ""
@@ -168,7 +169,7 @@ class ReportProvider(ABC):
     data_schema: type[Schema] | Schema | None = None
     bind: str | None = None
     keep_seconds: float | None = None
-    tables: Sequence[str] = ()
+    tables: Collection[str] = ()
 
     # *arguments is never passed: with it, type checkers let subclasses name their parameters.
     @abstractmethod

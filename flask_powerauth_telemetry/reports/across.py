@@ -13,7 +13,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import Executable, func, select
 
-from flask_powerauth_telemetry.providers.activity import DAY
+from flask_powerauth_telemetry.providers.activity import DAY, READ_COLUMNS
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.reports.bits import AnyBits
@@ -78,7 +78,7 @@ class UsersAcrossApplications(ReportProvider):
     )
     parameters_schema = ApplicationsAndDaysSchema
     data_schema = UsersAcrossSchema
-    tables = ("pa_application", "pa_activation")
+    tables = READ_COLUMNS
 
     def generate(
         self, context: ReportContext, applications: Sequence[str], days: int

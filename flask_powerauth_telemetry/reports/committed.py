@@ -1,6 +1,6 @@
 """Users of committed activations that were used, and why the documented number is higher."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -60,7 +60,16 @@ class CommittedUsersInPastDays(ReportProvider):
     )
     parameters_schema = ApplicationAndDaysSchema
     data_schema = CommittedUsersSchema
-    tables = ("pa_application", "pa_activation")
+    tables: Mapping[str, Sequence[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": (
+            "application_id",
+            "user_id",
+            "activation_status",
+            "timestamp_created",
+            "timestamp_last_used",
+        ),
+    }
 
     def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
         """The users counted, those left out by reason, and all together."""
