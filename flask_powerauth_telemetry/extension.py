@@ -12,7 +12,7 @@ from flask_powerauth_telemetry.assembly import (
     build_registry,
 )
 from flask_powerauth_telemetry.auth import ApplicationAuth
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
+from flask_powerauth_telemetry.blueprint import create_blueprint
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config import DEFAULT_NAME, TelemetryConfig, load_config
@@ -22,6 +22,7 @@ from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
 from flask_powerauth_telemetry.signals import Watch
 from flask_powerauth_telemetry.sources import with_history_bind
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

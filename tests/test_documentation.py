@@ -33,7 +33,6 @@ from flask_powerauth_telemetry import (
     access_log,
     signals,
 )
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.commands.findings import CHECKS
 from flask_powerauth_telemetry.commands.snapshot import snapshot
@@ -48,6 +47,7 @@ from flask_powerauth_telemetry.providers.activity import LiveActivity
 from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
 from tests.reference_server import ReferenceServer, running
