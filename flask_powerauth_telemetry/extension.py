@@ -13,6 +13,7 @@ from flask_powerauth_telemetry.assembly import (
 )
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.blueprint import create_blueprint
+from flask_powerauth_telemetry.catalogue.routes import OPENAPI, REPORTS
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config import DEFAULT_NAME, TelemetryConfig, load_config
@@ -23,6 +24,9 @@ from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock
 from flask_powerauth_telemetry.signals import Watch
 from flask_powerauth_telemetry.sources import with_history_bind
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+
+FURTHER_ROUTES = (REPORTS, OPENAPI)
+"""The routes beside that of reports; a new one is added here, and nowhere else."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -56,7 +60,7 @@ class PowerAuthTelemetry:
                 "name=", f"{name!r} can't be a name", "Use a to z, digits and underscores"
             )
         self.name = name
-        self.blueprint = create_blueprint(name)
+        self.blueprint = create_blueprint(name, FURTHER_ROUTES)
         self._providers = list(providers)
         self._engine = engine
         self._credentials = credentials

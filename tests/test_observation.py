@@ -283,7 +283,7 @@ REFUSED = [
         {"principal": None, "user": "0a1b2c3d-4e5…", "error": "Unauthorized"},
         id="token as user",
     ),
-    pytest.param({"path": f"{PATH}s"}, 404, {"error": "NotFound"}, id="path"),
+    pytest.param({"path": f"{PATH}/more"}, 404, {"error": "NotFound"}, id="path"),
     pytest.param({"method": "GET"}, 405, {"error": "MethodNotAllowed"}, id="method"),
     pytest.param(
         {"json": None, "data": "{}"}, 415, {"error": "UnsupportedMediaType"}, id="no JSON"
