@@ -46,6 +46,7 @@ setup(
         "mssql": ["pyodbc>=5.2"],
         "tzdata": ["tzdata"],
         "prometheus": ["prometheus-client>=0.20"],
+        "openapi": ["apispec>=6.8"],
         "testing": ["pytest>=8"],
         "example": ["waitress>=3.0.1", "tqdm>=4.66"],
     },

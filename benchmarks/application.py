@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from benchmarks.population import APPLICATION
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY
 from flask_powerauth_telemetry.credentials import digest
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.providers.activity import read_profile
+from flask_powerauth_telemetry.state import EXTENSION_KEY
 
 PATH = "/rest/v3/telemetry/report"
 USER, TOKEN = "benchmark", "a-random-token"

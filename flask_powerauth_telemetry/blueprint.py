@@ -1,98 +1,50 @@
-"""The routes: the report, and an answer for everything else below the prefix."""
+"""The blueprint: the report, further routes, and an answer for everything else below the prefix."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, got_request_exception, request
+from flask import Blueprint, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.http import http_date
-from werkzeug.routing import BaseConverter
 
-from flask_powerauth_telemetry.auth import ApplicationAuth
-from flask_powerauth_telemetry.clocks import Clock
-from flask_powerauth_telemetry.config import TelemetryConfig
+from flask_powerauth_telemetry.answers import error_response, json_response, options_response
 from flask_powerauth_telemetry.credentials import Principal
-from flask_powerauth_telemetry.database import Database
-from flask_powerauth_telemetry.errors import error_headers, known_error, telemetry_error
+from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
-    ServerFault,
     Unauthorized,
     UnsupportedMediaType,
 )
-from flask_powerauth_telemetry.registry import ReportRegistry
-from flask_powerauth_telemetry.schemas import (
-    ReportRequest,
-    encode,
-    error_envelope,
-    load_request,
-    report_envelope,
-)
-from flask_powerauth_telemetry.service import Report, ReportService
-from flask_powerauth_telemetry.signals import Watch
+from flask_powerauth_telemetry.routing import ANYTHING_ELSE, Route, View, add_rule
+from flask_powerauth_telemetry.schemas import ReportRequest, load_request, report_envelope
+from flask_powerauth_telemetry.service import Report
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState, state_of
 
-EXTENSION_KEY = "powerauth_telemetry"
-
-_REPORT_PATH = "report"
-_REPORT_METHODS = ("POST", "OPTIONS")
-_EVERY_RESPONSE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_JSON_RESPONSE = {"Content-Type": "application/json", **_EVERY_RESPONSE}
-_CONVERTER = "powerauth_telemetry_anything"
+Given = TypeVar("Given")
+Step = Callable[..., Given]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TelemetryState:
-    """What one application keeps of one instance, in ``app.extensions``.
+def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
+    """The blueprint of the instance ``name``, with the route of reports and ``further`` ones.
 
-    ``databases`` are those of the binds, the main one under None if there is one. ``clock`` gives
-    the time now, aware.
+    Its views find their state in the application.
     """
-
-    config: TelemetryConfig
-    registry: ReportRegistry
-    service: ReportService
-    databases: Mapping[str | None, Database]
-    auth: ApplicationAuth
-    watch: Watch
-    clock: Clock
-
-    def close(self) -> None:
-        """Close the pooled connections of the engines that are the extension's own."""
-        for database in self.databases.values():
-            database.close()
-
-
-View = Callable[..., Response]
-Reader = Callable[..., ReportRequest | None]
-
-
-class _Anything(BaseConverter):
-    """Any rest of a path; werkzeug's ``path`` stops at a leading slash and at a line feed."""
-
-    regex = r"(?s:.*)"
-    part_isolating = False
-    weight = 1000
-
-
-def create_blueprint(name: str) -> Blueprint:
-    """The blueprint of the instance ``name``; its views find their state in the application."""
+    routes = {route.path: route for route in (REPORT, *map(_watched, further))}
     blueprint = Blueprint(name, __name__)
 
     @blueprint.record
     def add_routes(setup: BlueprintSetupState) -> None:
+        anything_else = _view(name, "anything_else", _answer_to_anything_else(routes))
         for prefix in _prefixes(setup, name):
-            _add_rule(
-                setup, f"{prefix}/{_REPORT_PATH}", _view(name, "report", _read_report), ["POST"]
-            )
-            _add_rule(setup, prefix or "/", _view(name, "anything_else", _read_anything_else))
-            _add_rule(
-                setup,
-                f"{prefix}/<{_CONVERTER}:path>",
-                _view(name, "anything_else", _read_anything_else),
-            )
+            for route in routes.values():
+                view = _view(name, route.endpoint, _answer_of(route))
+                methods = [method for method in route.methods if method != "OPTIONS"]
+                add_rule(setup, f"{prefix}/{route.path}", view, methods)
+            add_rule(setup, prefix or "/", anything_else)
+            add_rule(setup, f"{prefix}/{ANYTHING_ELSE}", anything_else)
 
     return blueprint
 
@@ -103,27 +55,7 @@ def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
     return configured or [(setup.url_prefix or "").rstrip("/")]
 
 
-def _add_rule(
-    setup: BlueprintSetupState, path: str, view: View, methods: list[str] | None = None
-) -> None:
-    """Add a rule with what Flask's own way doesn't allow: any method, and no merging of slashes."""
-    app = setup.app
-    app.url_map.converters.setdefault(_CONVERTER, _Anything)
-    endpoint = f"{setup.name_prefix}.{setup.name}.{view.__name__}".lstrip(".")
-    rule = app.url_rule_class(
-        path,
-        endpoint=endpoint,
-        methods=methods,
-        subdomain=setup.subdomain,
-        defaults=setup.url_defaults,
-        strict_slashes=True,
-        merge_slashes=False,
-    )
-    app.url_map.add(rule)
-    app.view_functions[endpoint] = view
-
-
-def _view(name: str, endpoint: str, read: Reader) -> View:
+def _view(name: str, endpoint: str, answer: Step[Response]) -> View:
     """A view that asks for credentials before anything else, and answers every error itself.
 
     Error handlers would be the wrong place: the host's own ones take precedence over those of a
@@ -132,67 +64,44 @@ def _view(name: str, endpoint: str, read: Reader) -> View:
 
     def view(**arguments: Any) -> Response:
         try:
-            state = _state(current_app, name)
-            principal, asked = _let_in(state, read, arguments)
-            return _answer(state, principal, asked)
+            state = state_of(current_app, name)
+            return answer(state, _principal(state), **arguments)
         except Exception as error:
-            return _error_response(error)
+            return error_response(error)
 
     view.__name__ = endpoint
     return view
 
 
-def _let_in(
-    state: TelemetryState, read: Reader, arguments: Mapping[str, Any]
-) -> tuple[Principal, ReportRequest | None]:
-    """Who asks for which report; whoever watches is told of a refusal."""
-    principal = None
+def _principal(state: TelemetryState) -> Principal:
+    """Who asks; whoever watches is told when that can't be established."""
     try:
-        principal = state.auth.current_principal()
-        return principal, read(state, **arguments)
+        return state.auth.current_principal()
     except Exception as error:
         known = known_error(error)
-        if isinstance(known, Unauthorized):
-            credentials = state.auth.get_auth()
-            state.watch.refused(known, user=credentials.username if credentials else None)
-        else:
-            state.watch.refused(known, principal.name if principal else None)
+        credentials = state.auth.get_auth() if isinstance(known, Unauthorized) else None
+        state.watch.refused(known, user=credentials.username if credentials else None)
         raise
 
 
-def _state(app: Flask, name: str) -> TelemetryState:
-    try:
-        state: TelemetryState = app.extensions[EXTENSION_KEY][name]
-    except KeyError:
-        raise ServerFault(f"init_app of the instance {name!r} was not called") from None
-    return state
+def _telling_refusals(step: Step[Given]) -> Step[Given]:
+    """A step of an answer, so that whoever watches is told when it refuses the request."""
+
+    def telling(state: TelemetryState, principal: Principal, **arguments: Any) -> Given:
+        try:
+            return step(state, principal, **arguments)
+        except Exception as error:
+            state.watch.refused(known_error(error), principal.name)
+            raise
+
+    return telling
 
 
-def _read_report(state: TelemetryState, **_: object) -> ReportRequest:
+@_telling_refusals
+def _read_report(state: TelemetryState, _: Principal) -> ReportRequest:
     if not request.is_json:
         raise UnsupportedMediaType("The body must be application/json")
     return load_request(_body(state.config.max_content_length))
-
-
-def _read_anything_else(_: TelemetryState, path: str = "", **__: object) -> None:
-    if path != _REPORT_PATH:
-        raise NotFound("There is nothing at this path")
-    if request.method != "OPTIONS":
-        raise MethodNotAllowed(request.method, _REPORT_METHODS)
-
-
-def _answer(state: TelemetryState, principal: Principal, asked: ReportRequest | None) -> Response:
-    if asked is None:
-        return Response(headers={**_EVERY_RESPONSE, "Allow": ", ".join(_REPORT_METHODS)})
-    report = state.service.run(asked.name, asked.parameters, principal)
-    return _json_response(report_envelope(report.name, report.data), headers=_dates(report))
-
-
-def _dates(report: Report) -> Mapping[str, str]:
-    headers = {"Last-Modified": http_date(report.as_of)}
-    if report.kept:
-        headers["Age"] = str(int(report.age_seconds))
-    return headers
 
 
 def _body(limit: int) -> bytes:
@@ -204,16 +113,43 @@ def _body(limit: int) -> bytes:
     return body
 
 
-def _error_response(error: Exception) -> Response:
-    known = telemetry_error(error)
-    if isinstance(known, ServerFault):
-        app = current_app._get_current_object()  # type: ignore[attr-defined]
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-    return _json_response(error_envelope(known), known.status, error_headers(known))
+def _answer_report(state: TelemetryState, principal: Principal) -> Response:
+    # Only reading tells of refusals: the service itself tells of the run.
+    asked = _read_report(state, principal)
+    report = state.service.run(asked.name, asked.parameters, principal)
+    return json_response(report_envelope(report.name, report.data), headers=_dates(report))
 
 
-def _json_response(
-    payload: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    # All at once: setting each on the finished response takes twice as long.
-    return Response(encode(payload), status, {**_JSON_RESPONSE, **(headers or {})})
+def _dates(report: Report) -> Mapping[str, str]:
+    headers = {"Last-Modified": http_date(report.as_of)}
+    if report.kept:
+        headers["Age"] = str(int(report.age_seconds))
+    return headers
+
+
+REPORT = Route(path="report", endpoint="report", methods=("POST", "OPTIONS"), answer=_answer_report)
+"""The route of PowerAuth's documentation."""
+
+
+def _watched(route: Route) -> Route:
+    return replace(route, answer=_telling_refusals(route.answer))
+
+
+def _answer_of(route: Route) -> Step[Response]:
+    def answer(state: TelemetryState, principal: Principal, **_: object) -> Response:
+        return route.answer(state, principal)
+
+    return answer
+
+
+def _answer_to_anything_else(routes: Mapping[str, Route]) -> Step[Response]:
+    @_telling_refusals
+    def answer(_: TelemetryState, __: Principal, path: str = "", **___: object) -> Response:
+        if path not in routes:
+            raise NotFound("There is nothing at this path")
+        methods = routes[path].methods
+        if request.method != "OPTIONS":
+            raise MethodNotAllowed(request.method, methods)
+        return options_response(methods)
+
+    return answer

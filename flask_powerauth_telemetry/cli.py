@@ -11,7 +11,9 @@ import click
 from flask_powerauth_telemetry.access_settings import read_principal
 from flask_powerauth_telemetry.commands.applications import applications
 from flask_powerauth_telemetry.commands.check import check
+from flask_powerauth_telemetry.commands.openapi import openapi
 from flask_powerauth_telemetry.commands.reconcile import reconcile
+from flask_powerauth_telemetry.commands.report import report, reports
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.credentials import create_token, digest
@@ -49,7 +51,5 @@ def create_credential(name: str, instance: str) -> None:
     click.echo(f"export FLASK_{key}='{value}'")
 
 
-telemetry.add_command(applications)
-telemetry.add_command(snapshot)
-telemetry.add_command(check)
-telemetry.add_command(reconcile)
+for command in (applications, check, openapi, reconcile, report, reports, snapshot):
+    telemetry.add_command(command)

@@ -7,7 +7,8 @@ from flask import Flask
 
 from flask_powerauth_telemetry.assembly import build_credentials, build_registry
 from flask_powerauth_telemetry.auth import ApplicationAuth
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState, create_blueprint
+from flask_powerauth_telemetry.blueprint import create_blueprint
+from flask_powerauth_telemetry.catalogue.routes import OPENAPI, REPORTS
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.clocks import Clock, ageing_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
@@ -19,6 +20,10 @@ from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.signals import Watch
 from flask_powerauth_telemetry.sources import with_history_bind
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+
+FURTHER_ROUTES = (REPORTS, OPENAPI)
+"""The routes beside that of reports; a new one is added here, and nowhere else."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -52,7 +57,7 @@ class PowerAuthTelemetry:
                 "name=", f"{name!r} can't be a name", "Use a to z, digits and underscores"
             )
         self.name = name
-        self.blueprint = create_blueprint(name)
+        self.blueprint = create_blueprint(name, FURTHER_ROUTES)
         self._providers = list(providers)
         self._engine = engine
         self._credentials = credentials

@@ -10,7 +10,6 @@ from typing import Any
 from flask import Flask
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.observation import Origin, Refusal, ReportRun
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
@@ -20,6 +19,7 @@ from flask_powerauth_telemetry.signals import (
     report_generated,
     request_refused,
 )
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 METRICS_KEY = "powerauth_telemetry_metrics"
 """Where an application keeps its ``TelemetryMetrics``, in ``app.extensions``."""

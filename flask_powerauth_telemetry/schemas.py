@@ -4,7 +4,7 @@ The only room that knows the envelope's camelCase names.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,7 +15,8 @@ from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError,
 MAXIMUM_DEPTH = 100
 """The deepest nesting of a request body; Python's own limit differs between versions."""
 
-_LOCALIZED_STATUSES = frozenset({400, 404})
+LOCALIZED_STATUSES = frozenset({400, 404})
+"""Where an error has a ``localizedMessage``, too."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ def report_envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": "OK", "responseObject": {"name": name, "reportData": data}}
 
 
+def catalogue_envelope(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The response that tells which reports there are."""
+    return {"status": "OK", "responseObject": {"reports": reports}}
+
+
 def error_envelope(error: TelemetryError) -> dict[str, Any]:
     """The response that carries an error.
 
@@ -92,7 +98,7 @@ def error_envelope(error: TelemetryError) -> dict[str, Any]:
     """
     message = error.public_message or error.message
     body = {"code": error.code, "message": message}
-    if error.status in _LOCALIZED_STATUSES:
+    if error.status in LOCALIZED_STATUSES:
         body["localizedMessage"] = message
     return {"status": "ERROR", "responseObject": body}
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,6 +80,12 @@ class ReportService:
         self._computations = computations or Computations(clock=ageing_clock(clock))
         self._keep_seconds = keep_seconds
         self._observer = observer
+
+    def unobserved(self) -> "ReportService":
+        """The same reports and kept results, but nobody is told of the runs."""
+        service = copy(self)
+        service._observer = None
+        return service
 
     def run(self, name: str, parameters: Mapping[str, Any], principal: Principal) -> Report:
         """The report called ``name``, as of now or a short while ago.

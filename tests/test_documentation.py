@@ -33,7 +33,6 @@ from flask_powerauth_telemetry import (
     access_log,
     signals,
 )
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.commands.findings import CHECKS
 from flask_powerauth_telemetry.commands.snapshot import snapshot
@@ -48,12 +47,14 @@ from flask_powerauth_telemetry.providers.activity import LiveActivity
 from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
 from tests.reference_server import ReferenceServer, running
 from tests.service import CREDENTIALS, PATH, USER, ask, create_app, url_of
 
 ROOT = Path(__file__).parents[1]
+CATALOGUE = PATH + "s"
 PACKAGE = ROOT / "flask_powerauth_telemetry"
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
@@ -457,9 +458,11 @@ def test_table_of_checks_is_complete() -> None:
 
 
 def test_table_of_exit_codes_is_complete() -> None:
-    commands = set(column(OPERATIONS, "## Checks", "Command"))
+    checks = set(column(OPERATIONS, "## Checks", "Command"))
+    reports = set(column(OPERATIONS, "## Reports on the command line", "Command"))
 
-    assert commands == {"check", "applications", "reconcile"}
+    assert checks == {"check", "applications", "reconcile"}
+    assert reports == {"reports", "report", "openapi"}
 
 
 def test_every_command_is_documented() -> None:
@@ -673,6 +676,17 @@ def test_documented_further_reports_are_all_switched_on() -> None:
     assert list(state.config.reports) == list(OFFERS)
 
 
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_catalogue_is_as_printed() -> None:
+    client = run(REPORTS)["app"].test_client()
+    (printed,) = (json.loads(block) for block in blocks(REPORTS, "json") if '"reports"' in block)
+    (report,) = printed["responseObject"]["reports"]
+
+    reports = client.get(CATALOGUE, auth=USER).get_json()["responseObject"]["reports"]
+
+    assert report in reports
+
+
 @pytest.mark.parametrize("name", OFFERS)
 def test_further_report_is_documented_by_its_definition(name: str) -> None:
     _, _, section = text_of(REPORTS).partition(f"\n## {name}\n")
@@ -728,6 +742,10 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 """Every module's file by its name inside the package."""
+
+
+OPTIONAL_IMPORTS = {"catalogue.openapi": ["from apispec import APISpec"]}
+"""What only an extra installs, and a module does without until it is asked for it."""
 
 
 def module_rows() -> dict[str, dict[str, str]]:
@@ -786,5 +804,5 @@ def test_modules_import_only_at_the_top(module: str) -> None:
 
     nested = [node for node in ast.walk(tree) if isinstance(node, kinds) and node not in tree.body]
 
-    assert nested == []
+    assert [ast.unparse(node) for node in nested] == OPTIONAL_IMPORTS.get(module, [])
     assert "TYPE_CHECKING" not in text_of(MODULES[module])

@@ -19,11 +19,11 @@ from sqlglot import exp
 from werkzeug.http import http_date
 
 from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportProvider
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.recordings import recording_table
+from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.recorded import Site, run
 from tests.service import (
     CREDENTIALS,

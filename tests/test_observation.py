@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.config import DEFAULT_NAME
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -30,6 +29,7 @@ from flask_powerauth_telemetry.signals import (
     report_generated,
     request_refused,
 )
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from tests import powerauth
 from tests.service import CREDENTIALS, NOW, PATH, USER, basic, create_app, url_of
 
@@ -283,7 +283,7 @@ REFUSED = [
         {"principal": None, "user": "0a1b2c3d-4e5…", "error": "Unauthorized"},
         id="token as user",
     ),
-    pytest.param({"path": f"{PATH}s"}, 404, {"error": "NotFound"}, id="path"),
+    pytest.param({"path": f"{PATH}/more"}, 404, {"error": "NotFound"}, id="path"),
     pytest.param({"method": "GET"}, 405, {"error": "MethodNotAllowed"}, id="method"),
     pytest.param(
         {"json": None, "data": "{}"}, 415, {"error": "UnsupportedMediaType"}, id="no JSON"

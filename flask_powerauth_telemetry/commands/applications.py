@@ -5,12 +5,12 @@ import json
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.commands.counts import read_applications
 from flask_powerauth_telemetry.commands.findings import cause_of
 from flask_powerauth_telemetry.commands.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.credentials import Principal, Scopes
 from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.state import TelemetryState
 
 
 @click.command()

@@ -6,7 +6,6 @@ from dataclasses import replace
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.commands.access import check_connection, check_tables
 from flask_powerauth_telemetry.commands.costs import check_passes
 from flask_powerauth_telemetry.commands.counts import read_applications
@@ -30,6 +29,7 @@ from flask_powerauth_telemetry.history import HISTORY_BIND
 from flask_powerauth_telemetry.providers.activity import WIDTHS
 from flask_powerauth_telemetry.providers.base import Application
 from flask_powerauth_telemetry.settings import SNAPSHOT
+from flask_powerauth_telemetry.state import TelemetryState
 
 Check = Callable[[Target], Iterator[Finding]]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.state import TelemetryState
 
 CHECKS = (
     "connection",

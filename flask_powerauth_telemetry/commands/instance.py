@@ -10,10 +10,10 @@ import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
-from flask_powerauth_telemetry.blueprint import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.config import DEFAULT_NAME
 from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 Command = Callable[..., None]
 

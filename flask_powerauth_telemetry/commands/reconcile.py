@@ -9,7 +9,6 @@ from typing import IO, Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.commands.comparison import (
     DIFFERENT,
     Comparison,
@@ -24,6 +23,7 @@ from flask_powerauth_telemetry.database import Database
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.providers.base import Application
 from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.state import TelemetryState
 
 PASSWORD_VARIABLE = "POWERAUTH_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 

@@ -12,7 +12,6 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL
 
-from flask_powerauth_telemetry.blueprint import TelemetryState
 from flask_powerauth_telemetry.commands.instance import find_instance, instance_option
 from flask_powerauth_telemetry.database import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -21,6 +20,7 @@ from flask_powerauth_telemetry.providers.base import Application
 from flask_powerauth_telemetry.recording import Recorder
 from flask_powerauth_telemetry.recordings import Recording
 from flask_powerauth_telemetry.sources import history_store
+from flask_powerauth_telemetry.state import TelemetryState
 
 _HOST_NAME_LENGTH = 255
 _CLEAR_LINE = "\r\x1b[K"

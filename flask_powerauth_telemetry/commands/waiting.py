@@ -1,0 +1,41 @@
+"""A sign of life on a terminal while something takes long."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+_CLEAR_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def waiting_shown(what: str, every: float = 1) -> Iterator[None]:
+    """Tell on stderr, in one line, how long this block has been going on; then clear the line.
+
+    Nothing is shown before ``every`` seconds, nor where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    teller = threading.Thread(target=_tell, args=(what, every, done), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
+def _tell(what: str, every: float, done: threading.Event) -> None:
+    start = time.monotonic()
+    shown = False
+    while not done.wait(every):
+        shown = True
+        seconds = time.monotonic() - start
+        click.echo(f"{_CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
+    if shown:
+        click.echo(_CLEAR_LINE, nl=False, err=True)
