@@ -8,6 +8,8 @@ from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import ActivitySource
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Ingredients:
 
 OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     UsersByPastDays.name: lambda given: UsersByPastDays(given.activity),
+    NewUsersInPastDays.name: lambda given: NewUsersInPastDays(),
+    SignaturesInPastDays.name: lambda given: SignaturesInPastDays(),
 }
 """How each report is made."""
 
