@@ -1,7 +1,7 @@
 """A Flask application with the extension on a filled database, and how it is asked."""
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,17 +20,21 @@ PATH = "/rest/v3/telemetry/report"
 USER, TOKEN = "benchmark", "a-random-token"
 HEADERS = {"Authorization": "Basic " + b64encode(f"{USER}:{TOKEN}".encode()).decode()}
 _LIMIT = 3600
+_REPORT = "USERS_IN_PAST_DAYS"
 
 
 @contextmanager
-def application(engine: Engine, cache_seconds: float) -> Iterator[Flask]:
-    """An application that keeps results for so many seconds."""
+def application(
+    engine: Engine, cache_seconds: float, reports: Sequence[str] = ()
+) -> Iterator[Flask]:
+    """An application that keeps results for so many seconds, and serves these further reports."""
     app = Flask(__name__)
     app.config.update(
         POWERAUTH_TELEMETRY_DATABASE_URL=engine.url,
         POWERAUTH_TELEMETRY_CREDENTIALS={USER: digest(TOKEN)},
         POWERAUTH_TELEMETRY_CACHE_SECONDS=cache_seconds,
         POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT=_LIMIT,
+        POWERAUTH_TELEMETRY_REPORTS=list(reports),
     )
     telemetry = PowerAuthTelemetry(app)
     try:
@@ -39,18 +43,25 @@ def application(engine: Engine, cache_seconds: float) -> Iterator[Flask]:
         telemetry.close(app)
 
 
-def request_body(days: int, name: str = APPLICATION) -> dict[str, Any]:
-    """The body that asks for USERS_IN_PAST_DAYS."""
+def request_body(days: int, name: str = APPLICATION, report: str = _REPORT) -> dict[str, Any]:
+    """The body that asks for a report on an application's past days."""
     parameters = {"application": name, "days": days}
-    return {"requestObject": {"name": "USERS_IN_PAST_DAYS", "parameters": parameters}}
+    return {"requestObject": {"name": report, "parameters": parameters}}
 
 
 def ask(app: Flask, days: int) -> int:
     """Ask for the users of the past days by the route."""
-    response = app.test_client().post(PATH, json=request_body(days), headers=HEADERS)
+    return int(report_data(app, _REPORT, days)["users"])
+
+
+def report_data(app: Flask, report: str, days: int) -> dict[str, Any]:
+    """Ask for a report on the past days by the route."""
+    body = request_body(days, report=report)
+    response = app.test_client().post(PATH, json=body, headers=HEADERS)
     if response.status_code != 200:
         raise RuntimeError(response.get_data(as_text=True))
-    return int(response.get_json()["responseObject"]["reportData"]["users"])
+    data: dict[str, Any] = response.get_json()["responseObject"]["reportData"]
+    return data
 
 
 def database_of(app: Flask) -> Database:
