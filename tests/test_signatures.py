@@ -281,6 +281,21 @@ def test_documented_columns_are_enough(postgresql: Engine, version: str) -> None
         assert signatures(client_of(reader), 30)["byType"] == BY_TYPE[version]
 
 
+def test_algorithms_that_may_not_be_read_are_a_fault(postgresql: Engine) -> None:
+    """As after an upgrade to 2.2: asymmetric signatures must not be counted as symmetric ones."""
+    audit.add_verifications(filled(postgresql), VERIFICATIONS)
+    grants = (
+        "GRANT SELECT (id, name) ON pa_application TO {role}",
+        "GRANT SELECT (activation_id, application_id) ON pa_activation TO {role}",
+        f"GRANT SELECT ({COLUMNS}) ON pa_signature_audit TO {{role}}",
+    )
+
+    with role(postgresql, *grants) as reader:
+        answer = ask(client_of(reader), REPORT, {"application": "retail", "days": 30})
+
+    assert answer.status_code == 500
+
+
 @pytest.mark.parametrize(
     ("columns", "by_type"),
     [(COLUMNS, WITHOUT_ALGORITHM), (f"{COLUMNS}, signature_algorithm", WITH_ALGORITHM)],

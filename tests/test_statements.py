@@ -18,7 +18,7 @@ from flask_powerauth_telemetry.commands.counts import (
 from flask_powerauth_telemetry.providers.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import signatures_statement
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays, WholeSlots
 
