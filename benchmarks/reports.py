@@ -15,17 +15,21 @@ from benchmarks.servers import Server
 _ROUNDS = 3
 _DAYS = (30, 365)
 _SERIAL = "SET LOCAL max_parallel_workers_per_gather = 0"
-_SCAN = "filtered count of the table, serial plan"
+_SCAN = "count of the rows that it reads, serial plan"
+# Conditions on columns that no index has, so that the rows themselves are read.
 _REPORTS: Mapping[str, tuple[str, TextClause]] = {
     "NEW_USERS_IN_PAST_DAYS": (
         HISTORY,
-        text("SELECT count(*) FROM pa_activation_history WHERE timestamp_created <= :end"),
+        text(
+            "SELECT count(*) FROM pa_activation_history"
+            " WHERE timestamp_created <= :end AND activation_status = 3"
+        ),
     ),
     "SIGNATURES_IN_PAST_DAYS": (
         AUDIT,
         text(
             "SELECT count(*) FROM pa_signature_audit"
-            " WHERE timestamp_created BETWEEN :start AND :end"
+            " WHERE timestamp_created BETWEEN :start AND :end AND valid IS NOT NULL"
         ),
     ),
 }
