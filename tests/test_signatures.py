@@ -18,7 +18,7 @@ from tests import audit, powerauth
 from tests.audit import DAY, HOUR, TICK, Verification
 from tests.commands import role
 from tests.powerauth import Activation, wall_clock
-from tests.service import NOW, ask, create_app, recorded_statements
+from tests.service import NOW, ask, create_app, recorded_statements, url_of
 
 REPORT = SignaturesInPastDays.name
 WALL = NOW.replace(tzinfo=None)
@@ -353,6 +353,20 @@ def test_columns_are_looked_up_once_for_all_windows(small: Engine) -> None:
 
     assert sum("pragma" in statement.lower() for statement in statements) <= 2
     assert sum("FROM pa_signature_audit" in statement for statement in statements) == 3
+
+
+def test_report_can_be_bound_to_another_database(small: Engine, postgresql: Engine) -> None:
+    class SignaturesOfReplica(SignaturesInPastDays):
+        bind = "replica"
+
+    audit.add_verifications(filled(postgresql), [Verification("a", WALL)])
+    client = create_app(
+        small,
+        BINDS={"replica": url_of(postgresql)},
+        arguments={"providers": [SignaturesOfReplica()]},
+    ).test_client()
+
+    assert signatures(client, 30)["total"] == 1
 
 
 def test_missing_audit_is_a_fault(small: Engine) -> None:
