@@ -1,7 +1,7 @@
 """A Flask application with the extension on a filled database, and how it is asked."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,18 +24,16 @@ _REPORT = "USERS_IN_PAST_DAYS"
 
 
 @contextmanager
-def application(
-    engine: Engine, cache_seconds: float, reports: Sequence[str] = ()
-) -> Iterator[Flask]:
-    """An application that keeps results for so many seconds, and serves these further reports."""
+def application(engine: Engine, cache_seconds: float, **keys: Any) -> Iterator[Flask]:
+    """An application that keeps results for so many seconds; ``keys`` are more of ours."""
     app = Flask(__name__)
     app.config.update(
         POWERAUTH_TELEMETRY_DATABASE_URL=engine.url,
         POWERAUTH_TELEMETRY_CREDENTIALS={USER: digest(TOKEN)},
         POWERAUTH_TELEMETRY_CACHE_SECONDS=cache_seconds,
         POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT=_LIMIT,
-        POWERAUTH_TELEMETRY_REPORTS=list(reports),
     )
+    app.config.update({f"POWERAUTH_TELEMETRY_{key}": value for key, value in keys.items()})
     telemetry = PowerAuthTelemetry(app)
     try:
         yield app

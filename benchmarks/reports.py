@@ -40,7 +40,7 @@ def figures(run: Run) -> Iterator[Figure]:
     population = run.population(run.rows if run.full else run.rows // 10, purpose="records")
     run.say("writing the audit and the history")
     records = add_records(population)
-    with application(population.engine, cache_seconds=0, reports=list(_REPORTS)) as app:
+    with application(population.engine, cache_seconds=0, REPORTS=list(_REPORTS)) as app:
         for report, (table, scan) in _REPORTS.items():
             size = records[table]
             for days in _DAYS:
