@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
-from benchmarks import kept, logins, pacing, passes, queries, recording, sizes
+from benchmarks import kept, logins, pacing, passes, queries, recording, reports, sizes
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
 
@@ -15,6 +15,7 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "sizes": sizes.figures,
     "kept": kept.figures,
     "queries": queries.figures,
+    "reports": reports.figures,
     "logins": logins.figures,
     "pacing": pacing.figures,
     "recording": recording.figures,

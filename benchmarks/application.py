@@ -20,6 +20,7 @@ PATH = "/rest/v3/telemetry/report"
 USER, TOKEN = "benchmark", "a-random-token"
 HEADERS = {"Authorization": "Basic " + b64encode(f"{USER}:{TOKEN}".encode()).decode()}
 _LIMIT = 3600
+_REPORT = "USERS_IN_PAST_DAYS"
 
 
 @contextmanager
@@ -40,18 +41,25 @@ def application(engine: Engine, cache_seconds: float, **keys: Any) -> Iterator[F
         telemetry.close(app)
 
 
-def request_body(days: int, name: str = APPLICATION) -> dict[str, Any]:
-    """The body that asks for USERS_IN_PAST_DAYS."""
+def request_body(days: int, name: str = APPLICATION, report: str = _REPORT) -> dict[str, Any]:
+    """The body that asks for a report on an application's past days."""
     parameters = {"application": name, "days": days}
-    return {"requestObject": {"name": "USERS_IN_PAST_DAYS", "parameters": parameters}}
+    return {"requestObject": {"name": report, "parameters": parameters}}
 
 
 def ask(app: Flask, days: int) -> int:
     """Ask for the users of the past days by the route."""
-    response = app.test_client().post(PATH, json=request_body(days), headers=HEADERS)
+    return int(report_data(app, _REPORT, days)["users"])
+
+
+def report_data(app: Flask, report: str, days: int) -> dict[str, Any]:
+    """Ask for a report on the past days by the route."""
+    body = request_body(days, report=report)
+    response = app.test_client().post(PATH, json=body, headers=HEADERS)
     if response.status_code != 200:
         raise RuntimeError(response.get_data(as_text=True))
-    return int(response.get_json()["responseObject"]["reportData"]["users"])
+    data: dict[str, Any] = response.get_json()["responseObject"]["reportData"]
+    return data
 
 
 def database_of(app: Flask) -> Database:

@@ -1,12 +1,14 @@
 """Whole days between two times, exact to the microsecond on every supported dialect.
 
 ``WholeDays(end, start)`` is the number of complete 24-hour days from ``start`` to ``end``, a
-fraction of either sign cut off. Both are naive times of one clock.
+fraction of either sign cut off. ``WholeSlots(end, start, seconds)`` counts complete spans of so
+many seconds, for an ``end`` that is not before ``start``. All are naive times of one clock.
 """
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer
+from sqlalchemy import ColumnElement, Integer, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,9 +25,21 @@ class WholeDays(FunctionElement[int]):
     inherit_cache = True
 
 
-def _operands(element: WholeDays, compiler: SQLCompiler, **options: Any) -> tuple[str, str]:
-    end, start = (compiler.process(clause, **options) for clause in element.clauses)
-    return end, start
+class WholeSlots(FunctionElement[int]):
+    """The complete spans of ``seconds`` from a start to an end: ``WholeSlots(end, start, 60)``."""
+
+    type = Integer()
+    name = "whole_slots"
+    inherit_cache = True
+
+    def __init__(
+        self, end: ColumnElement[datetime], start: ColumnElement[datetime], seconds: int
+    ) -> None:
+        super().__init__(end, start, literal_column(str(int(seconds)), Integer))
+
+
+def _operands(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> list[str]:
+    return [compiler.process(clause, **options) for clause in element.clauses]
 
 
 @compiles(WholeDays, "postgresql")
@@ -62,3 +76,34 @@ def _sqlite_microseconds(time: str) -> str:
         f"(CAST(strftime('%s', substr({time}, 1, 19)) AS INTEGER) * 1000000"
         f" + CAST(substr(substr({time}, 21) || '000000', 1, 6) AS INTEGER))"
     )
+
+
+@compiles(WholeSlots, "postgresql")
+def _postgresql_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    # A double holds the microseconds of 285 years exactly.
+    return f"floor(date_part('epoch', {end} - {start}) / {seconds})"
+
+
+@compiles(WholeSlots, "oracle")
+def _oracle_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    day, hour, minute, second = (
+        f"EXTRACT({part} FROM (CAST({end} AS TIMESTAMP) - CAST({start} AS TIMESTAMP)))"
+        for part in ("DAY", "HOUR", "MINUTE", "SECOND")
+    )
+    return f"FLOOR((({day} * 24 + {hour}) * 3600 + {minute} * 60 + {second}) / {seconds})"
+
+
+@compiles(WholeSlots, "mssql")
+def _mssql_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    microseconds = f"CAST({seconds} AS BIGINT) * 1000000"
+    return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / ({microseconds}))"
+
+
+@compiles(WholeSlots, "sqlite")
+def _sqlite_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    microseconds = f"{_sqlite_microseconds(end)} - {_sqlite_microseconds(start)}"
+    return f"(({microseconds}) / ({seconds} * 1000000))"

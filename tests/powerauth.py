@@ -1,11 +1,13 @@
 """PowerAuth's database as the tests need it: its tables by version, rows, and counts by hand."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, Engine, text
+
+from tests.powerauth_columns import AUDIT_COLUMNS, HISTORY_COLUMNS, INDEXES
 
 # Columns as the public schema of each version has them, in these tests' own words. The dialects
 # of the tests, PostgreSQL and SQLite, both understand these types.
@@ -92,14 +94,16 @@ class Integration:
 
 def create_schema(engine: Engine, version: str = "2.2") -> None:
     """PowerAuth's tables that matter here, with the indexes that it ships."""
-    columns = ", ".join(
-        f"{name} {definition}" for name, definition in ACTIVATION_COLUMNS[version].items()
-    )
+    tables = {
+        "pa_activation": ACTIVATION_COLUMNS[version],
+        "pa_signature_audit": AUDIT_COLUMNS[version],
+        "pa_activation_history": HISTORY_COLUMNS,
+    }
     with engine.begin() as connection:
         for statement in (
             "CREATE TABLE pa_application (id INTEGER NOT NULL PRIMARY KEY,"
             " name VARCHAR(255) NOT NULL, roles VARCHAR(255))",
-            f"CREATE TABLE pa_activation ({columns})",
+            *(f"CREATE TABLE {name} ({_listed(columns)})" for name, columns in tables.items()),
             "CREATE TABLE pa_integration (id VARCHAR(37) NOT NULL PRIMARY KEY,"
             " name VARCHAR(255), client_token VARCHAR(37) NOT NULL,"
             " client_secret VARCHAR(37) NOT NULL)",
@@ -107,8 +111,13 @@ def create_schema(engine: Engine, version: str = "2.2") -> None:
             "CREATE UNIQUE INDEX pa_integration_token ON pa_integration (client_token)",
             "CREATE INDEX pa_activation_application ON pa_activation (application_id)",
             "CREATE INDEX pa_activation_user_id ON pa_activation (user_id)",
+            *(f"CREATE INDEX {index}" for index in INDEXES),
         ):
             connection.exec_driver_sql(statement)
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {definition}" for name, definition in columns.items())
 
 
 def add_applications(engine: Engine, names: Iterable[str]) -> None:

@@ -200,8 +200,6 @@ def test_every_bind_is_checked_though_one_is_down(sqlite: Engine) -> None:
 
 def test_tables_of_other_reports_are_checked(postgresql: Engine) -> None:
     fill(postgresql)
-    with postgresql.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE pa_signature_audit (id BIGINT, secret TEXT)")
     arguments = {"providers": [Audit()]}
     with role(postgresql, *LEAST) as reader:
         app = app_of(reader, arguments=arguments)

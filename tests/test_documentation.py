@@ -45,7 +45,7 @@ from flask_powerauth_telemetry.observation import Origin, Refusal
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.activity import LiveActivity
 from flask_powerauth_telemetry.recordings import recording_table
-from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP
+from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
@@ -533,11 +533,28 @@ def test_documented_grants_are_enough_for_further_reports(documented_roles: Engi
             "telemetry_reader",
             "pa_activation",
             {
+                "activation_id",
                 "application_id",
                 "user_id",
                 "timestamp_last_used",
                 "activation_status",
                 "platform",
+                "timestamp_created",
+            },
+        ),
+        (
+            "telemetry_reader",
+            "pa_activation_history",
+            {"activation_id", "activation_status", "timestamp_created"},
+        ),
+        (
+            "telemetry_reader",
+            "pa_signature_audit",
+            {
+                "activation_id",
+                "valid",
+                "signature_type",
+                "signature_algorithm",
                 "timestamp_created",
             },
         ),
@@ -694,6 +711,25 @@ def test_further_report_is_documented_by_its_definition(name: str) -> None:
     (report,) = offered_reports([name], given)
 
     assert report.definition in " ".join(section.partition("\n## ")[0].split())
+
+
+@pytest.mark.parametrize("name", ["NEW_USERS_IN_PAST_DAYS", "SIGNATURES_IN_PAST_DAYS"])
+def test_example_of_further_report_fits_its_schemas(name: str) -> None:
+    examples = [json.loads(block) for block in blocks(REPORTS, "json") if name in block]
+    request, answer = examples[0]["requestObject"], examples[1]["responseObject"]
+    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
+    registry = ReportRegistry()
+    for offered in offered_reports([name], given):
+        registry.register(offered)
+    report = registry.get(name)
+
+    assert request["name"] == answer["name"] == name
+    assert request["parameters"].items() <= answer["reportData"].items()
+    report.parameters_schema.load(request["parameters"])
+    assert (
+        report.data_schema.dump(report.data_schema.load(answer["reportData"]))
+        == (answer["reportData"])
+    )
 
 
 def test_every_error_code_is_documented() -> None:

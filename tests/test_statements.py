@@ -17,9 +17,12 @@ from flask_powerauth_telemetry.commands.counts import (
 )
 from flask_powerauth_telemetry.providers.activity import profile_statement
 from flask_powerauth_telemetry.reports.across import sets_statement
+from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed import standings_statement
+from flask_powerauth_telemetry.reports.new_users import new_users_statement
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock, integration_table
-from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays
+from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS, WholeDays, WholeSlots
 
 GRAMMARS = {
     "postgresql+psycopg": "postgres",
@@ -53,6 +56,8 @@ def statements() -> dict[str, Executable]:
     tables = PowerAuthTables("powerauth")
     application = tables.pa_application.c
     integration = integration_table("powerauth").c
+    year = edges("UTC")
+    slots = WallSlots(origin=year[365], seconds=1800, hours={})
     return {
         "look-up": select(application.id, application.name).where(application.name == "retail"),
         "pass": profile_statement(tables, 1, edges("UTC")),
@@ -68,6 +73,11 @@ def statements() -> dict[str, Executable]:
             tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
         ),
         "standings": standings_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
+        "new users": new_users_statement(tables, 1, edges("UTC")),
+        "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
+        "signatures": signatures_statement(
+            tables, 1, (year[30], year[0]), slots, ("signature_type", "signature_algorithm")
+        ),
     }
 
 
@@ -85,6 +95,10 @@ def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -
         "pa_integration",
         "newest_uses",
         "active_users",
+        "pa_activation_history",
+        "pa_signature_audit",
+        "newcomers",
+        "verified",
     }
     assert not parsed.find(exp.Command, exp.Insert, exp.Update, exp.Delete, exp.Create)
 
@@ -96,6 +110,13 @@ def test_every_supported_dialect_is_compiled_here() -> None:
 def test_unsupported_dialect_does_not_compile() -> None:
     with pytest.raises(CompileError):
         compiled(statements()["pass"], "mysql+pymysql")
+
+
+@pytest.mark.parametrize("driver", ["oracle+oracledb", "mssql+pyodbc"])
+def test_truth_is_compared_where_a_column_is_no_condition(driver: str) -> None:
+    assert "WHEN (powerauth.pa_signature_audit.valid = 1)" in compiled(
+        statements()["signatures"], driver
+    )
 
 
 def test_division_on_sql_server_is_one_of_integers() -> None:
@@ -135,6 +156,21 @@ def test_whole_days_are_exact(database: Engine) -> None:
             for age, days in AGES_AND_DAYS:
                 times = (literal(time, WallClock) for time in (end, end - age))
                 assert connection.scalar(select(WholeDays(*times))) == days, (end, age)
+
+
+@pytest.mark.parametrize("seconds", [900, 1800, 3600])
+def test_whole_slots_are_exact(database: Engine, seconds: int) -> None:
+    origin, slot = datetime(2026, 3, 29), timedelta(seconds=seconds)
+    with database.connect() as connection:
+        for number in (0, 1, 2, 8_759, 35_039, 40_000):
+            for time, expected in (
+                (origin + number * slot, number),
+                (origin + number * slot + TICK, number),
+                (origin + (number + 1) * slot - TICK, number),
+            ):
+                end, start = (literal(each, WallClock) for each in (time, origin))
+                counted = select(WholeSlots(end, start, seconds))
+                assert connection.scalar(counted) == expected
 
 
 def test_whole_days_reads_times_that_sqlite_keeps_without_a_fraction(sqlite: Engine) -> None:

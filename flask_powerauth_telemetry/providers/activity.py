@@ -121,7 +121,7 @@ def profile_statement(
     activation = tables.pa_activation
     last_used = activation.c.timestamp_last_used
     newest_uses = (
-        select(_bucket(func.max(last_used), edges).label("bucket"))
+        select(bucket_of(func.max(last_used), edges).label("bucket"))
         .where(activation.c.application_id == application_id)
         .where(last_used.between(_time(edges[-1]), _time(edges[0])))
         .group_by(activation.c.user_id)
@@ -130,9 +130,10 @@ def profile_statement(
     return select(newest_uses.c.bucket, func.count()).group_by(newest_uses.c.bucket)
 
 
-def _bucket(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:
+def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:
     """The index of the shortest window that holds a time, windows being closed intervals.
 
+    ``edges`` are as for ``profile_statement``; the time lies in the widest window.
     Within a run of windows that start exactly 24 hours apart it is arithmetic. Where the clock
     was changed a run ends, and the window across the change has a branch of its own.
     """

@@ -10,6 +10,8 @@ from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.reports.across import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.committed import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     UsersByPastDays.name: lambda given: UsersByPastDays(given.activity),
     UsersAcrossApplications.name: lambda given: UsersAcrossApplications(),
     CommittedUsersInPastDays.name: lambda given: CommittedUsersInPastDays(),
+    NewUsersInPastDays.name: lambda given: NewUsersInPastDays(),
+    SignaturesInPastDays.name: lambda given: SignaturesInPastDays(),
 }
 """How each report is made."""
 

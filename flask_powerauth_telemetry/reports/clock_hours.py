@@ -1,0 +1,84 @@
+"""Clock hours of UTC, told from the wall clock of a database.
+
+A database holds what a clock in its zone showed. Its offset may be no whole hour, and clock changes
+move it. So times are counted in slots of the wall clock, each so short that it lies in one hour of
+UTC, and the slots of a window are worked out here.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+HOUR = timedelta(hours=1)
+_HOUR_SECONDS = 3600
+# More than any clock is set back by: a time after a window's start may be shown before it, too.
+_BEFORE = 4 * HOUR
+
+
+@dataclass(frozen=True)
+class ClockHour:
+    """An hour of UTC, or several that the wall clock can't tell apart.
+
+    ``start`` is aware, in UTC; ``seconds`` is the length of all together.
+    """
+
+    start: datetime
+    seconds: int
+
+
+@dataclass(frozen=True)
+class WallSlots:
+    """Slots of ``seconds`` of a wall clock, counted from the naive time ``origin``.
+
+    ``hours`` tells in which hour of UTC each slot lies. A slot that no clock showed has none.
+    """
+
+    origin: datetime
+    seconds: int
+    hours: Mapping[int, ClockHour]
+
+
+def wall_slots(
+    start: datetime, end: datetime, wall_clock: Callable[[datetime], datetime]
+) -> WallSlots:
+    """The slots of a window between two aware times in UTC.
+
+    ``wall_clock`` gives the naive time that the database's clock shows at an aware one.
+    """
+    origin = wall_clock(start).replace(minute=0, second=0, microsecond=0)
+    hours = list(_hours(start - _BEFORE, end))
+    offsets = (wall_clock(time) - time.replace(tzinfo=None) for time in (*hours, end))
+    seconds = math.gcd(_HOUR_SECONDS, *(int(offset.total_seconds()) for offset in offsets))
+    length = timedelta(seconds=seconds)
+    shown = (
+        ((wall_clock(hour + part * length) - origin) // length, hour)
+        for hour in hours
+        for part in range(_HOUR_SECONDS // seconds)
+    )
+    return WallSlots(origin, seconds, _hours_of_slots(shown))
+
+
+def _hours(start: datetime, end: datetime) -> Iterator[datetime]:
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    while hour <= end:
+        yield hour
+        hour += HOUR
+
+
+def _hours_of_slots(shown: Iterator[tuple[int, datetime]]) -> Mapping[int, ClockHour]:
+    """The hour of each slot; hours that share a slot are one from the first of them on."""
+    slots: dict[int, datetime] = {}
+    firsts: dict[datetime, datetime] = {}
+    for slot, hour in shown:
+        before = slots.setdefault(slot, hour)
+        if before == hour:
+            firsts.setdefault(hour, hour)
+        else:
+            firsts[hour] = firsts[before]
+    counted = Counter(firsts.values())
+    return {
+        slot: ClockHour(firsts[hour], counted[firsts[hour]] * _HOUR_SECONDS)
+        for slot, hour in slots.items()
+    }

@@ -1,0 +1,102 @@
+"""New users: how many became active in an application for the first time, day by day."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from marshmallow import fields, validate
+from sqlalchemy import Executable, func, literal, select
+
+from flask_powerauth_telemetry.providers.active_users import (
+    ActiveUsersSchema,
+    ApplicationAndDaysSchema,
+)
+from flask_powerauth_telemetry.providers.activity import DAY, bucket_of
+from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock
+
+ACTIVE = 3
+"""The status of an activation that can be used."""
+
+
+class NewUsersSchema(ActiveUsersSchema):
+    """Report data of ``NEW_USERS_IN_PAST_DAYS``; the newest day comes first."""
+
+    users_by_day = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(0)),
+        required=True,
+        data_key="usersByDay",
+        validate=validate.Length(1, MAXIMUM_DAYS),
+    )
+
+
+class NewUsersInPastDays(ReportProvider):
+    """``NEW_USERS_IN_PAST_DAYS``: users whose first activation became active in the window."""
+
+    name = "NEW_USERS_IN_PAST_DAYS"
+    definition = (
+        "Unique users of the application whose first activation there to become active did so,"
+        " by the history of activations, in the past given number of days of 24 hours."
+    )
+    parameters_schema = ApplicationAndDaysSchema
+    data_schema = NewUsersSchema
+    tables: Mapping[str, Sequence[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": ("activation_id", "application_id", "user_id"),
+        "pa_activation_history": ("activation_id", "activation_status", "timestamp_created"),
+    }
+
+    def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
+        """The new users of each day of the window, and of all of them."""
+        by_day = new_users_by_day(context, context.application(application))[:days]
+        users = sum(by_day)
+        return {"application": application, "days": days, "users": users, "users_by_day": by_day}
+
+
+def new_users_by_day(context: ReportContext, application: Application) -> Sequence[int]:
+    """The new users of each of the past 365 days of 24 hours, the newest day first.
+
+    A user is new once, so these numbers add up to those of every window, and one pass over the
+    history, which has to be read as a whole anyway, answers them all.
+    """
+    return context.share(
+        ("new users", application.id), lambda: _read_new_users(context, application)
+    )
+
+
+def _read_new_users(context: ReportContext, application: Application) -> Sequence[int]:
+    edges = [context.database_time(context.now - days * DAY) for days in range(MAXIMUM_DAYS + 1)]
+    counts = [0] * MAXIMUM_DAYS
+    rows = context.connection.execute(new_users_statement(context.tables, application.id, edges))
+    for bucket, users in rows:
+        counts[int(bucket)] += users
+    return counts
+
+
+def new_users_statement(
+    tables: PowerAuthTables, application_id: int, edges: Sequence[datetime]
+) -> Executable:
+    """Rows of (bucket, users): bucket 0 holds the users who are new in the newest day, and so on.
+
+    ``edges`` are naive times of the database's clock, newest first: the end of all windows, then
+    the start of each.
+    """
+    activation, history = tables.pa_activation, tables.pa_activation_history
+    became_active = history.c.timestamp_created
+    first = func.min(became_active)
+    start, end = (literal(edge, WallClock) for edge in (edges[-1], edges[0]))
+    # A change of its name writes an activation's status again, and so does unblocking it: the
+    # earliest row with a status is the one that counts.
+    newcomers = (
+        select(bucket_of(first, edges).label("bucket"))
+        .select_from(activation)
+        .join(history, history.c.activation_id == activation.c.activation_id)
+        .where(activation.c.application_id == application_id)
+        .where(history.c.activation_status == ACTIVE)
+        .where(became_active <= end)
+        .group_by(activation.c.user_id)
+        .having(first >= start)
+        .subquery("newcomers")
+    )
+    return select(newcomers.c.bucket, func.count()).group_by(newcomers.c.bucket)

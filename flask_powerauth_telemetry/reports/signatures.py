@@ -1,0 +1,117 @@
+"""Signature verifications: how many, by type, and in the busiest hour."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from flask_powerauth_telemetry.providers.active_users import ApplicationAndDaysSchema
+from flask_powerauth_telemetry.providers.activity import DAY
+from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots, wall_slots
+from flask_powerauth_telemetry.reports.verifications import Verifications, read_verifications
+
+_HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def _count() -> fields.Integer:
+    return fields.Integer(required=True, strict=True, validate=validate.Range(0))
+
+
+class VerificationsSchema(Schema):
+    """How many verifications there were: valid and invalid ones make the total."""
+
+    total = _count()
+    valid = _count()
+    invalid = _count()
+
+
+class TypeSchema(VerificationsSchema):
+    """Those of a type and an algorithm, as the database names them; None for no name."""
+
+    type = fields.String(required=True, allow_none=True)
+    algorithm = fields.String(required=True, allow_none=True)
+
+
+class HourSchema(Schema):
+    """An hour: its start in UTC, its verifications, and their mean per second."""
+
+    start = fields.String(required=True)
+    verifications = _count()
+    per_second = fields.Float(required=True, data_key="perSecond")
+
+
+class SignaturesSchema(VerificationsSchema):
+    """Report data of ``SIGNATURES_IN_PAST_DAYS``."""
+
+    application = fields.String(required=True)
+    days = fields.Integer(required=True, strict=True)
+    by_type = fields.List(fields.Nested(TypeSchema), required=True, data_key="byType")
+    busiest_hour = fields.Nested(HourSchema, required=True, allow_none=True, data_key="busiestHour")
+
+
+class SignaturesInPastDays(ReportProvider):
+    """``SIGNATURES_IN_PAST_DAYS``: what PowerAuth verified, as its audit tells."""
+
+    name = "SIGNATURES_IN_PAST_DAYS"
+    definition = (
+        "Signature verifications of the application's activations, valid and invalid, that were"
+        " recorded in the signature audit in the past given number of days of 24 hours."
+    )
+    parameters_schema = ApplicationAndDaysSchema
+    data_schema = SignaturesSchema
+    tables: Mapping[str, Sequence[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": ("activation_id", "application_id"),
+        # signature_algorithm is only there since PowerAuth 2.2.
+        "pa_signature_audit": ("activation_id", "valid", "signature_type", "timestamp_created"),
+    }
+
+    def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
+        """All numbers, from one pass over the audit of the window."""
+        application_id = context.application(application).id
+        start = context.now - days * DAY
+        slots = wall_slots(start, context.now, context.database_time)
+        found = read_verifications(context, application_id, start, slots)
+        return {
+            "application": application,
+            "days": days,
+            **_numbers(found.totals.total(), found.valid.total()),
+            "by_type": _by_type(found),
+            "busiest_hour": _busiest_hour(found.slots, slots),
+        }
+
+
+def _by_type(found: Verifications) -> list[dict[str, Any]]:
+    """The verifications of each kind, in the order of the names."""
+    return [
+        {
+            "type": kind[0],
+            "algorithm": kind[1] if len(kind) > 1 else None,
+            **_numbers(found.totals[kind], found.valid[kind]),
+        }
+        for kind in sorted(found.totals, key=lambda kind: [name or "" for name in kind])
+    ]
+
+
+def _numbers(total: int, valid: int) -> dict[str, int]:
+    return {"total": total, "valid": valid, "invalid": total - valid}
+
+
+def _busiest_hour(counts: Counter[int], slots: WallSlots) -> dict[str, Any] | None:
+    """The hour with most verifications a second, the earliest of several; None without any."""
+    totals: Counter[ClockHour] = Counter()
+    for slot, total in counts.items():
+        if hour := slots.hours.get(slot):
+            totals[hour] += total
+    if not totals:
+        return None
+    in_order = sorted(totals, key=attrgetter("start"))
+    busiest = max(in_order, key=lambda hour: totals[hour] / hour.seconds)
+    return {
+        "start": busiest.start.strftime(_HOUR_FORMAT),
+        "verifications": totals[busiest],
+        "per_second": round(totals[busiest] / busiest.seconds, 6),
+    }
