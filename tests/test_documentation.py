@@ -377,6 +377,9 @@ def test_documented_command_runs(
     command: str, tmp_path: Path, reader_application: ReferenceServer
 ) -> None:
     _, *arguments = shlex.split(command.replace(POWERAUTH_SERVER, reader_application.url))
+    if arguments[1:] == ["snapshot", "--verify"]:
+        record = [sys.executable, "-m", "flask", "telemetry", "snapshot"]
+        subprocess.run(record, cwd=tmp_path, check=True)
 
     result = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
