@@ -10,6 +10,7 @@ import click
 
 from flask_powerauth_telemetry.commands.applications import applications
 from flask_powerauth_telemetry.commands.check import check
+from flask_powerauth_telemetry.commands.months import months
 from flask_powerauth_telemetry.commands.reconcile import reconcile
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import DEFAULT_NAME, key_prefix
@@ -50,5 +51,6 @@ def create_credential(name: str, instance: str) -> None:
 
 telemetry.add_command(applications)
 telemetry.add_command(snapshot)
+telemetry.add_command(months)
 telemetry.add_command(check)
 telemetry.add_command(reconcile)

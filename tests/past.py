@@ -132,6 +132,27 @@ def month_by_hand(
     }
 
 
+def days_by_hand(
+    past: Past, rows: Sequence[datetime], first: date, last: date, zone: tzinfo, days: int
+) -> dict[str, object]:
+    """What MAU_HISTORY must answer."""
+    dates = [first + count * DAY for count in range((last - first).days + 1)]
+    latest = {row.astimezone(zone).date(): row for row in sorted(rows)}
+    users = {
+        day: past.active(latest[day] - days * DAY, latest[day]) for day in dates if day in latest
+    }
+    return {
+        "application": "retail",
+        "from": str(first),
+        "to": str(last),
+        "days": days,
+        "usersByDay": {str(day): count for day, count in users.items()},
+        "missing": [str(day) for day in dates if day not in users],
+        "average": round(sum(users.values()) / len(users), 2) if users else None,
+        "maximum": max(users.values(), default=None),
+    }
+
+
 def _bounds(
     past: Past,
     before: Sequence[datetime],

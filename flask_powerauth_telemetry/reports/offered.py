@@ -8,6 +8,8 @@ from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import ActivitySource
 from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.mau_history import MauHistory
+from flask_powerauth_telemetry.reports.months import UsersInMonth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Ingredients:
 
 OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     UsersByPastDays.name: lambda given: UsersByPastDays(given.activity),
+    UsersInMonth.name: lambda given: UsersInMonth(given.history, given.timezone),
+    MauHistory.name: lambda given: MauHistory(given.history, given.timezone),
 }
 """How each report is made."""
 
