@@ -140,7 +140,7 @@ def test_hosts_that_add_at_once_wait_for_each_other(database: Engine) -> None:
     store = HistoryStore(INSTANCE)
     store.create(database)
     hosts, slots = 4, 12
-    together = Barrier(hosts)
+    together = Barrier(hosts, timeout=30)
 
     def add(host: int) -> int:
         added = 0
@@ -344,6 +344,14 @@ def test_recording_stops_without_the_head(site: Site) -> None:
     gone = "the head of the chain of powerauth_telemetry is gone from telemetry_history_head"
     assert result.stderr.count(gone) == 2
     assert len(site.rows()) == 6
+
+
+def test_first_row_that_follows_another_is_found(small_site: Site) -> None:
+    fill_history(small_site)
+    small_site.execute("DELETE FROM telemetry_recording WHERE entry = 1")
+    small_site.execute("UPDATE telemetry_recording SET entry = 1 WHERE entry = 2")
+
+    assert broken(small_site) == [f"row 1 (retail, {SLOTS[0]}): was altered", "row 2: is gone"]
 
 
 def test_chain_is_read_a_few_rows_at_a_time(

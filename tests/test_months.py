@@ -278,6 +278,36 @@ def test_month_that_is_not_over_has_a_lower_bound(sqlite: Engine) -> None:
     )
 
 
+def test_rows_of_a_clock_that_was_ahead_are_left_out(sqlite: Engine) -> None:
+    rows = {END: 1, END + 5 * MINUTE: 2, END + 5 * MINUTE + TICK: 3}
+    for number, as_of in enumerate(rows):
+        users = ActivityProfile(as_of, (rows[as_of],) * 365)
+        record(sqlite, [users], application=Application(number, "retail"))
+    day = END.date()
+
+    bounds = [month_of(reader(sqlite), month)["lowerBound"] for month in ("2024-12", "2025-01")]
+    days = days_of(reader(sqlite), day, day)
+
+    assert month_of(reader(sqlite), "2024-12")["upperBound"] == 1
+    assert bounds == [0, 2]
+    assert days["usersByDay"] == {str(day): 2}
+
+
+def test_bounds_come_from_48_rows_on_each_side(sqlite: Engine) -> None:
+    end = datetime(2024, 3, 1, tzinfo=UTC)
+    near = [HOUR * number for number in range(1, 49)]
+    best = {-49 * HOUR: 50, 49 * HOUR: 1}
+    record(sqlite, [ActivityProfile(end + row, (7,) * 365) for row in near])
+    record(sqlite, [ActivityProfile(end - row, (5,) * 365) for row in near])
+    record(sqlite, [ActivityProfile(end + row, (users,) * 365) for row, users in best.items()])
+
+    response = ask(reader(sqlite), MONTH, {"application": "retail", "month": "2024-02"})
+
+    data = response.get_json()["responseObject"]["reportData"]
+    assert (data["lowerBound"], data["upperBound"]) == (5, 7)
+    assert response.headers["Last-Modified"] == http_date(end + 48 * HOUR)
+
+
 def test_end_of_a_month_that_is_still_ahead_is_no_number(sqlite: Engine) -> None:
     end = datetime(2025, 2, 1, tzinfo=UTC)
     record(sqlite, [ActivityProfile(end - 200 * SECOND, (5,) * 365)])
@@ -412,6 +442,16 @@ def test_store_that_is_not_there_is_not_available(sqlite: Engine, name: str) -> 
     }
 
     assert ask(reader(sqlite), name, parameters).status_code == 503
+
+
+def test_row_of_midnight_is_of_the_day_that_begins(sqlite: Engine) -> None:
+    midnight = datetime(2025, 1, 19, tzinfo=UTC)
+    record(sqlite, [ActivityProfile(midnight - TICK, (1,) * 365)])
+    record(sqlite, [ActivityProfile(midnight, (2,) * 365)], application=Application(3, "retail"))
+
+    days = days_of(reader(sqlite), date(2025, 1, 18), date(2025, 1, 18))
+
+    assert days["usersByDay"] == {"2025-01-18": 1}
 
 
 def test_days_of_a_month_are_those_of_current_mau_unless_asked_otherwise(sqlite: Engine) -> None:
