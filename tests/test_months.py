@@ -279,7 +279,7 @@ def test_month_that_is_not_over_has_a_lower_bound(sqlite: Engine) -> None:
 
 
 def test_rows_of_a_clock_that_was_ahead_are_left_out(sqlite: Engine) -> None:
-    rows = {END: 1, END + 5 * MINUTE: 2, END + 5 * MINUTE + TICK: 3}
+    rows = {END: 9, END + 5 * MINUTE: 2, END + 5 * MINUTE + TICK: 1}
     for number, as_of in enumerate(rows):
         users = ActivityProfile(as_of, (rows[as_of],) * 365)
         record(sqlite, [users], application=Application(number, "retail"))
@@ -288,8 +288,8 @@ def test_rows_of_a_clock_that_was_ahead_are_left_out(sqlite: Engine) -> None:
     bounds = [month_of(reader(sqlite), month)["lowerBound"] for month in ("2024-12", "2025-01")]
     days = days_of(reader(sqlite), day, day)
 
-    assert month_of(reader(sqlite), "2024-12")["upperBound"] == 1
-    assert bounds == [0, 2]
+    assert month_of(reader(sqlite), "2024-12")["upperBound"] == 2
+    assert bounds == [0, 9]
     assert days["usersByDay"] == {str(day): 2}
 
 
@@ -449,9 +449,13 @@ def test_row_of_midnight_is_of_the_day_that_begins(sqlite: Engine) -> None:
     record(sqlite, [ActivityProfile(midnight - TICK, (1,) * 365)])
     record(sqlite, [ActivityProfile(midnight, (2,) * 365)], application=Application(3, "retail"))
 
-    days = days_of(reader(sqlite), date(2025, 1, 18), date(2025, 1, 18))
+    response = ask(
+        reader(sqlite), DAYS, {"application": "retail", "from": "2025-01-18", "to": "2025-01-18"}
+    )
 
-    assert days["usersByDay"] == {"2025-01-18": 1}
+    data = response.get_json()["responseObject"]["reportData"]
+    assert data["usersByDay"] == {"2025-01-18": 1}
+    assert response.headers["Last-Modified"] == http_date(midnight - TICK)
 
 
 def test_days_of_a_month_are_those_of_current_mau_unless_asked_otherwise(sqlite: Engine) -> None:
