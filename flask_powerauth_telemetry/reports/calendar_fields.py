@@ -16,7 +16,7 @@ class MonthField(fields.String):
     """A month as ``YYYY-MM``, loaded as a ``Month``; required."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(required=True, **options)
+        super().__init__(required=True, metadata={"examples": ["2026-11"]}, **options)
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
         found = _MONTH.fullmatch(value) if isinstance(value, str) else None
@@ -25,7 +25,7 @@ class MonthField(fields.String):
         return Month(int(found[1]), int(found[2]))
 
 
-class DayField(fields.String):
+class DayField(fields.Date):
     """A day as ``YYYY-MM-DD``, loaded as a ``date``; required."""
 
     def __init__(self, **options: Any) -> None:
