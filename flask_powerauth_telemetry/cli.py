@@ -11,6 +11,7 @@ import click
 from flask_powerauth_telemetry.access_settings import read_principal
 from flask_powerauth_telemetry.commands.applications import applications
 from flask_powerauth_telemetry.commands.check import check
+from flask_powerauth_telemetry.commands.months import months
 from flask_powerauth_telemetry.commands.openapi import openapi
 from flask_powerauth_telemetry.commands.reconcile import reconcile
 from flask_powerauth_telemetry.commands.report import report, reports
@@ -51,5 +52,5 @@ def create_credential(name: str, instance: str) -> None:
     click.echo(f"export FLASK_{key}='{value}'")
 
 
-for command in (applications, check, openapi, reconcile, report, reports, snapshot):
+for command in (applications, check, months, openapi, reconcile, report, reports, snapshot):
     telemetry.add_command(command)

@@ -1,44 +1,26 @@
 """The history: a small store of ours that holds recordings, apart from PowerAuth's database.
 
-Rows are added and read, never changed.
+Rows are added and read, never changed. A correction is a row that replaces another one for those
+who read.
 """
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    Select,
-    Table,
-    func,
-    insert,
-    inspect,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.exceptions import DatabaseFault, Unavailable
-from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.chain import ChainRow, Head
+from flask_powerauth_telemetry.exceptions import DatabaseFault
+from flask_powerauth_telemetry.history_tables import HistoryTables
 from flask_powerauth_telemetry.providers.base import Application
-from flask_powerauth_telemetry.recordings import (
-    Recording,
-    instant_text,
-    recording_of,
-    recording_table,
-    row_of,
-)
+from flask_powerauth_telemetry.recordings import Link, Recording, recording_of, row_of
+from flask_powerauth_telemetry.selections import Selections
 
 HISTORY_BIND = "history"
-SCHEMA_VERSION = 1
-"""The version of the store's tables that this module reads and writes."""
-
-RETRY_SECONDS = 60
-"""When to ask again for what is not recorded yet."""
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
@@ -52,13 +34,8 @@ class HistoryStore:
 
     def __init__(self, instance: str, schema: str | None = None) -> None:
         self._instance = instance
-        self._metadata = MetaData(schema=schema)
-        self._version = Table(
-            "telemetry_history_version",
-            self._metadata,
-            Column("version", Integer, primary_key=True, autoincrement=False),
-        )
-        self._recording = recording_table(self._metadata)
+        self._tables = HistoryTables(schema)
+        self._selections = Selections(self._tables.recording, instance)
 
     def create(self, engine: Engine) -> None:
         """Create what is missing; raises ``DatabaseFault`` for a store of another version."""
@@ -74,32 +51,34 @@ class HistoryStore:
 
         And what else an error of the database means, always a ``TelemetryError``.
         """
-        try:
-            version = connection.scalar(self._known_version())
-        except SQLAlchemyError as error:
-            fault = fault_of(error)
-            if isinstance(fault, DatabaseFault) and not self._exists_after_error(connection):
-                version = None
-            else:
-                raise fault from error
-        if version is None:
-            raise never_recorded()
-        _check_version(version)
+        self._tables.check(connection)
 
-    def add(self, connection: Connection, recording: Recording) -> None:
-        """Add a row; ``IntegrityError`` when the application has one for this slot."""
-        connection.execute(insert(self._recording), row_of(recording, self._instance))
+    def add(self, connection: Connection, recording: Recording, reason: str | None = None) -> bool:
+        """Add a row to the end of the chain, unless the application has one for this slot.
+
+        With a ``reason``, it replaces the one that is there. Gives whether a row was added. Hosts
+        that add at the same time wait for each other, until their transactions end. Raises
+        ``DatabaseFault`` when the head of the chain is gone.
+        """
+        head = self._locked_head(connection)
+        present = self._entry_of(connection, recording.application, recording.slot)
+        if present is not None and reason is None:
+            return False
+        link = Link(
+            entry=head.entries + 1,
+            previous=head.digest,
+            corrects=present or 0,
+            reason=None if present is None else reason,
+        )
+        row = row_of(recording, self._instance, link)
+        connection.execute(insert(self._tables.recording), row)
+        end = {"entries": row["entry"], "digest": row["digest"]}
+        connection.execute(update(self._tables.head).where(self._own_head()).values(end))
+        return True
 
     def holds(self, connection: Connection, application: Application, slot: datetime) -> bool:
         """Whether the application has a row for this slot."""
-        columns = self._recording.c
-        statement = (
-            select(columns.id)
-            .where(columns.instance == self._instance)
-            .where(columns.application_id == application.id)
-            .where(columns.slot == instant_text(slot))
-        )
-        return connection.scalar(statement) is not None
+        return self._entry_of(connection, application, slot) is not None
 
     def newest(
         self, connection: Connection, application: str, definition: int, until: datetime
@@ -108,75 +87,85 @@ class HistoryStore:
 
         Raises ``DatabaseFault`` for a damaged row.
         """
-        row = connection.execute(self.newest_statement(application, definition, until)).first()
-        if row is None:
-            return None
-        recording = recording_of(row._asdict())
-        # Some databases compare without regard to case or trailing blanks.
-        return recording if recording.application.name == application else None
+        rows = self.last(connection, application, definition, until, 1)
+        return rows[0] if rows else None
 
     def newest_of_any(
         self, connection: Connection, definition: int, until: datetime
     ) -> Recording | None:
         """The newest row of any application; as ``newest``."""
-        row = connection.execute(self.newest_statement(None, definition, until)).first()
+        row = connection.execute(self._selections.newest(None, definition, until, 1)).first()
         return None if row is None else recording_of(row._asdict())
 
-    def newest_statement(
-        self, application: str | None, definition: int, until: datetime
-    ) -> Select[Any]:
-        """What is sent for the newest row of an application, or of any for None."""
-        columns = self._recording.c
-        statement = (
-            select(self._recording)
-            .where(columns.instance == self._instance)
-            .where(columns.definition == definition)
-            .where(columns.as_of <= instant_text(until))
-        )
-        if application is not None:
-            statement = statement.where(columns.application_name == application)
-        return statement.order_by(columns.as_of.desc(), columns.id.desc()).limit(1)
+    def last(
+        self,
+        connection: Connection,
+        application: str,
+        definition: int,
+        until: datetime,
+        count: int,
+    ) -> Sequence[Recording]:
+        """The ``count`` newest rows of the application, newest first; as ``newest``."""
+        statement = self._selections.newest(application, definition, until, count)
+        return _of_name(application, connection.execute(statement))
+
+    def first(
+        self,
+        connection: Connection,
+        application: str,
+        definition: int,
+        since: datetime,
+        until: datetime,
+        count: int,
+    ) -> Sequence[Recording]:
+        """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
+        statement = self._selections.oldest(application, definition, since, until, count)
+        return _of_name(application, connection.execute(statement))
+
+    def head(self, connection: Connection) -> Head | None:
+        """The head of the chain; None when it is gone, or nothing was ever recorded."""
+        columns = self._tables.head.c
+        statement = select(columns.entries, columns.digest).where(self._own_head())
+        row = connection.execute(statement).first()
+        return None if row is None else Head(row.entries, row.digest)
+
+    def chain(self, connection: Connection) -> Iterator[ChainRow]:
+        """Every row in the order of the chain, damaged or not, read a few hundred at a time."""
+        last: object = 0
+        while rows := connection.execute(self._selections.following(last)).all():
+            yield from (row._asdict() for row in rows)
+            last = rows[-1].entry
+
+    def _entry_of(
+        self, connection: Connection, application: Application, slot: datetime
+    ) -> int | None:
+        entry: int | None = connection.scalar(self._selections.entries_of_slot(application, slot))
+        return entry
+
+    def _locked_head(self, connection: Connection) -> Head:
+        # An update locks the row on every database, and on SQLite begins the transaction.
+        unchanged = {"entries": self._tables.head.c.entries}
+        connection.execute(update(self._tables.head).where(self._own_head()).values(unchanged))
+        head = self.head(connection)
+        if head is None:
+            raise DatabaseFault(
+                f"the head of the chain of {self._instance} is gone from {self._tables.head.name}:"
+                " see docs/operations.md"
+            )
+        return head
+
+    def _own_head(self) -> ColumnElement[bool]:
+        return self._tables.head.c.instance == self._instance
 
     def _create(self, engine: Engine) -> None:
+        self._tables.create(engine)
         with engine.begin() as connection:
-            if engine.dialect.name == "sqlite":
-                # Python's driver begins no transaction for statements that create tables.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            version = None
-            if self._exists(connection):
-                version = connection.scalar(self._known_version())
-            if version is not None:
-                _check_version(version)
-            self._metadata.create_all(connection)
-            if version is None:
-                connection.execute(insert(self._version), {"version": SCHEMA_VERSION})
-
-    def _known_version(self) -> Select[Any]:
-        return select(func.max(self._version.c.version))
-
-    def _exists_after_error(self, connection: Connection) -> bool:
-        connection.rollback()
-        return self._exists(connection)
-
-    def _exists(self, connection: Connection) -> bool:
-        return inspect(connection).has_table(self._version.name, schema=self._version.schema)
+            if self.head(connection) is None and not any(self.chain(connection)):
+                start = {"instance": self._instance, **asdict(Head())}
+                connection.execute(insert(self._tables.head), start)
 
 
-def never_recorded() -> Unavailable:
-    """The error of a store in which there is nothing."""
-    return Unavailable(
-        "nothing is recorded yet, run: flask telemetry snapshot", retry_after=RETRY_SECONDS
-    )
-
-
-def _check_version(version: int) -> None:
-    if version > SCHEMA_VERSION:
-        raise DatabaseFault(
-            f"the history has schema version {version}, and this release knows {SCHEMA_VERSION}:"
-            " install the release that wrote it, or a newer one"
-        )
-    if version < SCHEMA_VERSION:
-        raise DatabaseFault(
-            f"the history has schema version {version}, and this release needs {SCHEMA_VERSION}:"
-            " upgrade it as docs/operations.md says"
-        )
+def _of_name(name: str, rows: Iterable[Row[Any]]) -> Sequence[Recording]:
+    # Some databases compare without regard to case or trailing blanks.
+    recordings = (recording_of(row._asdict()) for row in rows)
+    return [one for one in recordings if one.application.name == name]

@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownApplication
-from flask_powerauth_telemetry.history import (
-    HISTORY_BIND,
-    RETRY_SECONDS,
-    HistoryStore,
-    never_recorded,
-)
+from flask_powerauth_telemetry.history import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.history_tables import RETRY_SECONDS, never_recorded
 from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION, ActivityProfile
 from flask_powerauth_telemetry.providers.base import ReportContext
+from flask_powerauth_telemetry.recordings import Recording
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
@@ -45,9 +42,7 @@ class RecordedActivity:
         if recording is not None:
             self._date(context, recording.profile.as_of)
             return recording.profile
-        other = self._store.newest_of_any(connection, DEFINITION_VERSION, until)
-        if other is None:
-            raise never_recorded()
+        other = newest_of_any(self._store, context)
         self._date(context, other.profile.as_of)
         raise UnknownApplication(application)
 
@@ -62,3 +57,12 @@ class RecordedActivity:
                 retry_after=RETRY_SECONDS,
             )
         context.keep_at_most(left)
+
+
+def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:
+    """The newest row of any application; ``Unavailable`` when there is none."""
+    until = context.now + CLOCK_TOLERANCE
+    found = store.newest_of_any(context.connection, DEFINITION_VERSION, until)
+    if found is None:
+        raise never_recorded()
+    return found

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.clocks import Clock, read_clock
 from flask_powerauth_telemetry.database import Database
@@ -59,7 +59,17 @@ class Recorder:
                 if self._store.holds(connection, application, self.slot):
                     return None
             recording = self._make_pass(application)
-            return recording if self._add(recording) else None
+            with self._engine.begin() as connection:
+                added = self._store.add(connection, recording)
+            return recording if added else None
+
+    def correct(self, application: Application, reason: str) -> Recording:
+        """Make the pass and record it in place of the row that the slot has, which stays."""
+        with _faults():
+            recording = self._make_pass(application)
+            with self._engine.begin() as connection:
+                self._store.add(connection, recording, reason)
+            return recording
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
@@ -75,18 +85,6 @@ class Recorder:
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
         )
-
-    def _add(self, recording: Recording) -> bool:
-        """Whether it was added; another host may have been faster."""
-        try:
-            with self._engine.begin() as connection:
-                self._store.add(connection, recording)
-        except IntegrityError:
-            with self._engine.connect() as connection:
-                if not self._store.holds(connection, recording.application, self.slot):
-                    raise
-            return False
-        return True
 
 
 def nearest_hour(instant: datetime) -> datetime:

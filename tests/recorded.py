@@ -70,7 +70,7 @@ class Site:
 
     def rows(self, columns: str = "application_name, slot, as_of") -> list[tuple[Any, ...]]:
         """What the history holds, in the order of recording."""
-        statement = text(f"SELECT {columns} FROM telemetry_recording ORDER BY id")
+        statement = text(f"SELECT {columns} FROM telemetry_recording ORDER BY entry")
         with self.history.connect() as connection:
             return [tuple(row) for row in connection.execute(statement)]
 

@@ -35,6 +35,7 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.commands.findings import CHECKS
+from flask_powerauth_telemetry.commands.months import months
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
@@ -46,6 +47,8 @@ from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersIn
 from flask_powerauth_telemetry.providers.activity import LiveActivity
 from flask_powerauth_telemetry.recordings import recording_table
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
+from flask_powerauth_telemetry.reports.mau_history import MauHistory
+from flask_powerauth_telemetry.reports.months import STATES, UsersInMonth, UsersInMonthSchema
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
@@ -384,6 +387,9 @@ def test_documented_command_runs(
     command: str, tmp_path: Path, reader_application: ReferenceServer
 ) -> None:
     _, *arguments = shlex.split(command.replace(POWERAUTH_SERVER, reader_application.url))
+    if arguments[1] == "months" or arguments[1:] == ["snapshot", "--verify"]:
+        record = [sys.executable, "-m", "flask", "telemetry", "snapshot"]
+        subprocess.run(record, cwd=tmp_path, check=True)
 
     result = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
@@ -411,7 +417,7 @@ def test_scheduled_commands_are_documented_ones() -> None:
         if "flask" in line
     ]
 
-    assert len(scheduled) == 2
+    assert len(scheduled) == 3
     for line in scheduled:
         assert line.rpartition("--app app ")[2] in documented
 
@@ -422,6 +428,40 @@ def test_options_of_the_snapshot_are_documented() -> None:
     assert [
         option.partition(" ")[0] for option in column(OPERATIONS, "### Record", "Option")
     ] == options
+
+
+def test_options_of_the_months_are_documented() -> None:
+    options = {option for one in months.params for option in one.opts}
+
+    documented = [one.partition(" ")[0] for one in column(OPERATIONS, "### Months", "Option")]
+
+    assert sorted(documented) == sorted(options)
+
+
+def test_fields_and_states_of_a_month_are_documented() -> None:
+    fields = {field.data_key or name for name, field in UsersInMonthSchema().fields.items()}
+    documented = ", ".join(column(REPORTS, "## USERS_IN_MONTH", "Field")).split(", ")
+    states = column(REPORTS, "### What is known of a month", "State")
+
+    assert {*documented, "application", "month"} == fields
+    assert tuple(states) == STATES
+
+
+@pytest.mark.parametrize("name", [UsersInMonth.name, MauHistory.name])
+def test_documented_examples_fit_their_schemas(name: str) -> None:
+    provider = {kind.name: kind for kind in (UsersInMonth, MauHistory)}[name]
+    section = text_of(REPORTS).partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    request, response = (
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    )
+    data = response["responseObject"]["reportData"]
+
+    assert request["requestObject"]["name"] == response["responseObject"]["name"] == name
+    assert isinstance(provider.parameters_schema, type)
+    assert isinstance(provider.data_schema, type)
+    provider.parameters_schema().load(request["requestObject"]["parameters"])
+    provider.data_schema().load(data)
+    assert request["requestObject"]["parameters"].items() <= data.items()
 
 
 def test_columns_of_a_recording_are_documented() -> None:

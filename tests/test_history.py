@@ -12,17 +12,19 @@ import pytest
 import sqlglot
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
-from sqlalchemy import Dialect, MetaData, insert, make_url, select
+from sqlalchemy import Dialect, MetaData, insert, make_url, select, update
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlglot import exp
 from werkzeug.http import http_date
 
 from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportProvider
+from flask_powerauth_telemetry.chain import head_table
 from flask_powerauth_telemetry.credentials import Principal
-from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION
+from flask_powerauth_telemetry.providers.base import Application
 from flask_powerauth_telemetry.recordings import recording_table
+from flask_powerauth_telemetry.selections import Selections
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.recorded import Site, run
 from tests.service import (
@@ -447,9 +449,19 @@ def test_credentials_may_have_the_only_powerauth_database(small_site: Site) -> N
     ],
 )
 def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar: str) -> None:
-    table = recording_table(MetaData())
-    newest = HistoryStore("emea", "telemetry").newest_statement("retail", 1, NOW)
-    statements = [CreateTable(table), *map(CreateIndex, table.indexes), insert(table), newest]
+    table, head = recording_table(MetaData()), head_table(MetaData())
+    selections = Selections(table, "emea")
+    statements = [
+        *map(CreateTable, (table, head)),
+        *map(CreateIndex, table.indexes),
+        insert(table),
+        update(head).values(entries=head.c.entries),
+        selections.newest("retail", 1, NOW, 48),
+        selections.newest(None, 1, NOW, 1),
+        selections.oldest("retail", 1, NOW, NOW + DAY, 48),
+        selections.entries_of_slot(Application(1, "retail"), NOW),
+        selections.following(7),
+    ]
 
     for statement in statements:
         sql = str(statement.compile(dialect=dialect()))  # type: ignore[attr-defined]

@@ -144,7 +144,7 @@ def test_default_store_is_made_with_its_folder(site: Site, folder: Path) -> None
 
 def test_recorded_slot_is_said_and_costs_no_pass(site: Site) -> None:
     site.record()
-    before = site.rows("id, as_of, digest")
+    before = site.rows("entry, as_of, digest")
     site.clock.now += timedelta(minutes=29)
 
     with recorded_statements() as statements:
@@ -156,7 +156,7 @@ def test_recorded_slot_is_said_and_costs_no_pass(site: Site) -> None:
         f"retail: is recorded already for {SLOT}",
     ]
     assert not any("pa_activation" in statement for statement in statements)
-    assert site.rows("id, as_of, digest") == before
+    assert site.rows("entry, as_of, digest") == before
 
 
 @pytest.mark.parametrize(

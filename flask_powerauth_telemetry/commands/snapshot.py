@@ -2,9 +2,10 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,18 +13,32 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL
 
+from flask_powerauth_telemetry.commands.chain import verify_chain
 from flask_powerauth_telemetry.commands.instance import find_instance, instance_option
 from flask_powerauth_telemetry.database import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history import HISTORY_BIND
 from flask_powerauth_telemetry.providers.base import Application
 from flask_powerauth_telemetry.recording import Recorder
-from flask_powerauth_telemetry.recordings import Recording
+from flask_powerauth_telemetry.recordings import REASON_LENGTH, Recording
 from flask_powerauth_telemetry.sources import history_store
 from flask_powerauth_telemetry.state import TelemetryState
 
 _HOST_NAME_LENGTH = 255
 _CLEAR_LINE = "\r\x1b[K"
+
+Record = Callable[[Application], Recording | None]
+
+
+def _read_reason(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """A reason that says something, in as many characters as are kept."""
+    if value is None:
+        return None
+    if not value.strip() or len(value) > REASON_LENGTH or "\0" in value:
+        raise click.BadParameter(f"give a reason of 1 to {REASON_LENGTH} characters")
+    return value.strip()
 
 
 @click.command("snapshot")
@@ -42,26 +57,45 @@ _CLEAR_LINE = "\r\x1b[K"
     metavar="SECONDS",
     help="The time limit of each pass; 0, the default, is none.",
 )
+@click.option(
+    "--correct",
+    "reason",
+    callback=_read_reason,
+    metavar="REASON",
+    help="Record anew what is recorded already for this hour; the reason is kept.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Record nothing; look whether the history was altered."
+)
 @with_appcontext
-def snapshot(instance: str | None, names: Sequence[str], time_limit: int) -> None:
+def snapshot(
+    instance: str | None, names: Sequence[str], time_limit: int, reason: str | None, verify: bool
+) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
     With SOURCE = "snapshot", reports are answered from what was recorded last. What is recorded
     already for the hour nearest to the start is left alone, so several hosts may run this.
 
-    Exit codes: 0, everything is recorded; 1, something is not; 2, the command can't be run so.
+    Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
+    or rows were altered or are gone; 2, the command can't be run so.
     """
+    state = find_instance(current_app, instance)
+    if verify:
+        if names or reason is not None:
+            raise click.UsageError("--verify records nothing: leave the other options out")
+        verify_chain(state)
+        return
     try:
-        with _recorder(find_instance(current_app, instance), time_limit) as recorder:
+        with _recorder(state, time_limit) as recorder:
             recorder.create_store()
-            complete = _record_all(recorder, names)
+            complete = _record_all(recorder, names, reason)
     except TelemetryError as error:
         raise click.ClickException(f"Nothing is recorded: {error}") from error
     if not complete:
         raise click.exceptions.Exit(1)
 
 
-def _record_all(recorder: Recorder, names: Sequence[str]) -> bool:
+def _record_all(recorder: Recorder, names: Sequence[str], reason: str | None) -> bool:
     """Record the applications of these names, or all; whether each of them has a row now."""
     applications = recorder.applications()
     unknown = sorted(set(names) - {application.name for application in applications})
@@ -70,7 +104,8 @@ def _record_all(recorder: Recorder, names: Sequence[str]) -> bool:
     wanted = [known for known in applications if not names or known.name in names]
     if not wanted:
         raise click.ClickException("There is no application to record.")
-    failed = [known for known in _progress(wanted) if not _record(recorder, known)]
+    record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
+    failed = [known for known in _progress(wanted) if not _record(recorder, record, known)]
     return not (unknown or failed)
 
 
@@ -120,11 +155,11 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
         yield from bar
 
 
-def _record(recorder: Recorder, application: Application) -> bool:
+def _record(recorder: Recorder, record: Record, application: Application) -> bool:
     """Record an application and say so; whether the slot has a row now."""
     name = _shown(application.name)
     try:
-        recording = recorder.record(application)
+        recording = record(application)
     except TelemetryError as error:
         _say(f"{name}: not recorded: {error}", err=True)
         return False

@@ -10,6 +10,8 @@ from flask_powerauth_telemetry.providers.base import ReportProvider
 from flask_powerauth_telemetry.reports.across import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.committed import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.mau_history import MauHistory
+from flask_powerauth_telemetry.reports.months import UsersInMonth
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 
@@ -33,6 +35,8 @@ OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     CommittedUsersInPastDays.name: lambda given: CommittedUsersInPastDays(),
     NewUsersInPastDays.name: lambda given: NewUsersInPastDays(),
     SignaturesInPastDays.name: lambda given: SignaturesInPastDays(),
+    UsersInMonth.name: lambda given: UsersInMonth(given.history, given.timezone),
+    MauHistory.name: lambda given: MauHistory(given.history, given.timezone),
 }
 """How each report is made."""
 
