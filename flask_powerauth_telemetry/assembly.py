@@ -10,10 +10,15 @@ from flask_powerauth_telemetry.credentials import (
 )
 from flask_powerauth_telemetry.databases import Databases, no_database
 from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.history import HISTORY_BIND
 from flask_powerauth_telemetry.integrations import IntegrationCredentials
 from flask_powerauth_telemetry.providers.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.providers.base import ReportProvider
-from flask_powerauth_telemetry.registry import ReportRegistry, load_entry_points
+from flask_powerauth_telemetry.registry import (
+    RegisteredReport,
+    ReportRegistry,
+    load_entry_points,
+)
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.settings import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.sources import activity_source, history_store
@@ -51,23 +56,37 @@ def build_registry(
     config: TelemetryConfig, providers: Iterable[ReportProvider], databases: Databases
 ) -> ReportRegistry:
     """The documented reports, those given, and those that the configuration lets in."""
-    registry = ReportRegistry()
+    registry = ReportRegistry(config.report_binds)
     for provider in (
         *_documented_reports(config),
         *_further_reports(config),
         *providers,
         *_installed_reports(config),
     ):
-        registry.register(provider)
-        if provider.bind is None and None not in databases:
-            raise no_database(config, f"the report {provider.name} reads it")
-        if provider.bind not in databases:
-            raise ConfigurationError(
-                config.key("binds"),
-                f"the report {provider.name} reads the bind {provider.bind!r}, which is not there",
-                "Add its URL",
-            )
+        _check_bind(config, registry.register(provider), databases)
+    if unknown := sorted(set(config.report_binds) - {report.name for report in registry}):
+        raise ConfigurationError(
+            config.key("report_binds"), f"there is no report {unknown[0]!r}", "Correct its name"
+        )
     return registry
+
+
+def _check_bind(config: TelemetryConfig, report: RegisteredReport, databases: Databases) -> None:
+    """Raise ``ConfigurationError`` when the database that a report is to read is not there."""
+    if report.bind is None and None not in databases:
+        raise no_database(config, f"the report {report.name} reads it")
+    if report.bind not in databases:
+        raise ConfigurationError(
+            config.key("binds"),
+            f"the report {report.name} reads the bind {report.bind!r}, which is not there",
+            "Add its URL",
+        )
+    if (report.bind == HISTORY_BIND) != (report.provider.bind == HISTORY_BIND):
+        raise ConfigurationError(
+            config.key("report_binds"),
+            f"{report.name} can't read the bind {report.bind!r}",
+            f"{HISTORY_BIND!r} holds recordings: leave it to the reports that read them",
+        )
 
 
 def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:

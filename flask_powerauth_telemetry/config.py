@@ -46,6 +46,7 @@ class TelemetryConfig:
     max_age: float = 90_000.0
     serve_stale: bool = False
     reports: Sequence[str]
+    report_binds: Mapping[str, str]
     report_timezone: tzinfo = UTC
 
     def key(self, field: str) -> str:
@@ -82,6 +83,7 @@ SETTINGS: Mapping[str, _Setting] = {
     "max_age": _Setting(settings.read_seconds, 90_000.0),
     "serve_stale": _Setting(settings.read_flag, False),
     "reports": _Setting(settings.read_names, []),
+    "report_binds": _Setting(settings.read_report_binds, {}),
     "report_timezone": _Setting(settings.read_timezone, "UTC"),
 }
 """Every key without its prefix, in lower case."""

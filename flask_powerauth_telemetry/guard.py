@@ -69,7 +69,7 @@ def _postgresql_settings(connection: Connection, seconds: float) -> Iterator[tup
     yield "idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms"
     yield "application_name", SESSION_LABEL
     yield "plan_cache_mode", "force_custom_plan"
-    # One core for a pass, and no files for its groups.
+    # One core for a pass, and no files for its groups: docs/performance.md has the figures.
     yield "max_parallel_workers_per_gather", "0"
     yield "work_mem", "64MB"
     version = connection.dialect.server_version_info

@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
@@ -20,9 +20,10 @@ _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 @dataclass(frozen=True)
 class RegisteredReport:
-    """A provider with its schemas made ready."""
+    """A provider with its schemas made ready; ``bind`` is the database that it reads."""
 
     provider: ReportProvider
+    bind: str | None
     parameters_schema: Schema
     data_schema: Schema
 
@@ -33,15 +34,19 @@ class RegisteredReport:
 
 
 class ReportRegistry:
-    """Reports by their names, without regard to ASCII case."""
+    """Reports by their names, without regard to ASCII case.
 
-    def __init__(self) -> None:
+    ``binds`` are the databases that reports read in place of their provider's, by name.
+    """
+
+    def __init__(self, binds: Mapping[str, str] | None = None) -> None:
+        self._binds = binds or {}
         self._reports: dict[str, RegisteredReport] = {}
 
     def __iter__(self) -> Iterator[RegisteredReport]:
         return iter(self._reports.values())
 
-    def register(self, provider: ReportProvider) -> None:
+    def register(self, provider: ReportProvider) -> RegisteredReport:
         """Add a provider; raises ``InvalidProvider`` when its contract is not kept."""
         _check_kind(provider)
         _check_name(provider)
@@ -51,11 +56,13 @@ class ReportRegistry:
                 provider,
                 f"has the name {provider.name}, taken by {class_path(type(taken.provider))}",
             )
-        self._reports[provider.name] = RegisteredReport(
+        report = self._reports[provider.name] = RegisteredReport(
             provider,
+            bind=self._binds.get(provider.name, provider.bind),
             parameters_schema=_schema(provider, "parameters_schema"),
             data_schema=_schema(provider, "data_schema"),
         )
+        return report
 
     def get(self, name: str) -> RegisteredReport:
         """The report of this name; raises ``UnknownReport``."""

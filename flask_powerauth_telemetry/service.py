@@ -131,7 +131,7 @@ class ReportService:
         self, report: RegisteredReport, arguments: Mapping[str, Any]
     ) -> tuple[_Computed, bool]:
         provider = report.provider
-        database = self._databases[provider.bind]
+        database = self._databases[report.bind]
         keep = self._keep_seconds if provider.keep_seconds is None else provider.keep_seconds
         computed: _Computed
         computed, kept = self._computations.result(

@@ -170,6 +170,15 @@ def _read_bind(name: str, value: object) -> Bind:
         raise Refused(f"the bind {name!r}: {refused.cause}", refused.cure) from refused
 
 
+def read_report_binds(value: object) -> Mapping[str, str]:
+    """The bind that each report reads, by the report's name."""
+    mapping = read_mapping(value, "binds")
+    for report, bind in mapping.items():
+        if not isinstance(bind, str) or not bind:
+            raise Refused(f"what {report} is to read is no name of a bind", "Name one of the binds")
+    return dict(mapping)
+
+
 def read_url_prefixes(value: object) -> Sequence[str]:
     """Where the routes are mounted: one path or several, without a trailing slash."""
     paths = [value] if isinstance(value, str) else value

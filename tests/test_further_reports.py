@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import Engine
 
 from tests import powerauth
+from tests.databases import Databases
 from tests.powerauth import Activation
-from tests.service import NOW, ask, create_app, recorded_statements, users_of
+from tests.service import NOW, ask, create_app, recorded_statements, url_of, users_of
 
 CURVE = "USERS_BY_PAST_DAYS"
 
@@ -45,3 +47,26 @@ def test_curve_is_what_each_window_answers_from_one_pass(database: Engine) -> No
     assert windows[0] == 1
     assert windows[-1] == 90
     assert sum("pa_activation" in statement for statement in statements) == 1
+
+
+def test_report_reads_the_bind_that_is_configured_for_it(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    main, replica = (
+        databases.create("sqlite", tmp_path_factory.mktemp(name)) for name in ("main", "replica")
+    )
+    for engine, users in ((main, 2), (replica, 3)):
+        powerauth.create_schema(engine)
+        powerauth.add_applications(engine, ["retail"])
+        now = NOW.replace(tzinfo=None)
+        rows = [Activation(f"a{number}", 1, f"u{number}", now) for number in range(users)]
+        powerauth.add_activations(engine, rows)
+    app = create_app(
+        main,
+        BINDS={"replica": url_of(replica)},
+        REPORT_BINDS={"USERS_IN_PAST_DAYS": "replica"},
+    )
+
+    assert users_of(app.test_client(), "retail", 30) == 3
+    answer = ask(app.test_client(), "CURRENT_MAU", {"application": "retail"}).get_json()
+    assert answer["responseObject"]["reportData"]["users"] == 2

@@ -36,7 +36,7 @@ def check_tables(target: Target) -> Iterator[Finding]:
     """Whether each table that a report names can be read."""
     readers: dict[tuple[str, Sequence[str]], list[str]] = {}
     for report in target.state.registry:
-        if report.provider.bind == target.bind:
+        if report.bind == target.bind:
             for read in _read_columns(report.provider.tables):
                 readers.setdefault(read, []).append(report.name)
     for (name, columns), reports in readers.items():
