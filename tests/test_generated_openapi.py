@@ -25,6 +25,7 @@ from example_app.active_devices import ActiveDevicesByPlatform
 from flask_powerauth_telemetry import DaysField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.offered import OFFERS
 from tests import powerauth
+from tests.commands import command
 from tests.service import PATH, USER, basic, create_app
 from tests.stranger import StrangersDevices
 
@@ -73,7 +74,7 @@ class Echo(ReportProvider):
 
 
 @pytest.fixture
-def app(sqlite: Engine) -> Flask:
+def app(sqlite: Engine, tmp_path: Path) -> Flask:
     powerauth.create_schema(sqlite)
     powerauth.add_applications(sqlite, ["retail"])
     providers = [ActiveDevicesByPlatform(), StrangersDevices(), Echo()]
@@ -81,9 +82,11 @@ def app(sqlite: Engine) -> Flask:
         sqlite,
         STRICT_APPLICATION=False,
         REPORTS=list(OFFERS),
+        BINDS={"history": f"sqlite:///{tmp_path / 'history.sqlite'}"},
         arguments={"providers": providers},
     )
     app.testing = False
+    command(app, "snapshot")
     return app
 
 
@@ -122,12 +125,12 @@ def test_document_is_valid(app: Flask) -> None:
 def test_no_answer_is_outside_the_document(
     address: str, answered: Counter[tuple[str, int]], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "schemathesis.cli", "run", address + DOCUMENT]
-    command += ["--header", f"Authorization: {basic(':'.join(USER))}"]
-    command += ["--max-examples", str(REQUESTS), "--checks", "all"]
-    command += ["--exclude-checks", BEYOND_A_SCHEMA]
+    arguments = [sys.executable, "-m", "schemathesis.cli", "run", address + DOCUMENT]
+    arguments += ["--header", f"Authorization: {basic(':'.join(USER))}"]
+    arguments += ["--max-examples", str(REQUESTS), "--checks", "all"]
+    arguments += ["--exclude-checks", BEYOND_A_SCHEMA]
 
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"Operations:\s+7 selected / 7 total", result.stdout)
