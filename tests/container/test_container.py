@@ -77,6 +77,13 @@ def test_compose_file_has_no_dangerous_setting() -> None:
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_image_is_built_and_never_fetched(name: str) -> None:
+    assert service(name)["build"] == "."
+    (version,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
+    assert service(name)["image"] == f"flask-powerauth-telemetry:{version}"
+
+
 @pytest.mark.parametrize("name", [*OURS, "database"])
 def test_services_can_do_little(name: str) -> None:
     one = service(name)

@@ -52,7 +52,8 @@ def names(components: list[dict[str, Any]]) -> set[str]:
 
 
 def test_release_has_all_its_files(release: Path) -> None:
-    stem = "flask_powerauth_telemetry-0.1.0"
+    (version,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
+    stem = f"flask_powerauth_telemetry-{version}"
 
     assert {path.name for path in release.iterdir()} == {
         f"{stem}-py3-none-any.whl",
