@@ -47,6 +47,7 @@ setup(
         "tzdata": ["tzdata"],
         "prometheus": ["prometheus-client>=0.20"],
         "openapi": ["apispec>=6.8"],
+        "gunicorn": ["gunicorn>=23"],
         "testing": ["pytest>=8"],
         "example": ["waitress>=3.0.1", "tqdm>=4.66"],
     },

@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import URL, Engine, Index, create_engine, insert
+from sqlalchemy import URL, Connection, Engine, Index, create_engine, insert
 from tqdm import tqdm
 
 from example_app.population import ACTIVATIONS, APPLICATIONS, activations
@@ -40,24 +40,29 @@ def build_database(path: Path, now: datetime) -> None:
     """Write the database as of ``now`` (naive, in UTC), with progress on a terminal's stderr."""
     engine = create_engine(database_url(path))
     try:
-        tables = _create_tables(engine)
-        _fill(engine, tables, now)
+        fill(engine, now)
     finally:
         engine.dispose()
 
 
-def _create_tables(engine: Engine) -> PowerAuthTables:
-    """PowerAuth's tables with those of its indexes that reports may use."""
+def fill(engine: Engine, now: datetime) -> None:
+    """Make PowerAuth's tables and the population as of ``now`` (naive, in UTC), in one piece."""
     tables = PowerAuthTables()
+    with engine.begin() as connection:
+        _create_tables(connection, tables)
+        _add_rows(connection, tables, now)
+
+
+def _create_tables(connection: Connection, tables: PowerAuthTables) -> None:
+    """PowerAuth's tables with those of its indexes that reports may use."""
     activation = tables.pa_activation
     Index("pa_application_name", tables.pa_application.c.name, unique=True)
     Index("pa_activation_application", activation.c.application_id)
     Index("pa_activation_user_id", activation.c.user_id)
-    tables.metadata.create_all(engine)
-    return tables
+    tables.metadata.create_all(connection)
 
 
-def _fill(engine: Engine, tables: PowerAuthTables, now: datetime) -> None:
+def _add_rows(connection: Connection, tables: PowerAuthTables, now: datetime) -> None:
     width, height = get_terminal_size()  # tqdm shows nothing on a terminal that tells no size
     progress = tqdm(
         activations(now),
@@ -68,7 +73,7 @@ def _fill(engine: Engine, tables: PowerAuthTables, now: datetime) -> None:
         nrows=height,
         disable=None,
     )
-    with engine.begin() as connection, progress:
+    with progress:
         connection.execute(insert(tables.pa_application), APPLICATIONS)
         rows = iter(progress)
         while some := list(islice(rows, _ROWS_AT_ONCE)):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, MetaData, NullPool, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
-from sybil import Document, Example
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import flask_powerauth_telemetry
 from flask_powerauth_telemetry import (
@@ -50,26 +48,37 @@ from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
 from flask_powerauth_telemetry.reports.mau_history import MauHistory
 from flask_powerauth_telemetry.reports.months import STATES, UsersInMonth, UsersInMonthSchema
 from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
-from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+from flask_powerauth_telemetry.state import EXTENSION_KEY
 from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 from tests import powerauth
+from tests.documents import (
+    ARCHITECTURE,
+    COMPATIBILITY,
+    CONFIGURATION,
+    DATABASES,
+    DOCUMENTS,
+    GUIDES_WITH_CODE,
+    OPERATIONS,
+    PROVIDERS,
+    README,
+    REPORTS,
+    ROOT,
+    START,
+    blocks,
+    column,
+    evaluate,
+    named,
+    python_examples,
+    run,
+    table,
+    text_of,
+)
+from tests.reader import USERS, close_later
 from tests.reference_server import ReferenceServer, running
-from tests.service import CREDENTIALS, PATH, USER, ask, create_app, url_of
+from tests.service import PATH, USER, ask, create_app, url_of
 
-ROOT = Path(__file__).parents[1]
 CATALOGUE = PATH + "s"
 PACKAGE = ROOT / "flask_powerauth_telemetry"
-README = ROOT / "README.md"
-CONFIGURATION = ROOT / "docs/configuration.md"
-PROVIDERS = ROOT / "docs/providers.md"
-DATABASES = ROOT / "docs/databases.md"
-OPERATIONS = ROOT / "docs/operations.md"
-COMPATIBILITY = ROOT / "docs/compatibility.md"
-REPORTS = ROOT / "docs/reports.md"
-ARCHITECTURE = ROOT / "docs/architecture.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-
-USERS = 412
 EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 POWERAUTH_SERVER = "https://HOST/powerauth-java-server/rest"
 """What stands for PowerAuth Server in commands."""
@@ -82,84 +91,6 @@ PARAMETERS = {
 }
 """What all documented reports take, each its own part."""
 ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
-_states: list[TelemetryState] = []
-"""What has connections to close after a test."""
-
-
-def named(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def python_examples(path: Path) -> list[Example]:
-    """The Python blocks of a document, in order, which share one namespace."""
-    return list(Document.parse(str(path), PythonCodeBlockParser()).examples())
-
-
-def run(path: Path) -> dict[str, Any]:
-    """The namespace in which all Python blocks of a document have run."""
-    examples = python_examples(path)
-    for example in examples:
-        evaluate(example)
-    return examples[-1].namespace
-
-
-def evaluate(example: Example) -> Flask | None:
-    """Run a Python block; gives the application that it leaves."""
-    example.namespace["__name__"] = "documentation"
-    example.evaluate()
-    app: Flask | None = example.namespace.get("app")
-    if app is not None:
-        close_later(app)
-    return app
-
-
-def close_later(app: Flask) -> None:
-    """Close the connections of an application after the test."""
-    _states.extend(app.extensions.get(EXTENSION_KEY, {}).values())
-
-
-def blocks(path: Path, language: str) -> list[str]:
-    """The code blocks of a language, in order."""
-    parser = CodeBlockParser(language, evaluator=lambda _: None)
-    return [str(example.parsed) for example in Document.parse(str(path), parser).examples()]
-
-
-def table(path: Path, heading: str) -> list[dict[str, str]]:
-    """The rows of the first table below a heading, each with its cells by column."""
-    _, _, below = text_of(path).partition(f"{heading}\n")
-    lines = re.findall(r"^\|.*\|$", below.split("\n#", 1)[0], re.MULTILINE)
-    columns, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def column(path: Path, heading: str, name: str) -> list[str]:
-    """The cells of a table's column, without the marks of code and of calls."""
-    return [re.sub(r"`|\(.*\)", "", row[name]) for row in table(path, heading)]
-
-
-@pytest.fixture
-def reader_environment(
-    sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """What a reader of the documentation has set up: a database, credentials, an own folder."""
-    powerauth.create_schema(sqlite)
-    powerauth.add_applications(sqlite, ["retail", "corporate"])
-    used = powerauth.wall_clock(datetime.now(UTC) - timedelta(days=2), UTC)
-    powerauth.add_activations(
-        sqlite,
-        [powerauth.Activation(f"a{number}", 1, f"u{number}", used) for number in range(USERS)],
-    )
-    (tmp_path / "tokens.json").write_text(json.dumps(dict([USER])), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_DATABASE_URL", url_of(sqlite))
-    monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_CREDENTIALS", json.dumps(CREDENTIALS))
-    yield
-    while _states:
-        _states.pop().close()
 
 
 @pytest.fixture
@@ -185,7 +116,8 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_every_document_with_code_is_run() -> None:
     with_code = {path for path in DOCUMENTS if blocks(path, "python")}
 
-    assert with_code == {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS}
+    here = {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS}
+    assert with_code == here | set(GUIDES_WITH_CODE)
 
 
 @pytest.mark.usefixtures("reader_environment")
@@ -362,6 +294,7 @@ PowerAuthTelemetry(app)
 COMMANDS = [
     pytest.param(line, id=f"{named(path)}: {line}")
     for path in DOCUMENTS
+    if path != START  # which is run whole
     for block in blocks(path, "sh")
     for line in block.splitlines()
     if line.startswith("flask ")

@@ -1,0 +1,318 @@
+"""The container: its files linted, and its steps run as they are written, without Docker."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from sqlalchemy import create_engine
+
+from flask_powerauth_telemetry.credentials import digest
+from tests.container.image import Image, build_image
+from tests.databases import PostgresqlServer
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "compose.yaml"
+VARIABLES = {
+    "OWNER_PASSWORD": "owns",
+    "READER_PASSWORD": "reads",
+    "RECORDER_PASSWORD": "records",
+    "TELEMETRY_CREDENTIALS": json.dumps({"billing": digest("token")}),
+}
+"""What the person who starts the services sets; the token is ``token``."""
+OURS = ("population", "telemetry", "snapshot")
+PATH = "/rest/v3/telemetry/report"
+
+
+def interpolated(text: str) -> str:
+    """A text of the compose file, with the variables in it as compose puts them in."""
+    text = re.sub(r"\$\{(\w+):\?\}", lambda match: VARIABLES[match[1]], text)
+    assert "${" not in text
+    return text.replace("$$", "$")
+
+
+def service(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"][name]
+    return found
+
+
+def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name(name), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_dockerfile_is_clean() -> None:
+    result = tool("hadolint", "Dockerfile")
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_compose_file_fits_the_specification() -> None:
+    result = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+
+    assert result.returncode == 0, result.stdout
+
+
+def test_compose_file_has_no_dangerous_setting() -> None:
+    result = tool("compose-lint", "--fail-on", "high", "compose.yaml")
+
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_image_is_built_and_never_fetched(name: str) -> None:
+    assert service(name)["build"] == "."
+    (version,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
+    assert service(name)["image"] == f"flask-powerauth-telemetry:{version}"
+
+
+@pytest.mark.parametrize("name", [*OURS, "database"])
+def test_services_can_do_little(name: str) -> None:
+    one = service(name)
+
+    assert one["read_only"] is True
+    assert one["cap_drop"] == ["ALL"]
+    assert one["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in one["tmpfs"]
+    assert {"mem_limit", "pids_limit", "cpus"} <= set(one)
+    assert all(port.startswith("127.0.0.1:") for port in one.get("ports", []))
+
+
+def test_manifest_fits_the_schemas_of_kubernetes() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/mounting.md").read_text(), re.DOTALL)
+
+    for manifest in yaml.safe_load_all(block):
+        kubernetes_validate.validate(manifest, "1.31", strict=True)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """An empty folder that every account may enter; an image's own files are root's."""
+    path = Path(tempfile.mkdtemp(prefix="telemetry-container-")).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def image(folder: Path) -> Image:
+    return build_image(ROOT, folder / "image")
+
+
+@pytest.fixture(scope="module")
+def sockets(folder: Path) -> Iterator[str]:
+    """The folder of the socket of a server with the owner's empty database."""
+    server = PostgresqlServer(18)
+    try:
+        admin = server.create_database()
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("CREATE ROLE powerauth SUPERUSER LOGIN")
+            connection.exec_driver_sql("CREATE DATABASE powerauth OWNER powerauth")
+        host = admin.url.query["host"]
+        assert isinstance(host, str)
+        yield host
+    finally:
+        server.stop()
+
+
+def environment(name: str, sockets: str) -> dict[str, str]:
+    """The variables of a service, with the server of the tests in place of the one it names."""
+    return {
+        key: re.sub(r"@database/(\w+)", rf"@/\1?host={sockets}", interpolated(value))
+        for key, value in service(name)["environment"].items()
+    }
+
+
+def run_service(image: Image, name: str, sockets: str, **variables: str) -> str:
+    command = [interpolated(word) for word in service(name)["command"]]
+    process = image.process(command, **(environment(name, sockets) | variables))
+    result = subprocess.run(capture_output=True, text=True, check=False, **process)  # type: ignore[call-overload]
+    assert "Traceback" not in result.stderr, result.stderr
+    return str(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def recorded(image: Image, sockets: str, folder: Path) -> str:
+    """The server after the services ``population`` and one round of ``snapshot``."""
+    output = [run_service(image, "population", sockets) for _ in range(2)]
+    assert output == ["The databases are ready.\n"] * 2
+    programs = folder / "programs"
+    programs.mkdir()
+    pause = programs / "sleep"
+    pause.write_text('#!/bin/sh\necho "pause of $1"\nkill $PPID\n')
+    pause.chmod(0o755)
+    path = f"{programs}:{image.environment()['PATH']}"
+    output = run_service(image, "snapshot", sockets, PATH=path).splitlines()
+    assert [line.partition(":")[0] for line in output if "banking" in line or "wealth" in line]
+    assert 0 < int(output[-1].removeprefix("pause of ")) <= 3600
+    return sockets
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def port(image: Image, recorded: str) -> Iterator[int]:
+    """The port of the running service ``telemetry``."""
+    port = free_port()
+    assert "command" not in service("telemetry")
+    command = [word.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for word in image.command]
+    process = image.process(command, **environment("telemetry", recorded))
+    with subprocess.Popen(**process) as server:  # type: ignore[call-overload]
+        try:
+            while is_unhealthy(image, port):
+                assert server.poll() is None
+            yield port
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+
+
+def is_unhealthy(image: Image, port: int) -> int:
+    """The exit code of the image's health check."""
+    command = [word.replace(":8000", f":{port}") for word in image.healthcheck]
+    return subprocess.run(check=False, capture_output=True, **image.process(command)).returncode  # type: ignore[call-overload,no-any-return]
+
+
+def test_health_check_tells_a_server_from_none(image: Image, port: int) -> None:
+    assert is_unhealthy(image, port) == 0
+    assert is_unhealthy(image, free_port()) == 1
+
+
+def ask(port: int, name: str, **parameters: object) -> tuple[Any, Any]:
+    body = {"requestObject": {"name": name, "parameters": parameters}}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{PATH}",
+        data=json.dumps(body).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "Authorization": "Basic " + base64.b64encode(b"billing:token").decode(),
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)["responseObject"]["reportData"], response.headers
+
+
+def test_recorded_report_is_served(port: int, recorded: str) -> None:
+    data, headers = ask(port, "CURRENT_MAU", application="retail-banking")
+
+    assert data == {"application": "retail-banking", "days": 30, "users": data["users"]}
+    assert data["users"] > 1000
+    assert "Age" in headers
+
+
+def test_report_of_the_example_is_served_live(port: int) -> None:
+    data, headers = ask(port, "ACTIVE_DEVICES_BY_PLATFORM", application="wealth", days=365)
+
+    assert set(data["platforms"]) == {"android", "ios", "unknown"}
+    assert "Age" not in headers
+
+
+def test_reader_can_neither_read_more_nor_write(recorded: str) -> None:
+    refused = {
+        "powerauth": ["SELECT activation_id FROM pa_activation", "DELETE FROM pa_activation"],
+        "telemetry": ["DELETE FROM telemetry_recording", "CREATE TABLE mine ()"],
+    }
+    for database, statements in refused.items():
+        url = f"postgresql+psycopg://telemetry_reader@/{database}?host={recorded}"
+        engine = create_engine(url)
+        for statement in statements:
+            with (
+                engine.connect() as connection,
+                pytest.raises(Exception, match="permission denied"),
+            ):
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+
+
+def test_processes_belong_to_no_one_and_write_nothing(image: Image, port: int) -> None:
+    written = [path for path in image.root.rglob("*") if path.lstat().st_uid == 10001]
+
+    assert image.user == "10001:10001"
+    assert written == []
+
+
+def test_image_holds_what_it_needs_and_no_more(image: Image) -> None:
+    top = {str(path.relative_to(image.root)) for path in image.root.glob("*/*")}
+    listed = {path.name for path in image.at("/srv/telemetry/example_app").iterdir()}
+
+    assert top == {"opt/telemetry", "srv/telemetry"}
+    assert listed == {path.name for path in (ROOT / "example_app").glob("*.py")}
+
+
+def test_build_context_leaves_out_what_is_not_copied() -> None:
+    kept = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+
+    assert kept == {name for line in copied for name in line.split()}
+
+
+def document() -> str:
+    return (ROOT / "docs/container.md").read_text()
+
+
+def test_documented_credentials_are_those_of_the_password() -> None:
+    (block,) = re.findall(r"```sh\n(.*?openssl.*?)```", document(), re.DOTALL)
+    script = f'{block}\nprintf "%s\\n" "$TELEMETRY_PASSWORD" "$TELEMETRY_CREDENTIALS"'
+
+    output = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+
+    token, credentials = output.stdout.splitlines()
+    assert json.loads(credentials) == {"billing": digest(token)}
+    assert len(token) == 64
+
+
+def test_documented_request_is_answered(port: int) -> None:
+    (line,) = re.findall(r"^curl .*$", document(), re.MULTILINE)
+    script = f"TELEMETRY_PASSWORD=token\n{line.replace(':8000', f':{port}')}"
+
+    output = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+
+    assert json.loads(output.stdout)["responseObject"]["reportData"]["users"] > 1000
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_user_of_the_image_can_write_nothing(image: Image) -> None:
+    script = "import os; print(os.getuid(), os.access('.', os.W_OK)); open('mine', 'w')"
+
+    process = image.process(["python", "-c", script])
+    result = subprocess.run(check=False, capture_output=True, text=True, **process)  # type: ignore[call-overload]
+
+    assert result.stdout.strip() == "10001 False"
+    assert "PermissionError" in result.stderr
+
+
+def test_documented_variables_are_those_of_the_compose_file() -> None:
+    text = document()
+    documented = set(re.findall(r"^export (\w+)=", text, re.MULTILINE))
+    asked_for = set(re.findall(r"\$\{(\w+):\?\}", COMPOSE.read_text()))
+
+    assert documented == asked_for == set(VARIABLES)
+    for command in re.findall(r"^docker compose .*$", text, re.MULTILINE):
+        named = set(command.split()) & {"database", *OURS}
+        assert named or command.split()[2] in {"up", "down", "ps"}, command

@@ -1,0 +1,150 @@
+"""The files of a release: complete, true and checked."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from release.__main__ import LICENCES, REQUIREMENTS, SUMS
+from tests.package.test_package import BASE
+
+ROOT = Path(__file__).parents[2]
+ABSENT_FROM_BASE = {"pip", "setuptools"}
+PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF)", re.IGNORECASE)
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release; with TELEMETRY_RELEASE that one, emptied before, to keep it."""
+    kept = os.environ.get("TELEMETRY_RELEASE")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("release") / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    result = run(sys.executable, "-m", "release", "--output", folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def components(release: Path) -> list[dict[str, Any]]:
+    """The list of packages, once it has been found to be CycloneDX."""
+    (path,) = release.glob("*.cdx.json")
+    text = path.read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    listed: list[dict[str, Any]] = json.loads(text)["components"]
+    return listed
+
+
+def names(components: list[dict[str, Any]]) -> set[str]:
+    return {one["name"].lower().replace("_", "-") for one in components}
+
+
+def test_release_has_all_its_files(release: Path) -> None:
+    (version,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
+    stem = f"flask_powerauth_telemetry-{version}"
+
+    assert {path.name for path in release.iterdir()} == {
+        f"{stem}-py3-none-any.whl",
+        f"{stem}.tar.gz",
+        f"{stem}.cdx.json",
+        LICENCES,
+        REQUIREMENTS,
+        SUMS,
+    }
+
+
+def test_wheel_can_be_built_again_from_the_sdist(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sdist,) = release.glob("*.tar.gz")
+    (wheel,) = release.glob("*.whl")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", run("git", "log", "-1", "--format=%ct").stdout.strip())
+
+    result = run(sys.executable, "-m", "pip", "wheel", "--no-deps", f"-w{tmp_path}", sdist)
+
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+def test_sums_are_those_of_the_files(release: Path) -> None:
+    lines = (release / SUMS).read_text(encoding="utf-8").splitlines()
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in release.iterdir()
+        if path.name != SUMS
+    }
+
+    assert lines == [f"{found[name]}  {name}" for name in sorted(found)]
+
+
+def test_components_are_those_of_a_base_installation(components: list[dict[str, Any]]) -> None:
+    # greenlet comes with SQLAlchemy 2.0 on some processors alone.
+    assert BASE - ABSENT_FROM_BASE - {"greenlet"} <= names(components) <= BASE
+    assert all(one["purl"].startswith("pkg:pypi/") and one["version"] for one in components)
+    assert all(one.get("licenses") for one in components)
+
+
+def test_licences_are_known_and_permissive(release: Path, components: list[dict[str, Any]]) -> None:
+    lines = (release / LICENCES).read_text(encoding="utf-8").splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    assert {row[0].lower().replace("_", "-") for row in rows} == names(components)
+    assert [row for row in rows if not PERMISSIVE.search(row[2])] == []
+
+
+def requirements(release: Path) -> list[str]:
+    """The locked requirements, each with its hashes on one line."""
+    text = (release / REQUIREMENTS).read_text(encoding="utf-8")
+    return text.replace("\\\n", "").splitlines()
+
+
+def test_requirements_are_pinned_by_hashes(release: Path) -> None:
+    name, marker, digest = r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?", r"( ; [^\-]+)?", "sha256:[0-9a-f]{64}"
+    pinned = re.compile(rf"{name}==\S+{marker}( +--hash={digest})+")
+    lines = requirements(release)
+
+    assert len(lines) > 40
+    assert [line for line in lines if not pinned.fullmatch(line.strip())] == []
+
+
+def test_requirements_hold_what_the_tests_need(release: Path) -> None:
+    locked = {re.split(r"[\[=]", line)[0] for line in requirements(release)}
+
+    assert {"flask", "sqlalchemy", "hypothesis", "psycopg", "pytest", "sqlglot"} <= locked
+
+
+def test_requirements_can_be_installed(release: Path, tmp_path: Path) -> None:
+    options = ["--dry-run", "--require-hashes", f"--target={tmp_path}"]
+    uv = [sys.executable, "-m", "uv", "pip", "install", *options]
+
+    result = run(*uv, "--requirements", release / REQUIREMENTS)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_files_name_no_folder_of_this_machine(release: Path) -> None:
+    for name in (REQUIREMENTS, LICENCES, next(release.glob("*.cdx.json")).name):
+        text = (release / name).read_text(encoding="utf-8")
+        assert str(ROOT) not in text
+        assert "file:" not in text
+
+
+def test_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.whl").touch()
+
+    result = run(sys.executable, "-m", "release", "--output", tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr == f"Error: {tmp_path} is not empty.\n"
