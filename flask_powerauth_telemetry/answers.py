@@ -25,6 +25,7 @@ def error_response(error: Exception) -> Response:
     """The answer to a request that an exception has ended; a fault is logged and signalled."""
     known = telemetry_error(error)
     if isinstance(known, ServerFault):
+        # Receivers are found by the application itself, not by its proxy, whose method is untyped.
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     return json_response(error_envelope(known), known.status, error_headers(known))

@@ -16,6 +16,7 @@ from flask_powerauth_telemetry.exceptions import Unauthorized
 _BASIC = re.compile(r"basic +([a-z0-9+/]+={0,2})", re.IGNORECASE)
 
 
+# Flask-HTTPAuth has no type hints.
 class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
     """Tells who a request comes from.
 

@@ -26,6 +26,7 @@ from sqlalchemy.types import TypeEngine
 Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
 
 # TIMESTAMP(6) without a time zone. Oracle's drivers cut a plain DateTime to whole seconds.
+# SQLAlchemy gives the constructor of DATETIME2 no type hints.
 _DATETIME2: TypeEngine[datetime] = mssql.DATETIME2(6)  # type: ignore[no-untyped-call]
 WallClock = DateTime().with_variant(TIMESTAMP(), "oracle").with_variant(_DATETIME2, "mssql")
 

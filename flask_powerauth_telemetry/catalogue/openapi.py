@@ -37,7 +37,7 @@ def openapi_document(registry: ReportRegistry, server: str) -> dict[str, Any]:
     Raises ``MissingExtra`` without apispec.
     """
     try:
-        from apispec import APISpec  # noqa: PLC0415
+        from apispec import APISpec  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise MissingExtra(EXTRA) from error
     spec = APISpec(

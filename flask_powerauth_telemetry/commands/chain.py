@@ -40,7 +40,7 @@ def _verify(state: TelemetryState) -> int:
     with database.connect() as connection:
         store.check(connection)
         walk = ChainWalk(lambda: store.head(connection))
-        for found, one in enumerate(walk.breaks(store.chain(connection)), 1):  # noqa: B007
+        for found, one in enumerate(walk.breaks(store.chain(connection)), 1):  # noqa: B007 - used below
             click.echo(_line(one), err=True)
     verdict = "whole" if not found else f"NOT WHOLE, {found} found"
     click.echo(f"The history is {verdict}: {walk.last.entries} rows, digest {walk.last.digest}")

@@ -57,7 +57,7 @@ class PowerAuthServer:
 
     def _post(self, body: bytes) -> Any:
         # The scheme was checked: http or https.
-        request = Request(self._url, body, self._headers, method="POST")  # noqa: S310
+        request = Request(self._url, body, self._headers, method="POST")  # noqa: S310 - see above
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
                 return _json(response)

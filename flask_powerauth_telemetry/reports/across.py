@@ -17,7 +17,7 @@ from flask_powerauth_telemetry.providers.activity import DAY, READ_COLUMNS
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.reports.bits import AnyBits
-from flask_powerauth_telemetry.reports.fields import UsersField
+from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 FEWEST, MOST = 2, 10
@@ -52,7 +52,7 @@ class OverlapSchema(Schema):
     applications = fields.List(
         fields.String(), required=True, validate=validate.Length(equal=FEWEST)
     )
-    users = UsersField()
+    users = CountField()
 
 
 class UsersAcrossSchema(Schema):
@@ -60,9 +60,9 @@ class UsersAcrossSchema(Schema):
 
     applications = fields.List(fields.String(), required=True)
     days = fields.Integer(required=True, strict=True)
-    users = UsersField()
+    users = CountField()
     users_by_application = fields.Dict(
-        fields.String(), UsersField(), required=True, data_key="usersByApplication"
+        fields.String(), CountField(), required=True, data_key="usersByApplication"
     )
     overlaps = fields.List(fields.Nested(OverlapSchema), required=True)
 

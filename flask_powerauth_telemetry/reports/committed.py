@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Executable, Table, case, func, or_, select
 from flask_powerauth_telemetry.providers.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.providers.activity import DAY
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.fields import UsersField
+from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _ACTIVE, _BLOCKED, _REMOVED = 3, 4, 5
@@ -35,9 +35,9 @@ class Standing(IntEnum):
 class LeftOutSchema(Schema):
     """Users left out, each under one reason."""
 
-    removed = UsersField()
-    not_committed = UsersField(data_key="notCommitted")
-    never_used = UsersField(data_key="neverUsed")
+    removed = CountField()
+    not_committed = CountField(data_key="notCommitted")
+    never_used = CountField(data_key="neverUsed")
 
 
 class CommittedUsersSchema(Schema):
@@ -45,9 +45,9 @@ class CommittedUsersSchema(Schema):
 
     application = fields.String(required=True)
     days = fields.Integer(required=True, strict=True)
-    users = UsersField()
+    users = CountField()
     users_left_out = fields.Nested(LeftOutSchema, required=True, data_key="usersLeftOut")
-    users_in_past_days = UsersField(data_key="usersInPastDays")
+    users_in_past_days = CountField(data_key="usersInPastDays")
 
 
 class CommittedUsersInPastDays(ReportProvider):

@@ -9,6 +9,7 @@ from flask_powerauth_telemetry.providers.active_users import ApplicationSchema
 from flask_powerauth_telemetry.providers.activity import ActivitySource
 from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.reports.fields import CountField
 
 
 class CurveSchema(Schema):
@@ -16,7 +17,7 @@ class CurveSchema(Schema):
 
     application = fields.String(required=True)
     users = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(0)),
+        CountField(),
         required=True,
         validate=validate.Length(equal=MAXIMUM_DAYS),
     )

@@ -5,8 +5,8 @@ from typing import Any
 from marshmallow import fields, validate
 
 
-class UsersField(fields.Integer):
-    """A number of users, a required JSON integer from 0."""
+class CountField(fields.Integer):
+    """How many of something there are, a required JSON integer from 0."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=True, strict=True, validate=validate.Range(0), **options)

@@ -14,6 +14,7 @@ from flask_powerauth_telemetry.providers.active_users import (
 from flask_powerauth_telemetry.providers.activity import DAY, bucket_of
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock
 
 ACTIVE = 3
@@ -24,7 +25,7 @@ class NewUsersSchema(ActiveUsersSchema):
     """Report data of ``NEW_USERS_IN_PAST_DAYS``; the newest day comes first."""
 
     users_by_day = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(0)),
+        CountField(),
         required=True,
         data_key="usersByDay",
         validate=validate.Length(1, MAXIMUM_DAYS),

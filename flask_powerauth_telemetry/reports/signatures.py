@@ -5,27 +5,24 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry.providers.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.providers.activity import DAY
 from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots, wall_slots
+from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.reports.verifications import Verifications, read_verifications
 
 _HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def _count() -> fields.Integer:
-    return fields.Integer(required=True, strict=True, validate=validate.Range(0))
-
-
 class VerificationsSchema(Schema):
     """How many verifications there were: valid and invalid ones make the total."""
 
-    total = _count()
-    valid = _count()
-    invalid = _count()
+    total = CountField()
+    valid = CountField()
+    invalid = CountField()
 
 
 class TypeSchema(VerificationsSchema):
@@ -39,7 +36,7 @@ class HourSchema(Schema):
     """An hour: its start in UTC, its verifications, and their mean per second."""
 
     start = fields.String(required=True)
-    verifications = _count()
+    verifications = CountField()
     per_second = fields.Float(required=True, data_key="perSecond")
 
 
