@@ -4,6 +4,7 @@ Rows are added and read, never changed.
 """
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -121,6 +122,17 @@ class HistoryStore:
         """The newest row of any application; as ``newest``."""
         row = connection.execute(self.newest_statement(None, definition, until)).first()
         return None if row is None else recording_of(row._asdict())
+
+    def names(self, connection: Connection, definition: int) -> Sequence[str]:
+        """The names of all applications that have a row."""
+        columns = self._recording.c
+        statement = (
+            select(columns.application_name)
+            .where(columns.instance == self._instance)
+            .where(columns.definition == definition)
+            .distinct()
+        )
+        return connection.scalars(statement).all()
 
     def newest_statement(
         self, application: str | None, definition: int, until: datetime
