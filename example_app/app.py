@@ -12,6 +12,7 @@ from example_app.database import database_url, ensure_database
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 
+DASHBOARD_PREFIX = "/telemetry"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
 
 _DATABASE_FILE = "powerauth.sqlite"
@@ -46,7 +47,7 @@ def create_app(
         app.config[_DATABASE_TIMEZONE] = "UTC"
         app.config.setdefault(_REPORTS, _FURTHER_REPORTS)
     PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()])
-    PowerAuthTelemetryDashboard(app)
+    PowerAuthTelemetryDashboard(app, url_prefix=DASHBOARD_PREFIX)
     app.register_blueprint(health.create_blueprint(health.probed_database(app)))
     if own_database:
         ensure_database(own_database)

@@ -94,7 +94,7 @@ def show_new_users(data: Data, _: Asked) -> Content:
     (one,) = data
     by_day = one["usersByDay"]
     days = len(by_day)
-    ages = sorted({days, *(age for age in (270, 180, 90, 60, 30, 15, 1) if age < days * 0.9)})
+    ages = {days, days * 2 // 3, days // 3, 1} - {0}
     return Content(
         numbers=[Number(in_days(days), one["users"])],
         plot=column_plot(
@@ -131,7 +131,7 @@ def show_signatures(data: Data, asked: Asked) -> Content:
         )
         for kind in one["byType"]
     ]
-    columns = ("Type", "Algorithm", "All", "Invalid", "Share invalid", "")
+    columns = ("Type", "Algorithm", "All", "Invalid", "Share", "")
     return Content(
         numbers=[
             Number(in_days(one["days"]), one["total"], "verifications"),
