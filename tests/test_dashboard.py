@@ -16,7 +16,13 @@ from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
 from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
 from flask_powerauth_telemetry.dashboard.requests import asked
+from flask_powerauth_telemetry.observation import Refusal, ReportRun
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.signals import (
+    credentials_refused,
+    report_generated,
+    request_refused,
+)
 from tests import powerauth
 from tests.dashboard import (
     CLERK,
@@ -196,9 +202,12 @@ def test_csv_of_an_application_named_like_a_formula_is_harmless(sqlite: Engine) 
     overview = get(client)
     (link,) = [link for link in page_of(overview).links if "%3D1" in link and "csv" not in link]
     page = client.get(link, auth=USER)
+    compared = get(client, "/compare").get_data(as_text=True)
     csv = get(client, "/figure/now.csv", application=name)
 
     assert "<b>&" not in overview.get_data(as_text=True)
+    assert "<b>&" not in compared
+    assert compared.count("=1+1/&lt;b&gt;&amp;&#34;?#é") == 4
     assert page.status_code == 200
     assert page.get_data(as_text=True).count("=1+1/&lt;b&gt;&amp;&#34;?#é</h1>") == 1
     assert csv.get_data(as_text=True).splitlines()[1].startswith("\"'=1+1")
@@ -432,6 +441,32 @@ def test_no_page_without_credentials(sqlite: Engine, path: str, header: str | No
     )
     assert response.content_type == "text/html; charset=utf-8"
     assert statements == []
+
+
+def test_whoever_watches_is_told_of_refusals_and_runs(app: Flask) -> None:
+    told: list[tuple[str, int, str | None]] = []
+
+    def note_refusal(sender: Flask, refusal: Refusal, **_: Any) -> None:
+        told.append((refusal.error, refusal.status, refusal.principal))
+
+    def note_run(sender: Flask, run: ReportRun, **_: Any) -> None:
+        told.append((run.report, run.status, run.principal))
+
+    client = app.test_client()
+    with (
+        credentials_refused.connected_to(note_refusal, app),
+        request_refused.connected_to(note_refusal, app),
+        report_generated.connected_to(note_run, app),
+    ):
+        get(client, user=("billing", "wrong"))
+        get(client, "/application", user=CLERK, application="corporate")
+        get(client, user=CLERK)
+
+    assert told == [
+        ("Unauthorized", 401, None),
+        ("NotFound", 404, "clerk"),
+        ("CURRENT_MAU", 200, "clerk"),
+    ]
 
 
 def test_every_response_has_the_headers(client: FlaskClient) -> None:

@@ -62,6 +62,14 @@ def test_pages_are_clean_accessible_and_fit(
         assert serious(visit) == []
 
 
+@pytest.mark.parametrize("context", [{"viewport": {"width": 320, "height": 640}}])
+def test_pages_reflow_when_they_are_magnified(visit: Visit) -> None:
+    for path in PAGES.values():
+        visit.open(path)
+
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 def test_page_of_all_charts_transfers_little(visit: Visit) -> None:
     visit.open("/application?application=retail&days=365")
 
