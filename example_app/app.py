@@ -9,8 +9,10 @@ from flask import Flask
 from example_app import health
 from example_app.active_devices import ActiveDevicesByPlatform
 from example_app.database import database_url, ensure_database
+from example_app.recordings import ensure_history
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
+from flask_powerauth_telemetry.sources import HISTORY_FILE
 
 DASHBOARD_PREFIX = "/telemetry"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
@@ -25,6 +27,8 @@ _FURTHER_REPORTS = (
     "COMMITTED_USERS_IN_PAST_DAYS",
     "NEW_USERS_IN_PAST_DAYS",
     "SIGNATURES_IN_PAST_DAYS",
+    "USERS_IN_MONTH",
+    "MAU_HISTORY",
 )
 
 
@@ -35,8 +39,9 @@ def create_app(
 
     ``config`` wins over variables of the environment, which start with ``FLASK_``. Without a
     database URL in either, the database in ``instance_path`` (absolute) is read, and made when it
-    is missing; further reports are on then. Raises ``ConfigurationError``, for one without
-    application credentials; and ``OSError`` when the database can't be made.
+    is missing. A history is made beside it, and further reports are on. Raises
+    ``ConfigurationError``, for one without application credentials; and ``OSError`` when a database
+    can't be made.
     """
     app = Flask("example_app", instance_path=str(instance_path), static_folder=None)
     app.config.from_prefixed_env()
@@ -51,6 +56,7 @@ def create_app(
     app.register_blueprint(health.create_blueprint(health.probed_database(app)))
     if own_database:
         ensure_database(own_database)
+        ensure_history(instance_path / HISTORY_FILE, health.probed_database(app))
     return app
 
 
