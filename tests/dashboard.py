@@ -171,7 +171,8 @@ class Months(ReportProvider):
             known = {"users": None, "lowerBound": None, "upperBound": None}
         state = {5: "bounded", 3: "unknown"}.get(number, "recorded")
         context.recorded_at(context.now - timedelta(hours=3))
-        return {"application": application, "month": month, "state": state, **known}
+        month_of = {"application": application, "month": month, "asOf": f"{month}-01T00:00:00Z"}
+        return {**month_of, "state": state, **known}
 
 
 class History(ReportProvider):

@@ -399,9 +399,16 @@ def test_months_show_numbers_and_bounds(sqlite: Engine) -> None:
     csv = get(client, "/figure/months.csv", application="retail").get_data(as_text=True)
 
     assert len(figure.rows) == 14
-    assert figure.rows[1] == ["2026-11", "111", "\u2013", "\u2013", "recorded"]
-    assert figure.rows[7] == ["2026-05", "\u2013", "90", "120", "bounded"]
-    assert figure.rows[9] == ["2026-03", "\u2013", "\u2013", "\u2013", "unknown"]
+    assert figure.rows[1] == ["2026-11", "111", "\u2013", "\u2013", "recorded", "2026-11-01 00:00"]
+    assert figure.rows[7] == ["2026-05", "\u2013", "90", "120", "bounded", "2026-05-01 00:00"]
+    assert figure.rows[9] == [
+        "2026-03",
+        "\u2013",
+        "\u2013",
+        "\u2013",
+        "unknown",
+        "2026-03-01 00:00",
+    ]
     assert figure.rows[13][0] == "2025-11"
     known = [111, 112, 101, 102, 104, 106, 107, 108, 109, 110, 111]
     assert figure.numbers == {

@@ -29,7 +29,7 @@ def levels(plot: Plot) -> list[tuple[float, int | str]]:
     ],
 )
 def test_levels_are_round_numbers_up_to_the_maximum(maximum: int, labels: list[int]) -> None:
-    plot = column_plot("", [0, maximum], {})
+    plot = column_plot("", {"column": [0, maximum]}, {})
 
     assert [label for _, label in levels(plot)] == labels
     assert levels(plot)[0][0] == 100
@@ -40,7 +40,7 @@ def test_levels_fit_every_maximum() -> None:
     source = Random(4)
     for _ in range(2000):
         maximum = int(10 ** source.uniform(0, 9))
-        marks = [int(label) for _, label in levels(column_plot("", [maximum], {}))]
+        marks = [int(label) for _, label in levels(column_plot("", {"column": [maximum]}, {}))]
         assert marks[-1] >= maximum > marks[-2] - 1
         assert 2 <= len(marks) <= 6
 
@@ -58,14 +58,14 @@ def test_line_goes_through_its_values_and_stops_at_gaps() -> None:
 def test_columns_are_as_high_as_their_values() -> None:
     values = [0, 3, 10, 1]
 
-    (shape,) = column_plot("", values, {}).shapes
+    (shape,) = column_plot("", {"column": values}, {}).shapes
 
     columns = re.findall(r"M(\S+) 1000V(\d+)h1.6V1000Z", shape.path)
     assert [(float(x) // 2, HEIGHT - int(y)) for x, y in columns] == [(1, 300), (2, 1000), (3, 100)]
 
 
 def test_ranges_are_behind_the_columns() -> None:
-    plot = column_plot("", [None, 4], {}, [8, None])
+    plot = column_plot("", {"range": [8, None], "column": [None, 4]}, {})
 
     assert [shape.kind for shape in plot.shapes] == ["range", "column"]
     assert levels(plot)[-1] == (0, 8)

@@ -99,7 +99,7 @@ def show_new_users(data: Data, _: Asked) -> Content:
         numbers=[Number(in_days(days), one["users"])],
         plot=column_plot(
             "A column for each day of 24 hours, from the oldest to the one that ends now.",
-            by_day[::-1],
+            {"column": by_day[::-1]},
             {days - age: "now" if age == 1 else f"{age}\u202fd ago" for age in ages},
         ),
         table=Table(
@@ -146,7 +146,9 @@ def show_signatures(data: Data, asked: Asked) -> Content:
 def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
     if hour is None:
         return
-    yield Number("Busiest hour", hour["verifications"], asked.at(hour["start"]))
+    yield Number(
+        "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
+    )
     yield Number("A second, in that hour", hour["perSecond"])
 
 

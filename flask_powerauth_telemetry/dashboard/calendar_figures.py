@@ -13,6 +13,11 @@ MONTHS = 13
 """How far back days and months are shown."""
 
 _DAY = timedelta(days=1)
+_MEANINGS = {
+    "column": "recorded",
+    "bound": "at least: not over, or not recorded at its end",
+    "range": "at most",
+}
 
 Data = Sequence[Mapping[str, Any]]
 
@@ -59,12 +64,14 @@ def ask_months(asked: Asked) -> Iterator[Question]:
         yield Question("USERS_IN_MONTH", {"application": asked.application, "month": month})
 
 
-def show_months(data: Data, _: Asked) -> Content:
-    """A column for each month; where only bounds are known, up to both."""
-    users = [one["users"] if one["users"] is not None else one["lowerBound"] for one in data]
-    ranges = [one["upperBound"] for one in data]
+def show_months(data: Data, asked: Asked) -> Content:
+    """A column for each month; where only bounds are known, one up to each of them."""
     known = [one["users"] for one in data if one["users"] is not None]
-    bounded = any(value is not None for value in ranges)
+    series = {
+        "range": [one["upperBound"] for one in data],
+        "bound": [one["lowerBound"] for one in data],
+        "column": [one["users"] for one in data],
+    }
     return Content(
         numbers=[
             Number("Average of recorded months", _average(known)),
@@ -72,20 +79,30 @@ def show_months(data: Data, _: Asked) -> Content:
         ],
         plot=column_plot(
             "A column for each month, the last one still running.",
-            users,
+            series,
             {place: data[place]["month"] for place in range(0, len(data), 6)},
-            ranges,
         ),
-        table=Table(
-            "Users by month",
-            ("Month", "Users", "At least", "At most", "State"),
-            [
-                (one["month"], one["users"], one["lowerBound"], one["upperBound"], one["state"])
-                for one in reversed(data)
-            ],
-            backwards=True,
-        ),
-        legend=[("column", "recorded, or at least"), ("range", "at most")] if bounded else (),
+        legend=[(kind, _MEANINGS[kind]) for kind in reversed(series) if any(series[kind])],
+        table=_table_of_months(data, asked),
+    )
+
+
+def _table_of_months(data: Data, asked: Asked) -> Table:
+    return Table(
+        "Users by month",
+        ("Month", "Users", "At least", "At most", "State", f"As of ({asked.zone_name})"),
+        [
+            (
+                one["month"],
+                one["users"],
+                one["lowerBound"],
+                one["upperBound"],
+                one["state"],
+                asked.shown(one["asOf"]),
+            )
+            for one in reversed(data)
+        ],
+        backwards=True,
     )
 
 

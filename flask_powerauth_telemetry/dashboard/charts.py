@@ -61,15 +61,12 @@ def line_plot(description: str, values: Values, labels: Mapping[int, str]) -> Pl
     return _plot(description, len(values), shapes, (step, top), labels)
 
 
-def column_plot(
-    description: str, values: Values, labels: Mapping[int, str], ranges: Values = ()
-) -> Plot:
-    """A column for each value; ``ranges`` are how far it may reach at most, where that is known."""
-    step, top = _scale([*values, *ranges])
-    shapes = [Shape("column", _columns(values, top))]
-    if any(value is not None for value in ranges):
-        shapes.insert(0, Shape("range", _columns(ranges, top)))
-    return _plot(description, len(values), shapes, (step, top), labels)
+def column_plot(description: str, series: Mapping[str, Values], labels: Mapping[int, str]) -> Plot:
+    """Columns for the values of each kind, those of later kinds before those of earlier ones."""
+    step, top = _scale([value for values in series.values() for value in values])
+    shapes = [Shape(kind, _columns(values, top)) for kind, values in series.items()]
+    places = max(len(values) for values in series.values())
+    return _plot(description, places, shapes, (step, top), labels)
 
 
 def _plot(

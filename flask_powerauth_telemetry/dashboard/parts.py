@@ -32,8 +32,8 @@ class Part:
 
     @property
     def as_of(self) -> datetime:
-        """The instant that all of it holds for, or its oldest number; aware, in UTC."""
-        return min(report.as_of for report in self.reports)
+        """The instant that it holds for, that of its newest number; aware, in UTC."""
+        return max(report.as_of for report in self.reports)
 
     @property
     def recorded(self) -> bool:

@@ -41,7 +41,6 @@ class Asked:
         """The zone's IANA name."""
         return formats.zone_name(self.zone)
 
-    def at(self, text: str) -> str:
-        """An instant in ISO 8601 as it is shown in the zone, by the minute."""
-        local = datetime.fromisoformat(text).astimezone(self.zone)
-        return f"{local:%Y-%m-%d %H:%M} {self.zone_name}"
+    def shown(self, text: str) -> str:
+        """An instant in ISO 8601 as clocks in the zone show it, by the minute."""
+        return f"{datetime.fromisoformat(text).astimezone(self.zone):%Y-%m-%d %H:%M}"
