@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.history import HISTORY_BIND, HistoryStore
@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.settings import SNAPSHOT
 from flask_powerauth_telemetry.sources import history_store
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _NAME = "APPLICATION_NAMES"
 _KEEP_SECONDS = 60.0
@@ -22,6 +23,11 @@ _KEEP_SECONDS = 60.0
 
 class _NamesSchema(Schema):
     names = fields.List(fields.String(), required=True)
+
+
+def names_statement(tables: PowerAuthTables) -> Select[Any]:
+    """A row for each application's name."""
+    return select(tables.pa_application.c.name)
 
 
 class _NamesInDatabase(ReportProvider):
@@ -33,8 +39,7 @@ class _NamesInDatabase(ReportProvider):
 
     def generate(self, context: ReportContext) -> Mapping[str, Any]:
         """All names, in no order."""
-        statement = select(context.tables.pa_application.c.name)
-        return {"names": context.connection.scalars(statement).all()}
+        return {"names": context.connection.scalars(names_statement(context.tables)).all()}
 
 
 class _RecordedNames(ReportProvider):

@@ -41,6 +41,11 @@ class Visit:
         """Open a page of the dashboard, and wait for all that it loads."""
         self.page.goto(f"{self.url}/telemetry{path}", wait_until="networkidle")
 
+    def click(self, role: Any, name: str) -> None:
+        """Click what leads to another page, and wait for all that it loads."""
+        with self.page.expect_navigation(wait_until="networkidle"):
+            self.page.get_by_role(role, name=name, exact=True).click()
+
     def assert_clean(self) -> None:
         """Nothing failed, nothing was logged or refused, and nobody else was asked."""
         assert (self.failed, self.logged) == ([], [])

@@ -123,7 +123,7 @@ def test_page_works_without_its_script(visit: Visit, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(parts, "PAGE_SECONDS", -1)
     visit.open("/application?application=retail")
 
-    visit.page.get_by_role("link", name="Show New users").click()
+    visit.click("link", "Show New users")
 
     assert visit.page.get_by_role("heading", name="New users").is_visible()
     visit.page.locator("summary").click()
@@ -153,12 +153,12 @@ def test_everything_is_reached_by_keyboard(visit: Visit) -> None:
 
 def test_window_and_applications_are_chosen_by_forms(visit: Visit) -> None:
     visit.open("/application?application=retail")
-    visit.page.get_by_role("button", name="90", exact=True).click()
+    visit.click("button", "90")
     assert visit.page.get_by_text("Past 90 days").count() == 3
 
     visit.open("/compare")
     visit.page.get_by_label("corporate").uncheck()
-    visit.page.get_by_role("button", name="Show").click()
+    visit.click("button", "Show")
     assert visit.page.get_by_role("alert").text_content() == "Choose 2 to 10 applications."
     visit.assert_clean()
 
