@@ -550,6 +550,12 @@ def test_comparison_of_one_application_asks_for_more(client: FlaskClient) -> Non
     assert not any("pa_activation" in statement for statement in statements)
 
 
+def test_no_page_is_a_redirect(client: FlaskClient) -> None:
+    for path in ("/telemetry", "/telemetry/", "/telemetry/compare/"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, auth=USER).status_code == 200
+
+
 def test_links_are_below_the_script_root(client: FlaskClient) -> None:
     page = page_of(client.get("/telemetry/", base_url="http://localhost/powerauth", auth=USER))
 

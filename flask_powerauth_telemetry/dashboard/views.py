@@ -158,7 +158,13 @@ def create_blueprint(state: TelemetryState, name: str) -> Blueprint:
         ("/figure/<key>", pages.figure),
     ):
         view = pages.view(answer)
-        blueprint.add_url_rule(path, answer.__name__, view, provide_automatic_options=False)
+        blueprint.add_url_rule(
+            path,
+            answer.__name__,
+            view,
+            provide_automatic_options=False,
+            strict_slashes=False,  # no page is a redirect
+        )
 
     @blueprint.after_request
     def secure(response: Response) -> Response:
