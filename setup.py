@@ -31,7 +31,9 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["flask_powerauth_telemetry", "flask_powerauth_telemetry.*"]),
-    package_data={"flask_powerauth_telemetry": ["py.typed"]},
+    package_data={
+        "flask_powerauth_telemetry": ["py.typed", "dashboard/templates/*", "dashboard/static/*"]
+    },
     python_requires=">=3.11",
     install_requires=[
         "blinker>=1.9",

@@ -17,7 +17,7 @@ exclude_patterns = [".*", "build", "dist", "benchmarks", "example_app", "tests",
 root_doc = "docs/index"
 
 CONTENTS = {
-    "First steps": ["start", "mounting", "providers"],
+    "First steps": ["start", "mounting", "dashboard", "providers"],
     "Reference": ["configuration", "reports", "databases", "compatibility"],
     "In production": ["operations", "container", "migration", "security", "asvs"],
     "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],

@@ -10,7 +10,7 @@ import click
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from example_app.app import INSTANCE_PATH, create_app
+from example_app.app import DASHBOARD_PREFIX, INSTANCE_PATH, create_app
 from example_app.curl import curl_line
 from example_app.health import first_application, probed_database
 from example_app.server import end_on_signals, listen, own_url, start_server
@@ -107,6 +107,7 @@ def _greeting(app: Flask, url: str, credentials: str, application: str) -> str:
             f"Serving on {url}, Ctrl-C ends it. Ask for a report:",
             curl_line(report_url, credentials, "CURRENT_MAU", mau),
             curl_line(report_url, credentials, "ACTIVE_DEVICES_BY_PLATFORM", devices),
+            f"Or look at {url}{DASHBOARD_PREFIX}/ with user name and password {credentials}",
         ]
     )
 

@@ -9,24 +9,39 @@ from flask import Flask
 from example_app import health
 from example_app.active_devices import ActiveDevicesByPlatform
 from example_app.database import database_url, ensure_database
+from example_app.recordings import ensure_history
 from flask_powerauth_telemetry import PowerAuthTelemetry
+from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
+from flask_powerauth_telemetry.sources import HISTORY_FILE
 
+DASHBOARD_PREFIX = "/telemetry"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
 
 _DATABASE_FILE = "powerauth.sqlite"
 _DATABASE_URL = "POWERAUTH_TELEMETRY_DATABASE_URL"
 _DATABASE_TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
+_REPORTS = "POWERAUTH_TELEMETRY_REPORTS"
+_FURTHER_REPORTS = (
+    "USERS_BY_PAST_DAYS",
+    "USERS_ACROSS_APPLICATIONS",
+    "COMMITTED_USERS_IN_PAST_DAYS",
+    "NEW_USERS_IN_PAST_DAYS",
+    "SIGNATURES_IN_PAST_DAYS",
+    "USERS_IN_MONTH",
+    "MAU_HISTORY",
+)
 
 
 def create_app(
     config: Mapping[str, Any] | None = None, *, instance_path: Path = INSTANCE_PATH
 ) -> Flask:
-    """The Telemetry API with a report of its own, ``/healthz`` and ``/readyz``.
+    """The Telemetry API with a report of its own, the dashboard, ``/healthz`` and ``/readyz``.
 
     ``config`` wins over variables of the environment, which start with ``FLASK_``. Without a
     database URL in either, the database in ``instance_path`` (absolute) is read, and made when it
-    is missing. Raises ``ConfigurationError``, for one without application credentials; and
-    ``OSError`` when the database can't be made.
+    is missing. A history is made beside it, and further reports are on. Raises
+    ``ConfigurationError``, for one without application credentials; and ``OSError`` when a database
+    can't be made.
     """
     app = Flask("example_app", instance_path=str(instance_path), static_folder=None)
     app.config.from_prefixed_env()
@@ -35,10 +50,13 @@ def create_app(
     if own_database:
         app.config[_DATABASE_URL] = database_url(own_database)
         app.config[_DATABASE_TIMEZONE] = "UTC"
+        app.config.setdefault(_REPORTS, _FURTHER_REPORTS)
     PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()])
+    PowerAuthTelemetryDashboard(app, url_prefix=DASHBOARD_PREFIX)
     app.register_blueprint(health.create_blueprint(health.probed_database(app)))
     if own_database:
         ensure_database(own_database)
+        ensure_history(instance_path / HISTORY_FILE, health.probed_database(app))
     return app
 
 

@@ -1,7 +1,7 @@
 """The example's own database: a file of SQLite with PowerAuth's tables and a population."""
 
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from shutil import get_terminal_size
 from tempfile import TemporaryDirectory
@@ -9,7 +9,13 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL, Connection, Engine, Index, create_engine, insert
 from tqdm import tqdm
 
-from example_app.population import ACTIVATIONS, APPLICATIONS, activations
+from example_app.population import (
+    ACTIVATIONS,
+    APPLICATIONS,
+    activations,
+    changes,
+    verifications,
+)
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _ROWS_AT_ONCE = 1000
@@ -59,6 +65,9 @@ def _create_tables(connection: Connection, tables: PowerAuthTables) -> None:
     Index("pa_application_name", tables.pa_application.c.name, unique=True)
     Index("pa_activation_application", activation.c.application_id)
     Index("pa_activation_user_id", activation.c.user_id)
+    for table in (tables.pa_activation_history, tables.pa_signature_audit):
+        Index(f"{table.name}_activation", table.c.activation_id)
+        Index(f"{table.name}_created", table.c.timestamp_created)
     tables.metadata.create_all(connection)
 
 
@@ -75,6 +84,13 @@ def _add_rows(connection: Connection, tables: PowerAuthTables, now: datetime) ->
     )
     with progress:
         connection.execute(insert(tables.pa_application), APPLICATIONS)
-        rows = iter(progress)
+        rows, ids = iter(progress), count(1)
         while some := list(islice(rows, _ROWS_AT_ONCE)):
             connection.execute(insert(tables.pa_activation), some)
+            for table, rows_of in (
+                (tables.pa_activation_history, changes),
+                (tables.pa_signature_audit, verifications),
+            ):
+                rows_of_all = chain.from_iterable(map(rows_of, some))
+                numbered = [{"id": next(ids), **row} for row in rows_of_all]
+                connection.execute(insert(table), numbered)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain, count, islice
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-Row = dict[str, object]
+Row = dict[str, Any]
 Value = TypeVar("Value")
 
 ACTIVATIONS = 20_000
@@ -40,10 +40,31 @@ _DEVICES = (
 )
 _NO_DEVICE_YET = (None, None, "powerauth")
 
+_SIGNATURES = (
+    (
+        ("POSSESSION", "PowerAuth-V3"),
+        ("POSSESSION_KNOWLEDGE", "PowerAuth-V3"),
+        ("POSSESSION_BIOMETRY", "PowerAuth-V3"),
+        ("POSSESSION_BIOMETRY", "PowerAuth-V4"),
+    ),
+    (24, 41, 28, 7),
+)
+_HISTORIES = {
+    _CREATED: (_CREATED,),
+    _PENDING_COMMIT: (_CREATED, _PENDING_COMMIT),
+    _ACTIVE: (_CREATED, _PENDING_COMMIT, _ACTIVE),
+    _BLOCKED: (_CREATED, _PENDING_COMMIT, _ACTIVE, _BLOCKED),
+    _REMOVED: (_CREATED, _PENDING_COMMIT, _ACTIVE, _REMOVED),
+}
+
 _ANOTHER_APPLICATION = 0.1
 _NEVER_USED = 0.03
 _MEAN_DAYS_OF_REMOVED = 150
 _MEAN_DAYS_OF_USE = 250
+_MEAN_MINUTES_TO_COMMIT = 3
+_MEAN_DAYS_BETWEEN_USES = 4
+_MOST_VERIFICATIONS = 5
+_INVALID = 0.021
 
 
 def activations(now: datetime) -> Iterator[Row]:
@@ -51,6 +72,45 @@ def activations(now: datetime) -> Iterator[Row]:
     random = Random(_SEED)  # noqa: S311 - nothing here is a secret
     users = (_user(random, f"customer-{number:06d}", now) for number in count(1))
     return islice(chain.from_iterable(users), ACTIVATIONS)
+
+
+def changes(activation: Row) -> Iterator[Row]:
+    """The rows of ``pa_activation_history`` of an activation: how its status changed."""
+    random = Random(str(activation["activation_id"]))  # noqa: S311 - nothing here is a secret
+    status, created = activation["activation_status"], activation["timestamp_created"]
+    last_used = activation["timestamp_last_used"]
+    minutes = timedelta(minutes=random.expovariate(1 / _MEAN_MINUTES_TO_COMMIT))
+    times = {
+        _CREATED: created,
+        _PENDING_COMMIT: min(created + minutes / 2, last_used),
+        _ACTIVE: min(created + minutes, last_used),
+        _BLOCKED: last_used,
+        _REMOVED: last_used,
+    }
+    for one in _HISTORIES[status]:
+        yield {
+            "activation_id": activation["activation_id"],
+            "activation_status": one,
+            "timestamp_created": times[one],
+        }
+
+
+def verifications(activation: Row) -> Iterator[Row]:
+    """The rows of ``pa_signature_audit`` of an activation: what it signed until its last use."""
+    random = Random(str(activation["activation_id"]))  # noqa: S311 - nothing here is a secret
+    created, time = activation["timestamp_created"], activation["timestamp_last_used"]
+    for _ in range(_MOST_VERIFICATIONS):
+        if time <= created:
+            return
+        kind, algorithm = _pick(random, _SIGNATURES)
+        yield {
+            "activation_id": activation["activation_id"],
+            "valid": random.random() > _INVALID,
+            "signature_type": kind,
+            "signature_algorithm": algorithm,
+            "timestamp_created": time,
+        }
+        time -= timedelta(days=random.expovariate(1 / _MEAN_DAYS_BETWEEN_USES))
 
 
 def _user(random: Random, user_id: str, now: datetime) -> Iterator[Row]:

@@ -15,7 +15,6 @@ from flask_powerauth_telemetry.exceptions import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from flask_powerauth_telemetry.routing import ANYTHING_ELSE, Route, View, add_rule
@@ -65,23 +64,12 @@ def _view(name: str, endpoint: str, answer: Step[Response]) -> View:
     def view(**arguments: Any) -> Response:
         try:
             state = state_of(current_app, name)
-            return answer(state, _principal(state), **arguments)
+            return answer(state, state.current_principal(), **arguments)
         except Exception as error:
             return error_response(error)
 
     view.__name__ = endpoint
     return view
-
-
-def _principal(state: TelemetryState) -> Principal:
-    """Who asks; whoever watches is told when that can't be established."""
-    try:
-        return state.auth.current_principal()
-    except Exception as error:
-        known = known_error(error)
-        credentials = state.auth.get_auth() if isinstance(known, Unauthorized) else None
-        state.watch.refused(known, user=credentials.username if credentials else None)
-        raise
 
 
 def _telling_refusals(step: Step[Given]) -> Step[Given]:

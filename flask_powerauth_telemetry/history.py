@@ -122,6 +122,10 @@ class HistoryStore:
         statement = self._selections.oldest(application, definition, since, until, count)
         return _of_name(application, connection.execute(statement))
 
+    def names(self, connection: Connection, definition: int) -> Sequence[str]:
+        """The names of all applications that have a row."""
+        return connection.scalars(self._selections.names(definition)).all()
+
     def head(self, connection: Connection) -> Head | None:
         """The head of the chain; None when it is gone, or nothing was ever recorded."""
         columns = self._tables.head.c

@@ -46,6 +46,16 @@ class Selections:
         statement = self._valid(application, definition).where(period)
         return statement.order_by(columns.as_of, columns.entry).limit(count)
 
+    def names(self, definition: int) -> Select[Any]:
+        """The names of the applications that have a row, valid or not."""
+        columns = self._recording.c
+        return (
+            select(columns.application_name)
+            .where(columns.instance == self._instance)
+            .where(columns.definition == definition)
+            .distinct()
+        )
+
     def entries_of_slot(self, application: Application, slot: datetime) -> Select[Any]:
         """The entry of the row that an application has for a slot, the newest correction first."""
         columns = self._recording.c

@@ -8,8 +8,10 @@ from flask import Flask
 from flask_powerauth_telemetry.auth import ApplicationAuth
 from flask_powerauth_telemetry.clocks import Clock
 from flask_powerauth_telemetry.config import TelemetryConfig
+from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.database import Database
-from flask_powerauth_telemetry.exceptions import ServerFault
+from flask_powerauth_telemetry.errors import known_error
+from flask_powerauth_telemetry.exceptions import ServerFault, Unauthorized
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.signals import Watch
@@ -32,6 +34,16 @@ class TelemetryState:
     auth: ApplicationAuth
     watch: Watch
     clock: Clock
+
+    def current_principal(self) -> Principal:
+        """Who the request comes from; whoever watches is told when that can't be established."""
+        try:
+            return self.auth.current_principal()
+        except Exception as error:
+            known = known_error(error)
+            credentials = self.auth.get_auth() if isinstance(known, Unauthorized) else None
+            self.watch.refused(known, user=credentials.username if credentials else None)
+            raise
 
     def close(self) -> None:
         """Close the pooled connections of the engines that are the extension's own."""

@@ -37,6 +37,7 @@ from flask_powerauth_telemetry.commands.months import months
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.dashboard.figures import ACROSS, APPLICATION_FIGURES
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.metrics import TelemetryMetrics
@@ -55,6 +56,7 @@ from tests.documents import (
     ARCHITECTURE,
     COMPATIBILITY,
     CONFIGURATION,
+    DASHBOARD,
     DATABASES,
     DOCUMENTS,
     GUIDES_WITH_CODE,
@@ -116,7 +118,7 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_every_document_with_code_is_run() -> None:
     with_code = {path for path in DOCUMENTS if blocks(path, "python")}
 
-    here = {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS}
+    here = {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS, DASHBOARD}
     assert with_code == here | set(GUIDES_WITH_CODE)
 
 
@@ -134,6 +136,28 @@ def test_readme_code_answers_as_printed() -> None:
         "status": "OK",
         "responseObject": {"name": "NEW_ACTIVATIONS", "reportData": {"activations": USERS}},
     }
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_dashboard_code_shows_the_documented_pages() -> None:
+    client = run(DASHBOARD)["app"].test_client()
+    addresses = column(DASHBOARD, "## What it shows", "Address")
+
+    statuses = {address: client.get(address, auth=USER).status_code for address in addresses}
+
+    assert set(statuses.values()) == {200, 404}
+    assert {address for address in addresses if statuses[address] == 404} == {
+        address for address in addresses if "compare" in address or "curve" in address
+    }
+
+
+def test_table_of_figures_is_complete() -> None:
+    documented = {
+        (row["Figure"].strip("`"), row["Report"].strip("`"))
+        for row in table(DASHBOARD, "### Figures")
+    }
+
+    assert documented == {(one.key, one.report) for one in (*APPLICATION_FIGURES, ACROSS)}
 
 
 @pytest.mark.usefixtures("reader_environment")

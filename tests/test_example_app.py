@@ -28,7 +28,9 @@ from example_app.active_devices import ActiveDevicesByPlatform
 from example_app.database import build_database, database_url
 from flask_powerauth_telemetry import ConfigurationError, ReportContext
 from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
 from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.sources import HISTORY_FILE
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 ROOT = Path(__file__).parents[1]
@@ -167,7 +169,7 @@ def test_printed_lines_answer_with_the_numbers_of_the_database(
     example: Example, instance: Path
 ) -> None:
     assert_exact(example, instance / DATABASE)
-    assert [path.name for path in instance.iterdir()] == [DATABASE]
+    assert {path.name for path in instance.iterdir()} == {DATABASE, HISTORY_FILE}
 
 
 def test_second_start_reuses_the_database(example: Example, instance: Path) -> None:
@@ -176,6 +178,20 @@ def test_second_start_reuses_the_database(example: Example, instance: Path) -> N
         assert second.lines != example.lines
         assert_exact(second, instance / DATABASE)
     assert files(instance) == before
+
+
+def test_dashboard_shows_every_figure(example: Example) -> None:
+    user = shlex.split(example.lines[0])[3]
+    request = urllib.request.Request(
+        f"{example.url}/telemetry/application?application=retail-banking",
+        headers={"Authorization": "Basic " + b64encode(user.encode()).decode()},
+    )
+    with urllib.request.urlopen(request) as response:
+        text = response.read().decode()
+
+    assert text.count('<section class="figure') == len(APPLICATION_FIGURES) - 1  # no windows
+    assert "This figure is missing" not in text
+    assert text.count('role="img"') == 4
 
 
 def test_start_that_is_interrupted_leaves_no_database(tmp_path: Path) -> None:
@@ -210,6 +226,27 @@ def test_population_is_the_same_for_the_same_time(tmp_path: Path) -> None:
     one, same, later = (dump(tmp_path / name) for name in times)
     assert one == same
     assert one != later
+
+
+def test_changes_and_verifications_are_believable(example: Example, instance: Path) -> None:
+    with closing(sqlite3.connect(instance / DATABASE)) as connection:
+        verified = connection.execute(
+            "SELECT count(*) > 40000, avg(valid) BETWEEN 0.97 AND 0.99,"
+            " count(DISTINCT id) = count(*),"
+            " min(audit.timestamp_created BETWEEN one.timestamp_created AND timestamp_last_used)"
+            " FROM pa_signature_audit audit JOIN pa_activation one USING (activation_id)"
+        ).fetchone()
+        changed = connection.execute(
+            "SELECT count(*) > 40000, count(DISTINCT id) = count(*),"
+            " min(change.timestamp_created BETWEEN one.timestamp_created AND timestamp_last_used)"
+            " FROM pa_activation_history change JOIN pa_activation one USING (activation_id)"
+        ).fetchone()
+        last = connection.execute(
+            "SELECT count(*), min(activation_status = status) FROM pa_activation JOIN"
+            " (SELECT activation_id, max(activation_status) AS status FROM pa_activation_history"
+            " GROUP BY activation_id) USING (activation_id)"
+        ).fetchone()
+    assert (set(verified), set(changed), last) == ({1}, {1}, (20_000, 1))
 
 
 def test_population_is_believable(example: Example, instance: Path) -> None:
@@ -368,6 +405,7 @@ def test_example_answers_from_what_it_recorded(tmp_path: Path) -> None:
         "POWERAUTH_TELEMETRY_SOURCE": "snapshot",
     }
     app = create_app(config, instance_path=tmp_path / "instance")
+    (tmp_path / "instance" / HISTORY_FILE).unlink()  # the made-up one
     body = {"requestObject": {"name": "CURRENT_MAU", "parameters": {"application": "wealth"}}}
     path = "/rest/v3/telemetry/report"
     client = app.test_client()

@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.commands.counts import (
     reference_statement,
     shifted_statement,
 )
+from flask_powerauth_telemetry.dashboard.applications import names_statement
 from flask_powerauth_telemetry.providers.activity import profile_statement
 from flask_powerauth_telemetry.reports.across import sets_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
@@ -59,6 +60,7 @@ def statements() -> dict[str, Executable]:
     year = edges("UTC")
     slots = WallSlots(origin=year[365], seconds=1800, hours={})
     return {
+        "names": names_statement(tables),
         "look-up": select(application.id, application.name).where(application.name == "retail"),
         "pass": profile_statement(tables, 1, edges("UTC")),
         "pass across clock changes": profile_statement(tables, 1, edges("Europe/Prague")),

@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[2]
 MODULES = {
     str(path.relative_to(ROOT)) for path in (ROOT / "flask_powerauth_telemetry").rglob("*.py")
 }
+PAGES = {
+    str(path.relative_to(ROOT))
+    for folder in ("templates", "static")
+    for path in (ROOT / "flask_powerauth_telemetry/dashboard" / folder).iterdir()
+}
 BASE = {
     "blinker",
     "click",
@@ -111,7 +116,7 @@ def test_wheel_holds_the_package_and_nothing_else(distributions: dict[str, Path]
         names = set(wheel.namelist())
 
     files = {name for name in names if ".dist-info/" not in name}
-    assert files == MODULES | {"flask_powerauth_telemetry/py.typed"}
+    assert files == MODULES | PAGES | {"flask_powerauth_telemetry/py.typed"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
@@ -120,7 +125,7 @@ def test_sdist_holds_what_its_tests_need(distributions: dict[str, Path]) -> None
         names = {name.partition("/")[2] for name in sdist.getnames()}
 
     wanted = ("setup.py", "tox.ini", "LICENSE", "README.md", "tests/conftest.py")
-    assert names >= {*wanted, "tests/data/conformance.json", "example_app/app.py"} | MODULES
+    assert names >= {*wanted, "tests/data/conformance.json", "example_app/app.py"} | MODULES | PAGES
     assert not any("example_app/instance" in name for name in names)
 
 

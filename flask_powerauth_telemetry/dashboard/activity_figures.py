@@ -1,0 +1,156 @@
+"""Figures of active users, out of the reports that know no calendar."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
+from flask_powerauth_telemetry.dashboard.contents import Bar, Content, Number, Share, Table
+from flask_powerauth_telemetry.dashboard.formats import percentage
+from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+
+WINDOWS = (1, 7, 30, 90, 365)
+"""The windows in days that are shown as numbers."""
+
+Data = Sequence[Mapping[str, Any]]
+
+
+def in_days(days: int) -> str:
+    """How a window is called."""
+    return "Past 24 hours" if days == 1 else f"Past {days} days"
+
+
+def ask_now(asked: Asked) -> Iterator[Question]:
+    """``CURRENT_MAU``."""
+    yield Question("CURRENT_MAU", {"application": asked.application})
+
+
+def show_now(data: Data, _: Asked) -> Content:
+    """Its number alone."""
+    (one,) = data
+    return Content(numbers=[Number(f"Active users in the past {one['days']} days", one["users"])])
+
+
+def ask_windows(asked: Asked) -> Iterator[Question]:
+    """``USERS_IN_PAST_DAYS`` for each window, the widest first: its pass answers the others."""
+    for days in reversed(WINDOWS):
+        yield Question("USERS_IN_PAST_DAYS", {"application": asked.application, "days": days})
+
+
+def show_windows(data: Data, _: Asked) -> Content:
+    """The number of each window."""
+    return Content(numbers=[Number(in_days(one["days"]), one["users"]) for one in reversed(data)])
+
+
+def ask_curve(asked: Asked) -> Iterator[Question]:
+    """``USERS_BY_PAST_DAYS``."""
+    yield Question("USERS_BY_PAST_DAYS", {"application": asked.application})
+
+
+def show_curve(data: Data, _: Asked) -> Content:
+    """The curve over all windows, and some of them as numbers."""
+    users = data[0]["users"]
+    return Content(
+        numbers=[Number(in_days(days), users[days - 1]) for days in WINDOWS],
+        plot=line_plot(
+            "A line that rises from the users of the past 24 hours to those of the past 365 days.",
+            users,
+            {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)},
+        ),
+        table=Table("Active users by window", ("Days", "Users"), list(enumerate(users, start=1))),
+    )
+
+
+def ask_committed(asked: Asked) -> Iterator[Question]:
+    """``COMMITTED_USERS_IN_PAST_DAYS``."""
+    yield Question("COMMITTED_USERS_IN_PAST_DAYS", asked.application_and_days)
+
+
+def show_committed(data: Data, _: Asked) -> Content:
+    """The users counted, and those left out by reason."""
+    (one,) = data
+    left_out, everyone = one["usersLeftOut"], one["usersInPastDays"]
+    parts = [
+        ("Committed, and used", one["users"]),
+        ("Left out: activation removed", left_out["removed"]),
+        ("Left out: not committed", left_out["notCommitted"]),
+        ("Left out: never used", left_out["neverUsed"]),
+        ("All active users", everyone),
+    ]
+    rows = [(name, users, Share(users, everyone), _bar(users, everyone)) for name, users in parts]
+    columns = ("Users", "Number", "Share", "")
+    return Content(
+        numbers=[Number(in_days(one["days"]), one["users"])],
+        table=Table("Who is counted, and who is not", columns, rows, unfolded=True),
+    )
+
+
+def ask_new_users(asked: Asked) -> Iterator[Question]:
+    """``NEW_USERS_IN_PAST_DAYS``."""
+    yield Question("NEW_USERS_IN_PAST_DAYS", asked.application_and_days)
+
+
+def show_new_users(data: Data, _: Asked) -> Content:
+    """A column for each day, the newest to the right."""
+    (one,) = data
+    by_day = one["usersByDay"]
+    days = len(by_day)
+    ages = {days, days * 2 // 3, days // 3, 1} - {0}
+    return Content(
+        numbers=[Number(in_days(days), one["users"])],
+        plot=column_plot(
+            "A column for each day of 24 hours, from the oldest to the one that ends now.",
+            {"column": by_day[::-1]},
+            {days - age: "now" if age == 1 else f"{age}\u202fd ago" for age in ages},
+        ),
+        table=Table(
+            "New users by day of 24 hours",
+            ("Days ago", "New users"),
+            [(f"{day} to {day + 1}", users) for day, users in enumerate(by_day)],
+            backwards=True,
+        ),
+    )
+
+
+def ask_signatures(asked: Asked) -> Iterator[Question]:
+    """``SIGNATURES_IN_PAST_DAYS``."""
+    yield Question("SIGNATURES_IN_PAST_DAYS", asked.application_and_days)
+
+
+def show_signatures(data: Data, asked: Asked) -> Content:
+    """All together, the busiest hour, and each type."""
+    (one,) = data
+    most = max((kind["total"] for kind in one["byType"]), default=0)
+    rows = [
+        (
+            kind["type"] or "(no type)",
+            kind["algorithm"] or "",
+            kind["total"],
+            kind["invalid"],
+            Share(kind["invalid"], kind["total"]),
+            _bar(kind["valid"], most, kind["invalid"]),
+        )
+        for kind in one["byType"]
+    ]
+    columns = ("Type", "Algorithm", "All", "Invalid", "Share", "")
+    return Content(
+        numbers=[
+            Number(in_days(one["days"]), one["total"], "verifications"),
+            Number("Invalid", one["invalid"], percentage(one["invalid"], one["total"])),
+            *_busiest_hour(one["busiestHour"], asked),
+        ],
+        table=Table("Verifications by type", columns, rows, unfolded=True),
+        legend=[("part-1", "valid"), ("part-2", "invalid")] if rows else (),
+    )
+
+
+def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
+    if hour is None:
+        return
+    yield Number(
+        "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
+    )
+    yield Number("A second, in that hour", hour["perSecond"])
+
+
+def _bar(part: int, whole: int, *others: int) -> Bar:
+    return Bar([100 * value / whole if whole else 0.0 for value in (part, *others)])

@@ -1,0 +1,79 @@
+"""Which applications a caller may see, by name: read like a report, and kept for a minute."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import Schema, fields
+from sqlalchemy import Select, select
+
+from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.history import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION
+from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.settings import SNAPSHOT
+from flask_powerauth_telemetry.sources import history_store
+from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.tables import PowerAuthTables
+
+_NAME = "APPLICATION_NAMES"
+_KEEP_SECONDS = 60.0
+
+
+class _NamesSchema(Schema):
+    names = fields.List(fields.String(), required=True)
+
+
+def names_statement(tables: PowerAuthTables) -> Select[Any]:
+    """A row for each application's name."""
+    return select(tables.pa_application.c.name)
+
+
+class _NamesInDatabase(ReportProvider):
+    """The names in PowerAuth's database."""
+
+    name = _NAME
+    parameters_schema = Schema
+    data_schema = _NamesSchema
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        """All names, in no order."""
+        return {"names": context.connection.scalars(names_statement(context.tables)).all()}
+
+
+class _RecordedNames(ReportProvider):
+    """The names in the history, which is all that a process of the recorded source may read."""
+
+    name = _NAME
+    parameters_schema = Schema
+    data_schema = _NamesSchema
+    bind = HISTORY_BIND
+
+    def __init__(self, history: HistoryStore) -> None:
+        self._history = history
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        """All names, in no order; refuses a store that is missing or of another version."""
+        self._history.check(context.connection)
+        return {"names": self._history.names(context.connection, DEFINITION_VERSION)}
+
+
+class Applications:
+    """The applications of an instance, from where its documented reports are read."""
+
+    def __init__(self, state: TelemetryState) -> None:
+        registry = ReportRegistry()
+        recorded = state.config.source == SNAPSHOT
+        registry.register(
+            _RecordedNames(history_store(state.config)) if recorded else _NamesInDatabase()
+        )
+        # A service of its own, so that these runs are neither logged nor counted as reports.
+        self._service = ReportService(
+            registry, state.databases, state.clock, keep_seconds=_KEEP_SECONDS
+        )
+
+    def names(self, principal: Principal) -> Sequence[str]:
+        """Those within the principal's scope, in order; raises what a report raises."""
+        names = self._service.run(_NAME, {}, principal).data["names"]
+        return sorted(name for name in names if principal.may_read(name))

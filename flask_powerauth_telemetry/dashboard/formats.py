@@ -1,0 +1,44 @@
+"""Numbers and times as they are shown: the same for readers of every country."""
+
+from datetime import UTC, datetime, tzinfo
+
+NOTHING = "\u2013"
+"""What stands for a number that is not known."""
+
+_GROUPS = "\u202f"
+
+
+def number(value: float | None) -> str:
+    """A number in groups of three digits, parted by thin blanks, with a decimal point."""
+    if value is None:
+        return NOTHING
+    whole = int(value)
+    return f"{whole if whole == value else value:,}".replace(",", _GROUPS)
+
+
+def percentage(part: float, whole: float) -> str:
+    """A share with one decimal, nothing of nothing."""
+    return NOTHING if not whole else f"{100 * part / whole:.1f}{_GROUPS}%"
+
+
+def instant(time: datetime, zone: tzinfo) -> str:
+    """An aware time by the second, with the zone's name and its offset then."""
+    local = time.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone_name(zone)}{_offset(local)}"
+
+
+def zone_name(zone: tzinfo) -> str:
+    """The IANA name of a zone."""
+    return str(zone)
+
+
+def is_utc(zone: tzinfo) -> bool:
+    """Whether times in the zone are those of UTC, by its name."""
+    return zone is UTC or zone_name(zone) in ("UTC", "Etc/UTC", "Etc/UCT", "Zulu")
+
+
+def _offset(local: datetime) -> str:
+    if local.tzinfo is None or is_utc(local.tzinfo):
+        return ""
+    offset = f"{local:%z}"
+    return f" (UTC{offset[:3]}:{offset[3:5]})"

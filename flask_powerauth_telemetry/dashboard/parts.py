@@ -1,0 +1,107 @@
+"""Parts of a page: each figure computed apart, so that a failure of one leaves the others."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask_powerauth_telemetry.answers import told_error
+from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.dashboard.contents import Content
+from flask_powerauth_telemetry.dashboard.figures import FIRST, Figure
+from flask_powerauth_telemetry.dashboard.questions import Asked
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.providers.base import RECORDED
+from flask_powerauth_telemetry.service import Report
+from flask_powerauth_telemetry.state import TelemetryState
+
+PAGE_SECONDS = 5.0
+"""After how long a page begins no further figure, but leaves it to a request of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A figure on a page: its content or the error in its place, or neither, for one left out."""
+
+    figure: Figure
+    asked: Asked
+    definition: str
+    reports: Sequence[Report] = ()
+    content: Content | None = None
+    error: TelemetryError | None = None
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant that it holds for, that of its newest number; aware, in UTC."""
+        return max(report.as_of for report in self.reports)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it comes out of the history."""
+        return any(report.source == RECORDED for report in self.reports)
+
+
+Piece = tuple[Figure, Asked]
+"""A figure, and what it is asked for."""
+
+
+class Computing:
+    """Computes parts for one caller."""
+
+    def __init__(self, state: TelemetryState, principal: Principal) -> None:
+        self._state = state
+        self._principal = principal
+
+    def part(self, figure: Figure, asked: Asked) -> Part:
+        """The figure, or its error."""
+        try:
+            reports = self._reports(figure, asked)
+            content = figure.show([report.data for report in reports], asked)
+        except Exception as error:
+            return self._part(figure, asked, error=told_error(error))
+        return self._part(figure, asked, reports=reports, content=content)
+
+    def left_out(self, figure: Figure, asked: Asked) -> Part:
+        """The figure, to be asked for apart."""
+        return self._part(figure, asked)
+
+    def parts(
+        self, pieces: Sequence[Piece], clock: Callable[[], float] = time.monotonic
+    ) -> Sequence[Part]:
+        """The parts of a page; those that are costly, or come too late, are left out.
+
+        ``clock`` gives seconds.
+        """
+        end = clock() + PAGE_SECONDS
+        computed: dict[int, Part] = {}
+        for place in sorted(range(len(pieces)), key=lambda place: pieces[place][0] not in FIRST):
+            figure, _ = pieces[place]
+            left_out = figure.costly or clock() >= end
+            make = self.left_out if left_out else self.part
+            computed[place] = make(*pieces[place])
+        return [computed[place] for place in range(len(pieces))]
+
+    def _reports(self, figure: Figure, asked: Asked) -> Sequence[Report]:
+        run = self._state.service.run
+        return [
+            run(question.report, question.parameters, self._principal)
+            for question in figure.ask(asked)
+        ]
+
+    def _part(
+        self,
+        figure: Figure,
+        asked: Asked,
+        *,
+        reports: Sequence[Report] = (),
+        content: Content | None = None,
+        error: TelemetryError | None = None,
+    ) -> Part:
+        return Part(
+            figure=figure,
+            asked=asked,
+            definition=self._state.registry.get(figure.report).provider.definition,
+            reports=reports,
+            content=content,
+            error=error,
+        )

@@ -1,0 +1,180 @@
+"""The pages: who may see them, what they are made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response
+
+from flask_powerauth_telemetry.commands.rows import as_csv
+from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.dashboard.applications import Applications
+from flask_powerauth_telemetry.dashboard.figures import (
+    ACROSS,
+    APPLICATION_FIGURES,
+    NOW,
+    Figure,
+    offered,
+)
+from flask_powerauth_telemetry.dashboard.links import Links
+from flask_powerauth_telemetry.dashboard.parts import Computing, Part
+from flask_powerauth_telemetry.dashboard.rendering import render
+from flask_powerauth_telemetry.dashboard.requests import (
+    DAYS,
+    asked,
+    asked_applications,
+    one_application,
+)
+from flask_powerauth_telemetry.dashboard.responses import (
+    EVERY_RESPONSE,
+    csv_response,
+    error_page,
+    html_response,
+)
+from flask_powerauth_telemetry.errors import known_error
+from flask_powerauth_telemetry.exceptions import NotFound
+from flask_powerauth_telemetry.reports.across import FEWEST, MOST
+from flask_powerauth_telemetry.state import TelemetryState
+
+COMPUTED_AT_ONCE = 10
+"""For how many applications the overview shows numbers; of more it shows the names alone."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who looks, and the names of the applications that are theirs to see."""
+
+    principal: Principal
+    visible: list[str]
+
+
+class Pages:
+    """The views of one instance."""
+
+    def __init__(self, state: TelemetryState, blueprint: str) -> None:
+        self._state = state
+        self._applications = Applications(state)
+        self._links = Links(blueprint)
+        reports = frozenset(report.name for report in state.registry)
+        self._figures = offered(APPLICATION_FIGURES, reports)
+        self._across = offered([ACROSS], reports)
+
+    def overview(self, caller: Caller) -> Response:
+        """Every application, with its active users now."""
+        pieces = [(NOW, asked(self._state, [name])) for name in caller.visible]
+        few = len(pieces) <= COMPUTED_AT_ONCE
+        parts = self._computing(caller).parts(pieces if few else [])
+        return self._page("overview.html", caller, parts=parts)
+
+    def application(self, caller: Caller) -> Response:
+        """One application, with all its figures."""
+        about = asked(self._state, [one_application(caller.visible)])
+        parts = self._computing(caller).parts([(figure, about) for figure in self._figures])
+        return self._page("application.html", caller, parts=parts, asked=about)
+
+    def compare(self, caller: Caller) -> Response:
+        """Several applications side by side."""
+        if not self._across:
+            raise NotFound("The report of users across applications is not switched on")
+        about = asked(self._state, asked_applications(caller.visible) or caller.visible[:MOST])
+        fits = FEWEST <= len(about.applications) <= MOST
+        parts = self._computing(caller).parts([(ACROSS, about)] if fits else [])
+        return self._page(
+            "compare.html", caller, parts=parts, asked=about, fewest=FEWEST, most=MOST
+        )
+
+    def figure(self, caller: Caller, key: str) -> Response:
+        """One figure alone, with the status of its error."""
+        part = self._part(caller, key)
+        status = part.error.status if part.error else 200
+        return self._page("figure.html", caller, status, part=part)
+
+    def figure_csv(self, caller: Caller, key: str) -> Response:
+        """The report data of a figure."""
+        part = self._part(caller, key)
+        if part.error:
+            # Whatever a report raised was logged and signalled as the part was computed.
+            return self._page("figure.html", caller, part.error.status, part=part)
+        data = [report.data for report in part.reports]
+        return csv_response(as_csv(data[0] if len(data) == 1 else {key: data}), _filename(part))
+
+    def _part(self, caller: Caller, key: str) -> Part:
+        figure = self._figure(key)
+        names = asked_applications(caller.visible)
+        about = asked(self._state, names if figure is ACROSS else [one_application(caller.visible)])
+        return self._computing(caller).part(figure, about)
+
+    def _figure(self, key: str) -> Figure:
+        for figure in (*self._figures, *self._across):
+            if figure.key == key:
+                return figure
+        raise NotFound("There is no such figure, or its report is not switched on")
+
+    def _computing(self, caller: Caller) -> Computing:
+        return Computing(self._state, caller.principal)
+
+    def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
+        text = render(
+            template,
+            links=self._links,
+            zone=self._state.config.report_timezone,
+            database_zone=str(self._state.config.database_timezone),
+            principal=caller.principal.name,
+            visible=caller.visible,
+            comparable=bool(self._across) and len(caller.visible) >= FEWEST,
+            windows=DAYS,
+            **values,
+        )
+        return html_response(text, status)
+
+    def view(self, answer: Callable[..., Response]) -> Callable[..., Response]:
+        """A view that asks for credentials before anything else, and answers every error itself."""
+
+        def view(**arguments: str) -> Response:
+            principal = None
+            try:
+                principal = self._state.current_principal()
+                visible = list(self._applications.names(principal))
+                return answer(Caller(principal, visible), **arguments)
+            except Exception as error:
+                if principal is not None:
+                    self._state.watch.refused(known_error(error), principal.name)
+                return error_page(error, self._links)
+
+        view.__name__ = answer.__name__
+        return view
+
+
+def create_blueprint(state: TelemetryState, name: str) -> Blueprint:
+    """The blueprint of this name, with the pages of one instance on one application."""
+    blueprint = Blueprint(name, __name__, static_folder="static", static_url_path="/static")
+    pages = Pages(state, name)
+    for path, answer in (
+        ("/", pages.overview),
+        ("/application", pages.application),
+        ("/compare", pages.compare),
+        ("/figure/<key>.csv", pages.figure_csv),
+        ("/figure/<key>", pages.figure),
+    ):
+        view = pages.view(answer)
+        blueprint.add_url_rule(
+            path,
+            answer.__name__,
+            view,
+            provide_automatic_options=False,
+            strict_slashes=False,  # no page is a redirect
+        )
+
+    @blueprint.after_request
+    def secure(response: Response) -> Response:
+        response.headers.extend(EVERY_RESPONSE)
+        return response
+
+    return blueprint
+
+
+def _filename(part: Part) -> str:
+    names = "-".join(part.asked.applications[:3])
+    name = re.sub(r"[^A-Za-z0-9]+", "-", names).strip("-").lower()[:60]
+    return f"{part.figure.key}-{name}-{part.as_of:%Y%m%dT%H%M%SZ}.csv"

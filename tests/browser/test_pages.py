@@ -1,0 +1,192 @@
+"""The dashboard in a real browser."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from flask_powerauth_telemetry.dashboard import parts
+from tests.browser.conftest import Visit
+
+PAGES = {
+    "overview": "/",
+    "application": "/application?application=retail&days=90",
+    "compare": "/compare?days=365",
+    "committed": "/figure/committed?application=retail",
+    "too-few": "/compare?application=retail",
+}
+VIEWS = [
+    {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    for width, scheme in product((390, 1440), ("light", "dark"))
+]
+_TRANSFERRED = """
+["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+  .reduce((sum, entry) => sum + entry.transferSize, 0)
+"""
+
+
+def serious(visit: Visit) -> list[str]:
+    """What axe-core finds that is serious or critical, opened tables included."""
+    visit.page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+    found = Axe().run(visit.page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def cell(visit: Visit, selector: str) -> str:
+    """The text of a table's cell, also while the table is folded."""
+    return (visit.page.locator(selector).text_content() or "").strip()
+
+
+@pytest.mark.parametrize(
+    "context", VIEWS, ids=lambda view: f"{view['viewport']['width']}-{view['color_scheme']}"
+)
+def test_pages_are_clean_accessible_and_fit(
+    visit: Visit, context: dict[str, Any], screenshots: Path
+) -> None:
+    width = context["viewport"]["width"]
+    for name, path in PAGES.items():
+        visit.open(path)
+        visit.page.screenshot(
+            path=screenshots / f"{name}-{width}-{context['color_scheme']}.png", full_page=True
+        )
+
+        visit.assert_clean()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious(visit) == []
+
+
+@pytest.mark.parametrize("context", [{"viewport": {"width": 320, "height": 640}}])
+def test_pages_reflow_when_they_are_magnified(visit: Visit) -> None:
+    for path in PAGES.values():
+        visit.open(path)
+
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_page_of_all_charts_transfers_little(visit: Visit) -> None:
+    visit.open("/application?application=retail&days=365")
+
+    assert visit.page.locator("svg.plot").count() == 4
+    assert 20_000 < visit.page.evaluate(_TRANSFERRED) < 100_000
+
+
+def test_chart_shows_the_number_below_the_pointer(visit: Visit) -> None:
+    visit.open("/figure/curve?application=retail")
+    users = cell(visit, "tbody tr:last-child td")
+    box = visit.page.locator("svg.plot").bounding_box()
+    assert box is not None
+
+    visit.page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 50)
+
+    assert visit.page.locator(".readout").text_content() == f"Days 365, Users {users}"
+    visit.page.mouse.move(0, 0)
+    assert visit.page.locator(".readout").text_content() == ""
+    visit.assert_clean()
+
+
+def test_chart_of_newest_rows_first_is_read_off_backwards(visit: Visit) -> None:
+    visit.open("/figure/new-users?application=retail&days=90")
+    users = cell(visit, "tbody tr:first-child td")
+    box = visit.page.locator("svg.plot").bounding_box()
+    assert box is not None
+
+    visit.page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 50)
+
+    assert visit.page.locator(".readout").text_content() == f"Days ago 0 to 1, New users {users}"
+
+
+def test_figures_that_were_left_out_are_fetched(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit.open("/application?application=retail")
+    at_once = visit.page.locator("main").inner_text()
+    monkeypatch.setattr(parts, "PAGE_SECONDS", -1)
+
+    visit.open("/application?application=retail")
+
+    assert visit.page.locator("[data-load]").count() == 0
+    assert visit.page.locator("main").inner_text() == at_once
+    assert visit.page.locator("svg.plot").count() == 4
+    assert visit.page.get_by_role("link", name="Show Users of committed activations").is_visible()
+    visit.assert_clean()
+
+
+@pytest.mark.parametrize("context", [{"java_script_enabled": False}])
+def test_page_works_without_its_script(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PAGE_SECONDS", -1)
+    visit.open("/application?application=retail")
+
+    visit.click("link", "Show New users")
+
+    assert visit.page.get_by_role("heading", name="New users").is_visible()
+    visit.page.locator("summary").click()
+    assert visit.page.get_by_role("region", name="New users by day of 24 hours").is_visible()
+    assert visit.page.locator("tbody tr").count() == 30
+
+
+def test_everything_is_reached_by_keyboard(visit: Visit) -> None:
+    visit.open("/")
+    press = visit.page.keyboard.press
+
+    press("Tab")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Skip to the figures"
+    press("Enter")
+    press("Tab")
+    assert visit.page.evaluate("document.activeElement.textContent") == "corporate"
+    press("Enter")
+    visit.page.wait_for_url("**/application?application=corporate")
+    visit.page.locator("summary").first.focus()
+    press("Enter")
+    press("Tab")
+    focused = visit.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == "Active users by window"
+    outline = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_window_and_applications_are_chosen_by_forms(visit: Visit) -> None:
+    visit.open("/application?application=retail")
+    visit.click("button", "90")
+    assert visit.page.get_by_text("Past 90 days").count() == 3
+
+    visit.open("/compare")
+    visit.page.get_by_label("corporate").uncheck()
+    visit.click("button", "Show")
+    assert visit.page.get_by_role("alert").text_content() == "Choose 2 to 10 applications."
+    visit.assert_clean()
+
+
+@pytest.mark.parametrize("context", [{"color_scheme": "dark"}])
+def test_page_prints_dark_on_light(visit: Visit, screenshots: Path) -> None:
+    visit.open("/application?application=retail")
+    visit.page.emulate_media(media="print")
+
+    style = "getComputedStyle(document.body)"
+    assert visit.page.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+    assert visit.page.evaluate(f"{style}.color") == "rgb(0, 0, 0)"
+    assert not visit.page.locator("nav").is_visible()
+    assert visit.page.locator("svg.plot").first.is_visible()
+    pdf = visit.page.pdf(path=screenshots / "application.pdf", format="A4")
+    assert pdf.startswith(b"%PDF")
+
+
+def test_wrong_credentials_show_a_page_and_nothing_else(visit: Visit) -> None:
+    browser = visit.page.context.browser
+    assert browser is not None
+    context = browser.new_context(http_credentials={"username": "billing", "password": "wrong"})
+    page = context.new_page()
+
+    response = page.goto(f"{visit.url}/telemetry/")
+
+    assert response is not None
+    assert response.status == 401
+    assert page.get_by_role("heading").text_content() == "Unauthorized"
+    assert page.locator("data").count() == 0
+    context.close()

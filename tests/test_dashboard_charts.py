@@ -1,0 +1,101 @@
+"""The charts of the dashboard: that shapes stand where their numbers do."""
+
+import re
+from datetime import UTC, datetime
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from flask_powerauth_telemetry.dashboard.charts import HEIGHT, Plot, column_plot, line_plot
+from flask_powerauth_telemetry.dashboard.formats import instant, number, percentage
+
+
+def levels(plot: Plot) -> list[tuple[float, int | str]]:
+    return [(mark.percent, mark.label) for mark in plot.levels]
+
+
+@pytest.mark.parametrize(
+    ("maximum", "labels"),
+    [
+        (0, [0, 1]),
+        (1, [0, 1]),
+        (3, [0, 1, 2, 3]),
+        (5, [0, 1, 2, 3, 4, 5]),
+        (6, [0, 2, 4, 6]),
+        (999, [0, 200, 400, 600, 800, 1000]),
+        (1001, [0, 500, 1000, 1500]),
+        (12_345, [0, 5000, 10_000, 15_000]),
+    ],
+)
+def test_levels_are_round_numbers_up_to_the_maximum(maximum: int, labels: list[int]) -> None:
+    plot = column_plot("", {"column": [0, maximum]}, {})
+
+    assert [label for _, label in levels(plot)] == labels
+    assert levels(plot)[0][0] == 100
+    assert levels(plot)[-1][0] == 0
+
+
+def test_levels_fit_every_maximum() -> None:
+    source = Random(4)
+    for _ in range(2000):
+        maximum = int(10 ** source.uniform(0, 9))
+        marks = [int(label) for _, label in levels(column_plot("", {"column": [maximum]}, {}))]
+        assert marks[-1] >= maximum > marks[-2] - 1
+        assert 2 <= len(marks) <= 6
+
+
+def test_line_goes_through_its_values_and_stops_at_gaps() -> None:
+    plot = line_plot("", [0, 5, None, 10, None, None, 2, 4], {})
+
+    area, line = plot.shapes
+    assert (area.kind, line.kind) == ("area", "line")
+    assert line.path == "M1 1000L3 500h0M7 0h0M13 800L15 600h0"
+    assert area.path.count("Z") == 3
+    assert plot.width == 16
+
+
+def test_columns_are_as_high_as_their_values() -> None:
+    values = [0, 3, 10, 1]
+
+    (shape,) = column_plot("", {"column": values}, {}).shapes
+
+    columns = re.findall(r"M(\S+) 1000V(\d+)h1.6V1000Z", shape.path)
+    assert [(float(x) // 2, HEIGHT - int(y)) for x, y in columns] == [(1, 300), (2, 1000), (3, 100)]
+
+
+def test_ranges_are_behind_the_columns() -> None:
+    plot = column_plot("", {"range": [8, None], "column": [None, 4]}, {})
+
+    assert [shape.kind for shape in plot.shapes] == ["range", "column"]
+    assert levels(plot)[-1] == (0, 8)
+
+
+def test_chart_without_any_number_is_empty() -> None:
+    plot = line_plot("", [None, None], {})
+
+    assert {shape.path for shape in plot.shapes} == {""}
+    assert [label for _, label in levels(plot)] == [0, 1]
+
+
+def test_labels_at_the_edges_stay_inside() -> None:
+    plot = line_plot("", [1] * 365, {0: "first", 182: "middle", 364: "last"})
+
+    assert [(mark.anchor, mark.percent) for mark in plot.places] == [
+        ("start", 0.14),
+        ("middle", 50),
+        ("end", 99.86),
+    ]
+
+
+def test_numbers_and_times_are_the_same_for_every_reader() -> None:
+    assert number(1_234_567) == "1\u202f234\u202f567"
+    assert (number(0.031111), number(503_727.0)) == ("0.031111", "503\u202f727")
+    assert (number(0), number(None)) == ("0", "\u2013")
+    assert (percentage(1, 3), percentage(0, 0)) == ("33.3\u202f%", "\u2013")
+    summer = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)
+    assert instant(summer, UTC) == "2026-07-01 23:30:00 UTC"
+    assert instant(summer, ZoneInfo("Europe/Prague")) == (
+        "2026-07-02 01:30:00 Europe/Prague (UTC+02:00)"
+    )
+    assert instant(summer, ZoneInfo("America/St_Johns")).endswith("(UTC-02:30)")
