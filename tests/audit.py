@@ -137,9 +137,10 @@ def random_verifications(
 
 
 def signatures_by_hand(
-    verifications: Sequence[Verification], start: datetime, end: datetime, zone: tzinfo
+    verifications: Sequence[Verification], now: datetime, days: int, zone: tzinfo
 ) -> dict[str, Any]:
-    """What the report says of the verifications of one application in a closed window."""
+    """What the report says of the verifications of one application in a window up to now."""
+    start, end = wall_clock(now - days * DAY, zone), wall_clock(now, zone)
     within = [one for one in verifications if start <= one.timestamp_created <= end]
     kinds = {(one.signature_type, one.signature_algorithm) for one in within}
     return {
@@ -156,6 +157,7 @@ def signatures_by_hand(
             }
             for kind, algorithm in sorted(kinds, key=lambda key: (key[0], key[1] or ""))
         ],
+        "byHour": _by_hour_by_hand(within, now - days * DAY, now, zone),
         "busiestHour": _busiest_by_hand(within, zone),
     }
 
@@ -165,16 +167,33 @@ def _verified(verifications: Iterable[Verification]) -> dict[str, int]:
     return {"total": valid.total(), "valid": valid[True], "invalid": valid[False]}
 
 
+def _by_hour_by_hand(
+    within: Iterable[Verification], start: datetime, end: datetime, zone: tzinfo
+) -> dict[str, Any]:
+    counts = Counter(_hours_of(_quarter(one.timestamp_created), zone)[0] for one in within)
+    first = hour = _hours_of(wall_clock(start, zone), zone)[0]
+    verifications: list[int | None] = []
+    while hour <= end:
+        counted = _hours_of(wall_clock(hour, zone), zone)[0] == hour
+        verifications.append(counts[hour] if counted else None)
+        hour += HOUR
+    return {"start": _shown(first), "verifications": verifications}
+
+
 def _busiest_by_hand(within: Iterable[Verification], zone: tzinfo) -> dict[str, Any] | None:
     counts = Counter(_hours_of(_quarter(one.timestamp_created), zone) for one in within)
     if not counts:
         return None
     hours, count = min(counts.items(), key=lambda item: (-item[1] / len(item[0]), item[0]))
     return {
-        "start": f"{hours[0]:%Y-%m-%dT%H:00:00Z}",
+        "start": _shown(hours[0]),
         "verifications": count,
         "perSecond": round(count / len(hours) / 3600, 6),
     }
+
+
+def _shown(hour: datetime) -> str:
+    return f"{hour:%Y-%m-%dT%H:00:00Z}"
 
 
 @cache

@@ -130,7 +130,10 @@ def page_of(response: TestResponse) -> Page:
 
 def shown(value: float | None) -> str:
     """How a table shows a number."""
-    return "\u2013" if value is None else f"{value:,}".replace(",", "\u202f")
+    if value is None:
+        return "\u2013"
+    whole = int(value) if value == int(value) else value
+    return f"{whole:,}".replace(",", "\u202f")
 
 
 class _AnySchema(Schema):

@@ -1,7 +1,7 @@
 """The dashboard: its numbers are those of the API, and nobody sees more than there."""
 
 import re
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from flask_powerauth_telemetry.signals import (
     request_refused,
 )
 from tests import powerauth
+from tests.audit import Verification, add_verifications
 from tests.dashboard import (
     CLERK,
     CREDENTIALS,
@@ -37,11 +38,12 @@ from tests.dashboard import (
     page_of,
     shown,
 )
+from tests.powerauth import Activation
 from tests.recorded import Clock, Site
 from tests.service import NOW, USER, ask, create_app, recorded_statements, url_of
 
 PRAGUE = ZoneInfo("Europe/Prague")
-KINDS_OF_FIGURES = ("now", "curve", "new-users", "signatures", "committed")
+KINDS_OF_FIGURES = ("now", "curve", "new-users", "signatures", "load", "committed")
 BEFORE_COSTLY = KINDS_OF_FIGURES[:-1]
 PARAMETERS: dict[str, Any] = {"application": "retail", "days": 30}
 STORIES = {"providers": [Months(), History()]}
@@ -96,23 +98,68 @@ def test_numbers_of_signatures_equal_the_api(database: Engine) -> None:
         database, DATABASE_TIMEZONE="Europe/Prague", REPORT_TIMEZONE="America/New_York"
     ).test_client()
 
-    figure = application_page(client).figures["Signatures verified"]
+    figures = application_page(client).figures
 
     data = data_of(client, "SIGNATURES_IN_PAST_DAYS")
-    busiest = data["busiestHour"]
     assert data["invalid"] > 5
+    figure = figures["Signatures verified"]
     assert figure.numbers == {
         "Past 30 days": str(data["total"]),
         "Invalid": str(data["invalid"]),
-        "Busiest hour": str(busiest["verifications"]),
-        "A second, in that hour": str(busiest["perSecond"]),
     }
     assert [row[:4] for row in figure.rows[1:]] == [
         [kind["type"], kind["algorithm"] or "", shown(kind["total"]), shown(kind["invalid"])]
         for kind in data["byType"]
     ]
-    assert " America/New_York " in figure.text
-    assert busiest["start"][11:13] + ":00 America/New_York" not in figure.text
+    load = figures["Signature load by hour of the day"]
+    busiest = data["busiestHour"]
+    assert load.numbers == {
+        "Busiest hour": str(busiest["verifications"]),
+        "A second, in that hour": str(busiest["perSecond"]),
+    }
+    assert " America/New_York " in load.text
+    assert busiest["start"][11:13] + ":00 America/New_York" not in load.text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+def test_load_is_that_of_whole_hours_by_time_of_day(sqlite: Engine, zone: str) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORT_TIMEZONE=zone).test_client()
+
+    for days in (1, 365):
+        figure = application_page(client, days=days).figures["Signature load by hour of the day"]
+
+        by_hour = data_of(client, "SIGNATURES_IN_PAST_DAYS", days=days)["byHour"]
+        start = datetime.fromisoformat(by_hour["start"])
+        loads: dict[str, list[int]] = {}
+        for place, load in list(enumerate(by_hour["verifications"]))[1:-1]:
+            local = (start + place * timedelta(hours=1)).astimezone(ZoneInfo(zone))
+            loads.setdefault(f"{local:%H:%M}", []).append(load)
+        assert figure.rows == [
+            [f"Hour from ({zone})", "Average", "Highest"],
+            *(
+                [hour, shown(round(sum(loads[hour]) / len(loads[hour]), 1)), str(max(loads[hour]))]
+                for hour in sorted(loads)
+            ),
+        ]
+    assert start.hour != start.astimezone(ZoneInfo(zone)).hour
+
+
+def test_hours_that_a_clock_repeated_are_no_load(sqlite: Engine) -> None:
+    wall = NOW.replace(tzinfo=None)
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    powerauth.add_activations(sqlite, [Activation("a", 1, "anna", wall)])
+    ordinary, repeated = datetime(2026, 10, 24, 2, 30), datetime(2026, 10, 25, 2, 30)
+    times = [*[ordinary] * 3, *[repeated] * 50]
+    add_verifications(sqlite, [Verification("a", time) for time in times])
+    client = dashboard(sqlite, DATABASE_TIMEZONE="Europe/Prague").test_client()
+
+    figure = application_page(client, days=365).figures["Signature load by hour of the day"]
+
+    loads = data_of(client, "SIGNATURES_IN_PAST_DAYS", days=365)["byHour"]["verifications"]
+    assert loads[loads.index(None) - 1] == 50
+    assert [row[2] for row in figure.rows[1:]] == ["3" if hour == 0 else "0" for hour in range(24)]
 
 
 def test_numbers_that_are_asked_for_equal_the_api(client: FlaskClient) -> None:
@@ -126,13 +173,38 @@ def test_numbers_that_are_asked_for_equal_the_api(client: FlaskClient) -> None:
 
     names = ["corporate", "retail"]
     across = data_of(client, "USERS_ACROSS_APPLICATIONS", applications=names, days=365)
-    (figure,) = page_of(get(client, "/compare", days=365)).figures.values()
+    figure = page_of(get(client, "/compare", days=365)).figures["Users across applications"]
     assert across["overlaps"][0]["users"] > 1
     assert figure.numbers == {"Past 365 days": str(across["users"])}
     assert [row[:2] for row in figure.rows[1:]] == [
         *([name, shown(across["usersByApplication"][name])] for name in names),
         ["corporate and retail", shown(across["overlaps"][0]["users"])],
     ]
+
+    curves = [data_of(client, "USERS_BY_PAST_DAYS", application=name)["users"] for name in names]
+    (figure,) = page_of(get(client, "/figure/curves", application=names)).figures.values()
+    assert figure.rows == [
+        ["Days", *names],
+        *(
+            [str(days), *map(shown, users)]
+            for days, users in enumerate(zip(*curves, strict=True), start=1)
+        ),
+    ]
+
+
+@pytest.mark.parametrize("key", ["across", "curves"])
+@pytest.mark.parametrize("count", [1, 11])
+def test_too_few_and_too_many_are_not_compared(sqlite: Engine, key: str, count: int) -> None:
+    names = tuple(f"app-{number}" for number in range(11))
+    fill(sqlite, UTC, names)
+    client = dashboard(sqlite).test_client()
+
+    with recorded_statements() as statements:
+        response = get(client, f"/figure/{key}", application=names[:count])
+
+    assert response.status_code == 400
+    assert "name 2 to 10 applications" in response.get_data(as_text=True)
+    assert not any("pa_activation" in statement for statement in statements)
 
 
 def test_windows_stand_in_for_the_curve(sqlite: Engine) -> None:
@@ -182,6 +254,7 @@ def test_csv_holds_the_report_data(client: FlaskClient, key: str) -> None:
         "curve": "USERS_BY_PAST_DAYS",
         "new-users": "NEW_USERS_IN_PAST_DAYS",
         "signatures": "SIGNATURES_IN_PAST_DAYS",
+        "load": "SIGNATURES_IN_PAST_DAYS",
         "committed": "COMMITTED_USERS_IN_PAST_DAYS",
     }[key]
 
@@ -301,6 +374,7 @@ def test_page_out_of_time_leaves_figures_to_requests_of_their_own(
         "curve",
         "new-users",
         "signatures",
+        "load",
     ]
     for link in page.loaded:
         (figure,) = page_of(client.get(link, auth=USER)).figures.values()
@@ -309,7 +383,7 @@ def test_page_out_of_time_leaves_figures_to_requests_of_their_own(
 
 def test_page_begins_nothing_after_its_time(app: Flask) -> None:
     state = app.extensions["powerauth_telemetry"]["powerauth_telemetry"]
-    seconds = iter([0, 1, 4.9, 5, 6])
+    seconds = iter([0, 1, 4.9, 5, 6, 7])
     with app.test_request_context("/telemetry/application?application=retail"):
         about = asked(state, ["retail"])
         pieces = [(figure, about) for figure in APPLICATION_FIGURES if figure.key in BEFORE_COSTLY]
@@ -320,6 +394,7 @@ def test_page_begins_nothing_after_its_time(app: Flask) -> None:
         ("curve", True),
         ("new-users", False),
         ("signatures", False),
+        ("load", False),
     ]
 
 

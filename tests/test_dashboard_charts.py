@@ -7,7 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flask_powerauth_telemetry.dashboard.charts import HEIGHT, Plot, column_plot, line_plot
+from flask_powerauth_telemetry.dashboard.charts import (
+    HEIGHT,
+    Plot,
+    column_plot,
+    line_plot,
+    lines_plot,
+)
 from flask_powerauth_telemetry.dashboard.formats import instant, number, percentage
 
 
@@ -53,6 +59,16 @@ def test_line_goes_through_its_values_and_stops_at_gaps() -> None:
     assert line.path == "M1 1000L3 500h0M7 0h0M13 800L15 600h0"
     assert area.path.count("Z") == 3
     assert plot.width == 16
+
+
+def test_lines_share_their_levels_and_the_first_is_in_front() -> None:
+    plot = lines_plot("", {"line-1": [1, 2], "line-2": [4, 0]}, {})
+
+    assert [(shape.kind, shape.path) for shape in plot.shapes] == [
+        ("line-2", "M1 0L3 1000h0"),
+        ("line-1", "M1 750L3 500h0"),
+    ]
+    assert plot.width == 4
 
 
 def test_columns_are_as_high_as_their_values() -> None:

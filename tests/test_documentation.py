@@ -37,7 +37,7 @@ from flask_powerauth_telemetry.commands.months import months
 from flask_powerauth_telemetry.commands.snapshot import snapshot
 from flask_powerauth_telemetry.config import SETTINGS, load_config
 from flask_powerauth_telemetry.credentials import digest
-from flask_powerauth_telemetry.dashboard.figures import ACROSS, APPLICATION_FIGURES
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES, COMPARED_FIGURES
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.metrics import TelemetryMetrics
@@ -157,7 +157,7 @@ def test_table_of_figures_is_complete() -> None:
         for row in table(DASHBOARD, "### Figures")
     }
 
-    assert documented == {(one.key, one.report) for one in (*APPLICATION_FIGURES, ACROSS)}
+    assert documented == {(one.key, one.report) for one in (*APPLICATION_FIGURES, *COMPARED_FIGURES)}
 
 
 @pytest.mark.usefixtures("reader_environment")

@@ -83,19 +83,19 @@ def test_every_number_equals_a_count_by_hand(database: Engine, zone: str, now: d
 
     retail = {one.activation_id for one in activations if one.application_id == 1}
     own = [one for one in verifications if one.activation_id in retail]
-    end = wall_clock(now, clock)
     for days in (1, 30, 365):
-        expected = audit.signatures_by_hand(own, wall_clock(now - days * DAY, clock), end, clock)
+        expected = audit.signatures_by_hand(own, now, days, clock)
         assert signatures(client, days) == expected
         assert expected["total"] > 0
 
 
 def test_window_without_verifications_has_no_busiest_hour(owner: Engine) -> None:
-    assert signatures(client_of(owner), 365) == {
+    assert signatures(client_of(owner), 1) == {
         "total": 0,
         "valid": 0,
         "invalid": 0,
         "byType": [],
+        "byHour": {"start": "2026-11-24T12:00:00Z", "verifications": [0] * 25},
         "busiestHour": None,
     }
 
@@ -146,7 +146,11 @@ def test_repeated_hour_counts_as_the_two_that_it_is(
     )
     client = client_of(small, first + 6 * HOUR, DATABASE_TIMEZONE="Europe/Prague")
 
-    assert signatures(client, 1)["busiestHour"] == expected
+    data = signatures(client, 1)
+
+    assert data["busiestHour"] == expected
+    assert data["byHour"]["start"] == "2026-10-24T06:00:00Z"
+    assert data["byHour"]["verifications"][18:21] == [5, None, 0]
 
 
 def test_hour_is_not_repeated_before_the_clock_goes_back(small: Engine) -> None:
@@ -163,11 +167,15 @@ def test_repeated_hour_is_known_when_the_window_begins_in_it(small: Engine) -> N
     audit.add_verifications(small, [Verification("a", wall_clock(second + MINUTE, PRAGUE))])
     client = client_of(small, second + DAY, DATABASE_TIMEZONE="Europe/Prague")
 
-    assert signatures(client, 1)["busiestHour"] == {
+    data = signatures(client, 1)
+
+    assert data["busiestHour"] == {
         "start": "2026-10-25T00:00:00Z",
         "verifications": 1,
         "perSecond": 0.000139,
     }
+    assert data["byHour"]["start"] == "2026-10-25T00:00:00Z"
+    assert data["byHour"]["verifications"] == [1, None, *[0] * 24]
 
 
 def test_half_an_hour_repeated_joins_the_hours_on_both_sides() -> None:
@@ -178,11 +186,11 @@ def test_half_an_hour_repeated_joins_the_hours_on_both_sides() -> None:
 
     assert slots.seconds == 1800
     assert hours == {
-        ClockHour(end - 5 * HOUR, 3600),
-        ClockHour(end - 4 * HOUR, 7200),
-        ClockHour(end - 2 * HOUR, 3600),
-        ClockHour(end - HOUR, 3600),
-        ClockHour(end, 3600),
+        ClockHour(end - 5 * HOUR),
+        ClockHour(end - 4 * HOUR, 2),
+        ClockHour(end - 2 * HOUR),
+        ClockHour(end - HOUR),
+        ClockHour(end),
     }
 
 
@@ -248,13 +256,14 @@ def test_algorithms_are_told_apart_where_they_are_recorded(database: Engine, ver
     audit.add_verifications(filled(database, version), VERIFICATIONS, version)
 
     with database_errors() as errors:
-        data = signatures(client_of(database), 30)
+        data = signatures(client_of(database), 1)
 
     assert data == {
         "total": 4,
         "valid": 2,
         "invalid": 2,
         "byType": BY_TYPE[version],
+        "byHour": {"start": "2026-11-24T12:00:00Z", "verifications": [*[0] * 24, 4]},
         "busiestHour": {
             "start": "2026-11-25T12:00:00Z",
             "verifications": 4,

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
-from flask_powerauth_telemetry.dashboard.contents import Bar, Content, Number, Share, Table
-from flask_powerauth_telemetry.dashboard.formats import percentage
+from flask_powerauth_telemetry.dashboard.contents import Content, Number, Share, Table, bar
 from flask_powerauth_telemetry.dashboard.questions import Asked, Question
 
 WINDOWS = (1, 7, 30, 90, 365)
 """The windows in days that are shown as numbers."""
+
+WINDOW_LABELS = {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)}
+"""The labels below a chart of all windows, by place."""
 
 Data = Sequence[Mapping[str, Any]]
 
@@ -54,7 +56,7 @@ def show_curve(data: Data, _: Asked) -> Content:
         plot=line_plot(
             "A line that rises from the users of the past 24 hours to those of the past 365 days.",
             users,
-            {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)},
+            WINDOW_LABELS,
         ),
         table=Table("Active users by window", ("Days", "Users"), list(enumerate(users, start=1))),
     )
@@ -76,7 +78,7 @@ def show_committed(data: Data, _: Asked) -> Content:
         ("Left out: never used", left_out["neverUsed"]),
         ("All active users", everyone),
     ]
-    rows = [(name, users, Share(users, everyone), _bar(users, everyone)) for name, users in parts]
+    rows = [(name, users, Share(users, everyone), bar(everyone, users)) for name, users in parts]
     columns = ("Users", "Number", "Share", "")
     return Content(
         numbers=[Number(in_days(one["days"]), one["users"])],
@@ -109,48 +111,3 @@ def show_new_users(data: Data, _: Asked) -> Content:
             backwards=True,
         ),
     )
-
-
-def ask_signatures(asked: Asked) -> Iterator[Question]:
-    """``SIGNATURES_IN_PAST_DAYS``."""
-    yield Question("SIGNATURES_IN_PAST_DAYS", asked.application_and_days)
-
-
-def show_signatures(data: Data, asked: Asked) -> Content:
-    """All together, the busiest hour, and each type."""
-    (one,) = data
-    most = max((kind["total"] for kind in one["byType"]), default=0)
-    rows = [
-        (
-            kind["type"] or "(no type)",
-            kind["algorithm"] or "",
-            kind["total"],
-            kind["invalid"],
-            Share(kind["invalid"], kind["total"]),
-            _bar(kind["valid"], most, kind["invalid"]),
-        )
-        for kind in one["byType"]
-    ]
-    columns = ("Type", "Algorithm", "All", "Invalid", "Share", "")
-    return Content(
-        numbers=[
-            Number(in_days(one["days"]), one["total"], "verifications"),
-            Number("Invalid", one["invalid"], percentage(one["invalid"], one["total"])),
-            *_busiest_hour(one["busiestHour"], asked),
-        ],
-        table=Table("Verifications by type", columns, rows, unfolded=True),
-        legend=[("part-1", "valid"), ("part-2", "invalid")] if rows else (),
-    )
-
-
-def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
-    if hour is None:
-        return
-    yield Number(
-        "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
-    )
-    yield Number("A second, in that hour", hour["perSecond"])
-
-
-def _bar(part: int, whole: int, *others: int) -> Bar:
-    return Bar([100 * value / whole if whole else 0.0 for value in (part, *others)])

@@ -61,6 +61,16 @@ def line_plot(description: str, values: Values, labels: Mapping[int, str]) -> Pl
     return _plot(description, len(values), shapes, (step, top), labels)
 
 
+def lines_plot(
+    description: str, lines: Mapping[str, Sequence[int]], labels: Mapping[int, str]
+) -> Plot:
+    """A line of each kind through as many values, those of earlier kinds before later ones."""
+    step, top = _scale([value for values in lines.values() for value in values])
+    shapes = [Shape(kind, path) for kind, values in lines.items() for _, path in _runs(values, top)]
+    places = max(len(values) for values in lines.values())
+    return _plot(description, places, shapes[::-1], (step, top), labels)
+
+
 def column_plot(description: str, series: Mapping[str, Values], labels: Mapping[int, str]) -> Plot:
     """Columns for the values of each kind, those of later kinds before those of earlier ones."""
     step, top = _scale([value for values in series.values() for value in values])

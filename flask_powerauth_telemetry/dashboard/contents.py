@@ -22,6 +22,11 @@ class Bar:
     parts: Sequence[float]
 
 
+def bar(whole: int, *parts: int) -> Bar:
+    """The bar of parts of a whole, empty for a whole of nothing."""
+    return Bar([100 * part / whole if whole else 0.0 for part in parts])
+
+
 @dataclass(frozen=True)
 class Share:
     """A part of a whole, to be shown as a percentage."""

@@ -4,19 +4,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask_powerauth_telemetry.dashboard.across_figure import ask_across, show_across
+from flask_powerauth_telemetry.dashboard.across_figure import (
+    ask_across,
+    ask_curves,
+    show_across,
+    show_curves,
+)
 from flask_powerauth_telemetry.dashboard.activity_figures import (
     ask_committed,
     ask_curve,
     ask_new_users,
     ask_now,
-    ask_signatures,
     ask_windows,
     show_committed,
     show_curve,
     show_new_users,
     show_now,
-    show_signatures,
     show_windows,
 )
 from flask_powerauth_telemetry.dashboard.calendar_figures import (
@@ -27,6 +30,11 @@ from flask_powerauth_telemetry.dashboard.calendar_figures import (
 )
 from flask_powerauth_telemetry.dashboard.contents import Content
 from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+from flask_powerauth_telemetry.dashboard.signature_figures import (
+    ask_signatures,
+    show_load,
+    show_signatures,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +42,8 @@ class Figure:
     """A figure: the report that it shows, what it asks of it, and how it shows the answers.
 
     ``key`` is its name in addresses. ``unless`` names a report that shows the same and more.
-    ``by_days`` tells that the page's window matters. ``costly`` tells that it scans what other
-    figures scan as well, so it is only shown when it is asked for.
+    ``by_days`` tells that the page's window matters. ``cost`` is a sentence on what it scans that
+    other figures scan as well; with one the figure is only shown when it is asked for.
     """
 
     key: str
@@ -45,7 +53,7 @@ class Figure:
     show: Callable[[Sequence[Mapping[str, Any]], Asked], Content]
     unless: str | None = None
     by_days: bool = False
-    costly: bool = False
+    cost: str = ""
 
 
 NOW = Figure(key="now", title="Active users now", report="CURRENT_MAU", ask=ask_now, show=show_now)
@@ -56,6 +64,14 @@ ACROSS = Figure(
     ask=ask_across,
     show=show_across,
     by_days=True,
+)
+CURVES = Figure(
+    key="curves",
+    title="Active users by window, side by side",
+    report="USERS_BY_PAST_DAYS",
+    ask=ask_curves,
+    show=show_curves,
+    cost="It reads the activations of each application.",
 )
 WINDOWS = Figure(
     key="windows",
@@ -107,16 +123,27 @@ APPLICATION_FIGURES = (
         by_days=True,
     ),
     Figure(
+        key="load",
+        title="Signature load by hour of the day",
+        report="SIGNATURES_IN_PAST_DAYS",
+        ask=ask_signatures,
+        show=show_load,
+        by_days=True,
+    ),
+    Figure(
         key="committed",
         title="Users of committed activations",
         report="COMMITTED_USERS_IN_PAST_DAYS",
         ask=ask_committed,
         show=show_committed,
         by_days=True,
-        costly=True,
+        cost="It reads the activations once more.",
     ),
 )
 """Those of one application, in the order of the page."""
+
+COMPARED_FIGURES = (ACROSS, CURVES)
+"""Those of several applications side by side."""
 
 FIRST = (CURVE, WINDOWS)
 """What is computed before everything else, because its pass answers narrower questions as well."""

@@ -68,7 +68,7 @@ class Computing:
     def parts(
         self, pieces: Sequence[Piece], clock: Callable[[], float] = time.monotonic
     ) -> Sequence[Part]:
-        """The parts of a page; those that are costly, or come too late, are left out.
+        """The parts of a page; those with a cost, and those that come too late, are left out.
 
         ``clock`` gives seconds.
         """
@@ -76,7 +76,7 @@ class Computing:
         computed: dict[int, Part] = {}
         for place in sorted(range(len(pieces)), key=lambda place: pieces[place][0] not in FIRST):
             figure, _ = pieces[place]
-            left_out = figure.costly or clock() >= end
+            left_out = bool(figure.cost) or clock() >= end
             make = self.left_out if left_out else self.part
             computed[place] = make(*pieces[place])
         return [computed[place] for place in range(len(pieces))]

@@ -8,6 +8,7 @@ from flask_powerauth_telemetry.clocks import read_clock
 from flask_powerauth_telemetry.dashboard.questions import Asked
 from flask_powerauth_telemetry.exceptions import NotFound, TelemetryError
 from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.reports.across import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
 
 DAYS = (30, 90, 365)
@@ -25,12 +26,28 @@ def asked_applications(visible: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def one_application(visible: Sequence[str]) -> str:
-    """The only application that the address names; raises ``NotFound``."""
+def one_application(visible: Sequence[str]) -> Sequence[str]:
+    """The only application that the address names, in a list; raises ``NotFound``."""
     names = asked_applications(visible)
     if len(names) != 1:
         raise NotFound("The address has to name one application")
-    return names[0]
+    return names
+
+
+def several_applications(visible: Sequence[str]) -> Sequence[str]:
+    """The applications that the address names, as many as may be compared.
+
+    Raises ``NotFound`` for one that isn't visible, ``TelemetryError`` for too few or too many.
+    """
+    names = asked_applications(visible)
+    if not comparable(names):
+        raise TelemetryError(f"The address has to name {FEWEST} to {MOST} applications")
+    return names
+
+
+def comparable(names: Sequence[str]) -> bool:
+    """Whether they are as many as may be compared."""
+    return FEWEST <= len(names) <= MOST
 
 
 def asked(state: TelemetryState, applications: Sequence[str]) -> Asked:

@@ -11,8 +11,8 @@ from flask_powerauth_telemetry.commands.rows import as_csv
 from flask_powerauth_telemetry.credentials import Principal
 from flask_powerauth_telemetry.dashboard.applications import Applications
 from flask_powerauth_telemetry.dashboard.figures import (
-    ACROSS,
     APPLICATION_FIGURES,
+    COMPARED_FIGURES,
     NOW,
     Figure,
     offered,
@@ -24,7 +24,9 @@ from flask_powerauth_telemetry.dashboard.requests import (
     DAYS,
     asked,
     asked_applications,
+    comparable,
     one_application,
+    several_applications,
 )
 from flask_powerauth_telemetry.dashboard.responses import (
     EVERY_RESPONSE,
@@ -58,7 +60,7 @@ class Pages:
         self._links = Links(blueprint)
         reports = frozenset(report.name for report in state.registry)
         self._figures = offered(APPLICATION_FIGURES, reports)
-        self._across = offered([ACROSS], reports)
+        self._compared = offered(COMPARED_FIGURES, reports)
 
     def overview(self, caller: Caller) -> Response:
         """Every application, with its active users now."""
@@ -69,17 +71,17 @@ class Pages:
 
     def application(self, caller: Caller) -> Response:
         """One application, with all its figures."""
-        about = asked(self._state, [one_application(caller.visible)])
+        about = asked(self._state, one_application(caller.visible))
         parts = self._computing(caller).parts([(figure, about) for figure in self._figures])
         return self._page("application.html", caller, parts=parts, asked=about)
 
     def compare(self, caller: Caller) -> Response:
         """Several applications side by side."""
-        if not self._across:
-            raise NotFound("The report of users across applications is not switched on")
+        if not self._compared:
+            raise NotFound("No report of several applications is switched on")
         about = asked(self._state, asked_applications(caller.visible) or caller.visible[:MOST])
-        fits = FEWEST <= len(about.applications) <= MOST
-        parts = self._computing(caller).parts([(ACROSS, about)] if fits else [])
+        pieces = [(figure, about) for figure in self._compared if comparable(about.applications)]
+        parts = self._computing(caller).parts(pieces)
         return self._page(
             "compare.html", caller, parts=parts, asked=about, fewest=FEWEST, most=MOST
         )
@@ -101,12 +103,11 @@ class Pages:
 
     def _part(self, caller: Caller, key: str) -> Part:
         figure = self._figure(key)
-        names = asked_applications(caller.visible)
-        about = asked(self._state, names if figure is ACROSS else [one_application(caller.visible)])
-        return self._computing(caller).part(figure, about)
+        named = several_applications if figure in self._compared else one_application
+        return self._computing(caller).part(figure, asked(self._state, named(caller.visible)))
 
     def _figure(self, key: str) -> Figure:
-        for figure in (*self._figures, *self._across):
+        for figure in (*self._figures, *self._compared):
             if figure.key == key:
                 return figure
         raise NotFound("There is no such figure, or its report is not switched on")
@@ -122,7 +123,7 @@ class Pages:
             database_zone=str(self._state.config.database_timezone),
             principal=caller.principal.name,
             visible=caller.visible,
-            comparable=bool(self._across) and len(caller.visible) >= FEWEST,
+            comparable=bool(self._compared) and len(caller.visible) >= FEWEST,
             windows=DAYS,
             **values,
         )

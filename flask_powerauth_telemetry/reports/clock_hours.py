@@ -19,13 +19,23 @@ _BEFORE = 4 * HOUR
 
 @dataclass(frozen=True)
 class ClockHour:
-    """An hour of UTC, or several that the wall clock can't tell apart.
+    """An hour of UTC, or several in a row that the wall clock can't tell apart.
 
-    ``start`` is aware, in UTC; ``seconds`` is the length of all together.
+    ``start`` is aware, in UTC; ``count`` is the number of hours.
     """
 
     start: datetime
-    seconds: int
+    count: int = 1
+
+    @property
+    def seconds(self) -> int:
+        """The length of all together."""
+        return self.count * _HOUR_SECONDS
+
+    @property
+    def end(self) -> datetime:
+        """Where the next hour starts; aware, in UTC."""
+        return self.start + self.count * HOUR
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,4 @@ def _hours_of_slots(shown: Iterator[tuple[int, datetime]]) -> Mapping[int, Clock
         else:
             firsts[hour] = firsts[before]
     counted = Counter(firsts.values())
-    return {
-        slot: ClockHour(firsts[hour], counted[firsts[hour]] * _HOUR_SECONDS)
-        for slot, hour in slots.items()
-    }
+    return {slot: ClockHour(firsts[hour], counted[firsts[hour]]) for slot, hour in slots.items()}

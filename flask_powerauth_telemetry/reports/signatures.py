@@ -1,7 +1,8 @@
-"""Signature verifications: how many, by type, and in the busiest hour."""
+"""Signature verifications: how many, by type, by hour, and in the busiest hour."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.reports.verifications import Verifications, read_verifications
 
 _HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_START = attrgetter("start")
 
 
 class VerificationsSchema(Schema):
@@ -40,12 +42,23 @@ class HourSchema(Schema):
     per_second = fields.Float(required=True, data_key="perSecond")
 
 
+class ByHourSchema(Schema):
+    """The verifications of each hour of UTC from ``start`` on, without a gap.
+
+    None stands for an hour that is counted with the one before it.
+    """
+
+    start = fields.String(required=True)
+    verifications = fields.List(CountField(allow_none=True), required=True)
+
+
 class SignaturesSchema(VerificationsSchema):
     """Report data of ``SIGNATURES_IN_PAST_DAYS``."""
 
     application = fields.String(required=True)
     days = fields.Integer(required=True, strict=True)
     by_type = fields.List(fields.Nested(TypeSchema), required=True, data_key="byType")
+    by_hour = fields.Nested(ByHourSchema, required=True, data_key="byHour")
     busiest_hour = fields.Nested(HourSchema, required=True, allow_none=True, data_key="busiestHour")
 
 
@@ -72,12 +85,14 @@ class SignaturesInPastDays(ReportProvider):
         start = context.now - days * DAY
         slots = wall_slots(start, context.now, context.database_time)
         found = read_verifications(context, application_id, start, slots)
+        totals = _by_clock_hour(found.slots, slots)
         return {
             "application": application,
             "days": days,
             **_numbers(found.totals.total(), found.valid.total()),
             "by_type": _by_type(found),
-            "busiest_hour": _busiest_hour(found.slots, slots),
+            "by_hour": _by_hour(totals, slots, start),
+            "busiest_hour": _busiest_hour(totals),
         }
 
 
@@ -97,16 +112,29 @@ def _numbers(total: int, valid: int) -> dict[str, int]:
     return {"total": total, "valid": valid, "invalid": total - valid}
 
 
-def _busiest_hour(counts: Counter[int], slots: WallSlots) -> dict[str, Any] | None:
-    """The hour with most verifications a second, the earliest of several; None without any."""
+def _by_clock_hour(counts: Counter[int], slots: WallSlots) -> Counter[ClockHour]:
+    """The verifications of each hour; those at a time that no clock showed are in none."""
     totals: Counter[ClockHour] = Counter()
     for slot, total in counts.items():
         if hour := slots.hours.get(slot):
             totals[hour] += total
+    return totals
+
+
+def _by_hour(totals: Counter[ClockHour], slots: WallSlots, start: datetime) -> dict[str, Any]:
+    """Those of all hours from the one that holds ``start``."""
+    hours = sorted({hour for hour in slots.hours.values() if hour.end > start}, key=_START)
+    verifications: list[int | None] = []
+    for hour in hours:
+        verifications += [totals[hour], *[None] * (hour.count - 1)]
+    return {"start": hours[0].start.strftime(_HOUR_FORMAT), "verifications": verifications}
+
+
+def _busiest_hour(totals: Counter[ClockHour]) -> dict[str, Any] | None:
+    """The hour with most verifications a second, the earliest of several; None without any."""
     if not totals:
         return None
-    in_order = sorted(totals, key=attrgetter("start"))
-    busiest = max(in_order, key=lambda hour: totals[hour] / hour.seconds)
+    busiest = max(sorted(totals, key=_START), key=lambda hour: totals[hour] / hour.seconds)
     return {
         "start": busiest.start.strftime(_HOUR_FORMAT),
         "verifications": totals[busiest],

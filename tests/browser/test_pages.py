@@ -15,6 +15,7 @@ PAGES = {
     "application": "/application?application=retail&days=90",
     "compare": "/compare?days=365",
     "committed": "/figure/committed?application=retail",
+    "curves": "/figure/curves?application=retail&application=corporate",
     "too-few": "/compare?application=retail",
 }
 VIEWS = [
@@ -73,7 +74,7 @@ def test_pages_reflow_when_they_are_magnified(visit: Visit) -> None:
 def test_page_of_all_charts_transfers_little(visit: Visit) -> None:
     visit.open("/application?application=retail&days=365")
 
-    assert visit.page.locator("svg.plot").count() == 4
+    assert visit.page.locator("svg.plot").count() == 5
     assert 20_000 < visit.page.evaluate(_TRANSFERRED) < 100_000
 
 
@@ -113,7 +114,7 @@ def test_figures_that_were_left_out_are_fetched(
 
     assert visit.page.locator("[data-load]").count() == 0
     assert visit.page.locator("main").inner_text() == at_once
-    assert visit.page.locator("svg.plot").count() == 4
+    assert visit.page.locator("svg.plot").count() == 5
     assert visit.page.get_by_role("link", name="Show Users of committed activations").is_visible()
     visit.assert_clean()
 
