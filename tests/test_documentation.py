@@ -157,7 +157,8 @@ def test_table_of_figures_is_complete() -> None:
         for row in table(DASHBOARD, "### Figures")
     }
 
-    assert documented == {(one.key, one.report) for one in (*APPLICATION_FIGURES, *COMPARED_FIGURES)}
+    figures = (*APPLICATION_FIGURES, *COMPARED_FIGURES)
+    assert documented == {(one.key, one.report) for one in figures}
 
 
 @pytest.mark.usefixtures("reader_environment")

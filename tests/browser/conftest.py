@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, HttpCredentials, Page, Playwright, sync_playwright
 from sqlalchemy import Engine
-from werkzeug.serving import make_server
 
+from tests.browser.serving import CHROMIUM, launch, served
 from tests.dashboard import History, Months, dashboard, fill
 from tests.service import USER
 
-CHROMIUM = "/usr/bin/chromium"
-_NO_NAME_IS_FOUND = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 _VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -73,10 +70,7 @@ def _chromium() -> None:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    arguments = [_NO_NAME_IS_FOUND, "--disable-background-networking"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium has none for root
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    browser = launch(playwright)
     yield browser
     browser.close()
 
@@ -90,13 +84,8 @@ def url(sqlite: Engine) -> Iterator[str]:
         arguments={"providers": [Months(), History()]},
         REPORT_TIMEZONE="Europe/Prague",
     )
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app) as url:
+        yield url
 
 
 @pytest.fixture

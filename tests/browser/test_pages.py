@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
 
 from flask_powerauth_telemetry.dashboard import parts
 from tests.browser.conftest import Visit
+from tests.browser.screenshots import PICTURES, take
 
 PAGES = {
     "overview": "/",
@@ -38,6 +40,11 @@ def serious(visit: Visit) -> list[str]:
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]
+
+
+def header(png: Path) -> bytes:
+    """The first bytes of a picture, its size among them."""
+    return png.read_bytes()[:29]
 
 
 def cell(visit: Visit, selector: str) -> str:
@@ -191,3 +198,16 @@ def test_wrong_credentials_show_a_page_and_nothing_else(visit: Visit) -> None:
     assert page.get_by_role("heading").text_content() == "Unauthorized"
     assert page.locator("data").count() == 0
     context.close()
+
+
+def test_pictures_of_the_documentation_are_those_of_the_script(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """All but the numbers, which are as of now."""
+    take(browser, tmp_path)
+
+    documented = Path(__file__).parents[2] / "docs/static"
+    text = (documented.parent / "dashboard.md").read_text(encoding="utf-8")
+    for name in PICTURES:
+        assert f"(static/{name})" in text
+        assert header(tmp_path / name) == header(documented / name)
