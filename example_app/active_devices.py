@@ -6,7 +6,13 @@ from datetime import timedelta
 from marshmallow import Schema, fields
 from sqlalchemy import func, literal_column, select
 
-from flask_powerauth_telemetry import ApplicationField, DaysField, ReportContext, ReportProvider
+from flask_powerauth_telemetry import (
+    ActivationStatus,
+    ApplicationField,
+    DaysField,
+    ReportContext,
+    ReportProvider,
+)
 
 
 class Parameters(Schema):
@@ -39,7 +45,7 @@ class ActiveDevicesByPlatform(ReportProvider):
         statement = (
             select(platform, func.count().label("devices"))
             .where(column.application_id == context.application(application).id)
-            .where(column.activation_status == 3)  # ACTIVE
+            .where(column.activation_status == ActivationStatus.ACTIVE.value)
             .where(column.timestamp_last_used.between(start, context.database_time(context.now)))
             .group_by(platform)
         )

@@ -5,8 +5,10 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError, TelemetryEr
 from flask_powerauth_telemetry.extension import PowerAuthTelemetry
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.tables import ActivationStatus
 
 __all__ = [
+    "ActivationStatus",
     "Application",
     "ApplicationField",
     "ConfigurationError",

@@ -38,6 +38,7 @@ class TelemetryConfig:
     scopes: Mapping[str, Sequence[str]]
     strict_application: bool = True
     statement_timeout: float = 20.0
+    parallel_workers: int = 0
     max_content_length: int = 65_536
     load_entry_points: Sequence[str]
     cache_seconds: float = 60.0
@@ -75,6 +76,7 @@ SETTINGS: Mapping[str, _Setting] = {
     "scopes": _Setting(access_settings.read_scopes, {}),
     "strict_application": _Setting(settings.read_flag, True),
     "statement_timeout": _Setting(settings.read_seconds, 20.0),
+    "parallel_workers": _Setting(settings.read_workers, 0),
     "max_content_length": _Setting(settings.read_bytes, 65_536),
     "load_entry_points": _Setting(settings.read_names, []),
     "cache_seconds": _Setting(settings.read_seconds, 60.0),

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from flask_powerauth_telemetry.guard import guarded, interrupter
+from flask_powerauth_telemetry.guard import Limits, guarded, interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
@@ -41,8 +41,9 @@ class Database:
     """One database, as reports see it.
 
     ``engine`` is called for each connection. ``timezone`` is the zone of the wall clock that its
-    timestamps were written by. ``statement_timeout`` is in seconds, 0 for none. ``ours`` tells
-    that the engine was made by ``create_read_only_engine``.
+    timestamps were written by. ``statement_timeout`` is in seconds, 0 for none.
+    ``parallel_workers`` are those that a statement may have on PostgreSQL. ``ours`` tells that the
+    engine was made by ``create_read_only_engine``.
     """
 
     engine: Callable[[], Engine]
@@ -50,6 +51,7 @@ class Database:
     tables: PowerAuthTables
     statement_timeout: float
     ours: bool
+    parallel_workers: int = 0
 
     @contextmanager
     def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
@@ -83,9 +85,8 @@ class Database:
             driver_connection = connection.connection.driver_connection
             opening.interruptible_by(interrupter(driver_connection))
             passed = time.monotonic() - opening.started
-            opened.enter_context(
-                guarded(connection, self.statement_timeout, ours=self.ours, passed=passed)
-            )
+            limits = Limits(self.statement_timeout, self.parallel_workers)
+            opened.enter_context(guarded(connection, limits, ours=self.ours, passed=passed))
             resources.push(opened.pop_all())
         return connection
 

@@ -62,6 +62,7 @@ def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) ->
         timezone=config.database_timezone,
         tables=PowerAuthTables(config.database_schema, config.tables),
         statement_timeout=config.statement_timeout,
+        parallel_workers=config.parallel_workers,
         ours=False,
     )
 
@@ -81,7 +82,11 @@ def _main_database(config: TelemetryConfig) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
         raise no_database(config, "reports are read from it")
-    bind = Bind(config.database_url, options=config.engine_options)
+    bind = Bind(
+        config.database_url,
+        parallel_workers=config.parallel_workers,
+        options=config.engine_options,
+    )
     return _readable(key, _own_database(config, bind, key, config.key("engine_options")))
 
 
@@ -103,11 +108,13 @@ def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
 
 def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
     engine = _create_engine(bind, url_key, options_key)
+    own_timeout = bind.statement_timeout
     return Database(
         engine=lambda: engine,
         timezone=bind.timezone or config.database_timezone,
         tables=PowerAuthTables(bind.schema or config.database_schema, config.tables),
-        statement_timeout=config.statement_timeout,
+        statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
+        parallel_workers=bind.parallel_workers,
         ours=True,
     )
 

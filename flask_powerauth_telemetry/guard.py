@@ -1,4 +1,4 @@
-"""The guard on a connection: it may only read, only so long, and without parallel workers.
+"""The guard on a connection: it may only read, only so long, and by so many processes.
 
 What holds on which engine is one table in docs/databases.md.
 """
@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -19,31 +20,45 @@ _SLACK_SECONDS = 0.1
 _SHORTEST_IDLE_SECONDS = 10.0
 _POSTGRESQL_WITH_IO_WORKERS = (18,)
 
-Guard = Callable[[Connection, float, float], AbstractContextManager[None]]
+
+@dataclass(frozen=True)
+class Limits:
+    """What reports may take.
+
+    - ``seconds``: the time of all statements of a report, 0 for no limit.
+    - ``workers``: on PostgreSQL, parallel workers beside the session's own process.
+    """
+
+    seconds: float
+    workers: int = 0
+
+
+Guard = Callable[[Connection, Limits, float], AbstractContextManager[None]]
 
 
 def guarded(
-    connection: Connection, seconds: float, *, ours: bool, passed: float = 0
+    connection: Connection, limits: Limits, *, ours: bool, passed: float = 0
 ) -> AbstractContextManager[None]:
     """Hold the guard on an idle connection for the length of a ``with`` block.
 
-    ``seconds`` is the time limit, 0 for none, of which ``passed`` have passed. ``ours`` tells
-    that the engine was made by this package: a host's SQLite connection may be shared with
-    threads that write, so there it is left as it is.
+    Of the time limit ``passed`` seconds have passed. ``ours`` tells that the engine was made by
+    this package: a host's SQLite connection may be shared with threads that write, so there it is
+    left as it is.
     """
     dialect = connection.dialect.name
     guard = _unguarded if dialect == "sqlite" and not ours else _GUARDS.get(dialect, _unguarded)
+    seconds = limits.seconds
     deadline = time.monotonic() + seconds - passed if seconds else math.inf
-    return guard(connection, seconds, deadline)
+    return guard(connection, limits, deadline)
 
 
 @contextmanager
-def _unguarded(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+def _unguarded(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     yield
 
 
 @contextmanager
-def _postgresql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+def _postgresql(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     # An isolation level is set on the connection because SET LOCAL does nothing in autocommit;
     # repeatable read, so that all statements of a report see one instant.
     connection.execution_options(isolation_level="REPEATABLE READ")
@@ -53,24 +68,26 @@ def _postgresql(connection: Connection, seconds: float, deadline: float) -> Iter
                 "SET TRANSACTION READ ONLY",
                 *(
                     f"SET LOCAL {name} = '{value}'"
-                    for name, value in _postgresql_settings(connection, seconds)
+                    for name, value in _postgresql_settings(connection, limits)
                 ),
             ]
         )
     )
-    if seconds:
-        _hold_deadline(connection, seconds, deadline)
+    if limits.seconds:
+        _hold_deadline(connection, limits.seconds, deadline)
     yield
 
 
-def _postgresql_settings(connection: Connection, seconds: float) -> Iterator[tuple[str, str]]:
+def _postgresql_settings(connection: Connection, limits: Limits) -> Iterator[tuple[str, str]]:
+    seconds = limits.seconds
     yield "statement_timeout", f"{_milliseconds(seconds)}ms"
     idle = max(seconds, _SHORTEST_IDLE_SECONDS) if seconds else 0
     yield "idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms"
     yield "application_name", SESSION_LABEL
     yield "plan_cache_mode", "force_custom_plan"
-    # One core for a pass, and no files for its groups: docs/performance.md has the figures.
-    yield "max_parallel_workers_per_gather", "0"
+    # None by default, so that a pass takes one core, and no files for its groups:
+    # docs/performance.md has the figures.
+    yield "max_parallel_workers_per_gather", str(limits.workers)
     yield "work_mem", "64MB"
     version = connection.dialect.server_version_info
     if version and version >= _POSTGRESQL_WITH_IO_WORKERS:
@@ -97,7 +114,7 @@ def _hold_deadline(connection: Connection, seconds: float, deadline: float) -> N
 
 
 @contextmanager
-def _sqlite(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+def _sqlite(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     driver.set_progress_handler(
         lambda: int(time.monotonic() > deadline), _SQLITE_STEPS_BETWEEN_CHECKS
@@ -109,17 +126,17 @@ def _sqlite(connection: Connection, seconds: float, deadline: float) -> Iterator
 
 
 @contextmanager
-def _oracle(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+def _oracle(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
     driver.module = SESSION_LABEL
-    with _attribute(driver, "call_timeout", _milliseconds(seconds)):
+    with _attribute(driver, "call_timeout", _milliseconds(limits.seconds)):
         yield
 
 
 @contextmanager
-def _mssql(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+def _mssql(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     driver = _driver_connection(connection)
-    with _attribute(driver, "timeout", math.ceil(seconds)):
+    with _attribute(driver, "timeout", math.ceil(limits.seconds)):
         yield
 
 

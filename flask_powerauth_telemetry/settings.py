@@ -43,11 +43,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Bind:
-    """A further database; ``timezone`` and ``schema`` None mean the main database's."""
+    """A further database; what is None is as for the main one."""
 
     url: URL
     timezone: tzinfo | None = None
     schema: str | None = None
+    statement_timeout: float | None = None
+    parallel_workers: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,6 +87,13 @@ def read_count(value: object) -> int:
     """A whole number, 1 or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise Refused("must be a whole number above 0", "Set a number such as 1024")
+    return value
+
+
+def read_workers(value: object) -> int:
+    """A number of parallel workers, up to the most that PostgreSQL takes."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1024:
+        raise Refused("must be a whole number from 0 to 1,024", "Set 0, without quotes")
     return value
 
 
@@ -158,6 +167,8 @@ def _read_bind(name: str, value: object) -> Bind:
         "url": read_url,
         "timezone": read_timezone,
         "schema": read_text,
+        "statement_timeout": read_seconds,
+        "parallel_workers": read_workers,
         "options": read_options,
     }
     try:

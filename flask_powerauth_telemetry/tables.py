@@ -7,6 +7,7 @@ comment says otherwise.
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +30,17 @@ Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
 # SQLAlchemy gives the constructor of DATETIME2 no type hints.
 _DATETIME2: TypeEngine[datetime] = mssql.DATETIME2(6)  # type: ignore[no-untyped-call]
 WallClock = DateTime().with_variant(TIMESTAMP(), "oracle").with_variant(_DATETIME2, "mssql")
+
+
+class ActivationStatus(IntEnum):
+    """What ``activation_status`` holds, as PowerAuth Server numbers it."""
+
+    CREATED = 1
+    PENDING_COMMIT = 2
+    ACTIVE = 3
+    BLOCKED = 4
+    REMOVED = 5
+
 
 _COLUMNS: Mapping[str, Columns] = {
     "pa_application": {"id": Integer, "name": String(255)},

@@ -191,7 +191,7 @@ def test_dashboard_shows_every_figure(example: Example) -> None:
 
     assert text.count('<section class="figure') == len(APPLICATION_FIGURES) - 1  # no windows
     assert "This figure is missing" not in text
-    assert text.count('role="img"') == 4
+    assert text.count('role="img"') == 5
 
 
 def test_start_that_is_interrupted_leaves_no_database(tmp_path: Path) -> None:

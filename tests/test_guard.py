@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
-from flask_powerauth_telemetry.guard import guarded
+from flask_powerauth_telemetry.guard import Limits, guarded
 from tests import powerauth
 from tests.service import ask, create_app, url_of
 
@@ -73,6 +73,31 @@ def autocommit(postgresql: Engine) -> Engine:
 )
 def test_postgresql_session(autocommit: Engine, setting: str, value: str, ours: bool) -> None:
     assert answer(autocommit, f"SHOW {setting}", ours=ours, STATEMENT_TIMEOUT=2.5) == value
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_parallel_workers_that_are_allowed(postgresql: Engine, ours: bool) -> None:
+    statement = "SHOW max_parallel_workers_per_gather"
+
+    assert answer(postgresql, statement, ours=ours, PARALLEL_WORKERS=3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, ["0", "2500ms"]), ({"statement_timeout": 7, "parallel_workers": 2}, ["2", "7s"])],
+)
+def test_bind_has_limits_of_its_own(
+    postgresql: Engine, own: dict[str, Any], expected: list[str]
+) -> None:
+    binds = {"replica": {"url": url_of(postgresql), **own}}
+    keys = {"BINDS": binds, "REPORT_BINDS": {"STATEMENT": "replica"}, "PARALLEL_WORKERS": 1}
+
+    shown = [
+        answer(postgresql, f"SHOW {setting}", ours=True, STATEMENT_TIMEOUT=2.5, **keys)
+        for setting in ("max_parallel_workers_per_gather", "statement_timeout")
+    ]
+
+    assert shown == expected
 
 
 def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) -> None:
@@ -181,7 +206,7 @@ def test_driver_time_limit_is_set_and_put_back(
 ) -> None:
     connection = NotRunConnection(dialect)
 
-    with guarded(connection, 2.5, ours=False):  # type: ignore[arg-type]
+    with guarded(connection, Limits(2.5), ours=False):  # type: ignore[arg-type]
         assert getattr(connection.driver, attribute) == held
 
     assert getattr(connection.driver, attribute) == before

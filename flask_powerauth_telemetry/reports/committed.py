@@ -6,15 +6,15 @@ from enum import IntEnum
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, Executable, Table, case, func, or_, select
+from sqlalchemy import ColumnElement, Executable, Table, case, func, select
 
 from flask_powerauth_telemetry.providers.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.providers.activity import DAY
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.fields import CountField
-from flask_powerauth_telemetry.tables import PowerAuthTables
+from flask_powerauth_telemetry.tables import ActivationStatus, PowerAuthTables
 
-_ACTIVE, _BLOCKED, _REMOVED = 3, 4, 5
+_COMMITTED = (ActivationStatus.ACTIVE.value, ActivationStatus.BLOCKED.value)
 
 
 class Standing(IntEnum):
@@ -124,7 +124,7 @@ def _standing(activation: Table) -> ColumnElement[int]:
     never_used = activation.c.timestamp_last_used == activation.c.timestamp_created
     return case(
         (never_used, Standing.NEVER_USED.value),
-        (or_(status == _ACTIVE, status == _BLOCKED), Standing.COMMITTED.value),
-        (status == _REMOVED, Standing.REMOVED.value),
+        (status.in_(_COMMITTED), Standing.COMMITTED.value),
+        (status == ActivationStatus.REMOVED.value, Standing.REMOVED.value),
         else_=Standing.NOT_COMMITTED.value,
     )

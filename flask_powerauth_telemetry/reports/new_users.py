@@ -15,10 +15,7 @@ from flask_powerauth_telemetry.providers.activity import DAY, bucket_of
 from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.reports.fields import CountField
-from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock
-
-ACTIVE = 3
-"""The status of an activation that can be used."""
+from flask_powerauth_telemetry.tables import ActivationStatus, PowerAuthTables, WallClock
 
 
 class NewUsersSchema(ActiveUsersSchema):
@@ -94,7 +91,7 @@ def new_users_statement(
         .select_from(activation)
         .join(history, history.c.activation_id == activation.c.activation_id)
         .where(activation.c.application_id == application_id)
-        .where(history.c.activation_status == ACTIVE)
+        .where(history.c.activation_status == ActivationStatus.ACTIVE.value)
         .where(became_active <= end)
         .group_by(activation.c.user_id)
         .having(first >= start)
