@@ -63,7 +63,7 @@ def start(*options: object, output_to: int = subprocess.PIPE) -> subprocess.Pope
 @contextmanager
 def running(*options: object) -> Iterator[Example]:
     with start("--port", 0, *options) as process:
-        limit = Timer(120, process.kill)
+        limit = Timer(600, process.kill)
         limit.start()
         try:
             assert process.stdout is not None
