@@ -11,13 +11,13 @@ from tests.audit import Change, Verification, add_changes, add_verifications
 from tests.documents import blocks
 from tests.powerauth import Activation
 from tests.proxy import Proxy
+from tests.questions import APPLICATIONS
 from tests.shards.servers import OWNER, PASSWORD, ShardServer
 
 SHARDING = Path(__file__).parents[2] / "docs/sharding.md"
 READER = "telemetry_reader"
 DATABASE = "powerauth"
 UNSHARDED = "unsharded"
-APPLICATIONS = ("retail", "corporate", "kiosk")
 SHARDS = 2
 _OTHERS = "pa_signature_audit, pa_activation_history"
 """What lies on the coordinator; a report joins them by the activation's id."""
