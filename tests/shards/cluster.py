@@ -64,8 +64,20 @@ class Cluster:
             powerauth.add_activations(engine, activations)
             add_changes(engine, changes)
             add_verifications(engine, verifications)
+        self.vacuum()
+
+    def vacuum(self) -> None:
+        """Measure the tables for the planners, as documented on the coordinator."""
         self.coordinator.execute(*_blocks("ANALYZE"), f"ANALYZE {_OTHERS}", database=DATABASE)
-        self.coordinator.execute("ANALYZE", database=UNSHARDED)
+        self.coordinator.execute("VACUUM ANALYZE", database=UNSHARDED)
+        for shard in self.shards:
+            shard.execute("VACUUM ANALYZE", database=DATABASE)
+
+    def reach_directly(self) -> None:
+        """Have the coordinator reach the last shard without the proxy."""
+        port = self.shards[-1].port
+        alter = f"ALTER SERVER shard_{SHARDS - 1} OPTIONS (SET port '{port}')"
+        self.coordinator.execute(alter, database=DATABASE)
 
     def rows(self) -> list[int]:
         """How many activations lie on each shard."""
