@@ -46,6 +46,7 @@ setup(
         "postgresql": ["psycopg[binary]>=3.2"],
         "oracle": ["oracledb>=2.5"],
         "mssql": ["pyodbc>=5.2"],
+        "clickhouse": ["clickhouse-connect[sqlalchemy]>=1.12"],
         "tzdata": ["tzdata"],
         "prometheus": ["prometheus-client>=0.20"],
         "openapi": ["apispec>=6.8"],

@@ -18,7 +18,7 @@ root_doc = "docs/index"
 
 CONTENTS = {
     "First steps": ["start", "mounting", "dashboard", "providers"],
-    "Reference": ["configuration", "reports", "databases", "compatibility"],
+    "Reference": ["configuration", "reports", "databases", "sharding", "compatibility"],
     "In production": ["operations", "container", "migration", "security", "asvs"],
     "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],
 }
@@ -41,6 +41,7 @@ def setup(app: Sphinx) -> None:
     """Add what Markdown files that are read on other sites, too, can't say themselves."""
     app.add_lexer("cron", TextLexer)
     app.add_lexer("plsql", SqlLexer)
+    app.add_lexer("clickhouse", SqlLexer)
     app.connect("source-read", _add_contents)
 
 

@@ -26,7 +26,12 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-
+# A time limit has to bound all tries together; and a session is locked by what hangs in it.
+_CLICKHOUSE_ARGUMENTS = {
+    "connect_timeout": 5,
+    "query_retries": 0,
+    "autogenerate_session_id": False,
+}
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
@@ -169,6 +174,8 @@ def create_writing_engine(url: URL, options: Mapping[str, Any]) -> Engine:
 def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_dialect().name == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS:
         return dict(_LIBPQ_ARGUMENTS)
+    if url.get_backend_name() == "clickhousedb":
+        return dict(_CLICKHOUSE_ARGUMENTS)
     return {}
 
 

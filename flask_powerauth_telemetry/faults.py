@@ -6,6 +6,10 @@ from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, 
 
 # SQLSTATE query_canceled, which PostgreSQL also uses for statement_timeout; ODBC's time-outs.
 _TIMED_OUT_STATES = frozenset({"57014", "HYT00", "HYT01"})
+# ClickHouse's TIMEOUT_EXCEEDED; and TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR,
+# MEMORY_LIMIT_EXCEEDED, ALL_CONNECTION_TRIES_FAILED, ALL_REPLICAS_LOST.
+_CLICKHOUSE_TIMED_OUT = 159
+_CLICKHOUSE_PASSING = frozenset({202, 209, 210, 241, 279, 415})
 
 
 def fault_of(error: exc.SQLAlchemyError) -> TelemetryError:
@@ -26,6 +30,7 @@ def _timed_out(cause: BaseException) -> bool:
         or getattr(cause, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
         or (bool(cause.args) and cause.args[0] in _TIMED_OUT_STATES)  # pyodbc
         or "DPY-4024" in str(cause)  # python-oracledb's call_timeout
+        or _clickhouse_code(cause) == _CLICKHOUSE_TIMED_OUT
     )
 
 
@@ -34,4 +39,11 @@ def _passing(error: exc.SQLAlchemyError, cause: BaseException | None) -> bool:
         return False  # a missing table, which other drivers don't call operational
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return True
+    if _clickhouse_code(cause) in _CLICKHOUSE_PASSING:
+        return True
     return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+
+def _clickhouse_code(cause: BaseException | None) -> int | None:
+    ours = type(cause).__module__.startswith("clickhouse_connect.")
+    return getattr(cause, "code", None) if ours else None

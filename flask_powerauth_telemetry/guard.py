@@ -17,8 +17,21 @@ from sqlalchemy import Connection, event
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
 _SLACK_SECONDS = 0.1
+_HANGS_AFTER_SECONDS = 0.5
 _SHORTEST_IDLE_SECONDS = 10.0
 _POSTGRESQL_WITH_IO_WORKERS = (18,)
+_CLICKHOUSE_SETTINGS: Mapping[str, Any] = {
+    "readonly": 2,
+    "log_comment": SESSION_LABEL,
+    # Each of these could otherwise turn a count into one of a part of the rows.
+    "skip_unavailable_shards": 0,
+    "timeout_overflow_mode": "throw",
+    "read_overflow_mode": "throw",
+    "read_overflow_mode_leaf": "throw",
+    "group_by_overflow_mode": "throw",
+    "join_overflow_mode": "throw",
+    "result_overflow_mode": "throw",
+}
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,21 @@ def _mssql(connection: Connection, limits: Limits, deadline: float) -> Iterator[
 
 
 @contextmanager
-def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
+def _clickhouse(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
+    seconds = limits.seconds
+    limit = {"max_execution_time": seconds}
+    connection.execution_options(settings={**_CLICKHOUSE_SETTINGS, **limit})
+    client = _driver_connection(connection).client
+    waits = client.timeout
+    if seconds:
+        # The server ends it first, unless the network is the trouble.
+        waits = type(waits)(connect=waits.connect_timeout, read=seconds + _HANGS_AFTER_SECONDS)
+    with _attribute(client, "timeout", waits):
+        yield
+
+
+@contextmanager
+def _attribute(driver: Any, name: str, value: Any) -> Iterator[None]:
     before = getattr(driver, name)
     setattr(driver, name, value)
     try:
@@ -184,4 +211,5 @@ _GUARDS: Mapping[str, Guard] = {
     "sqlite": _sqlite,
     "oracle": _oracle,
     "mssql": _mssql,
+    "clickhousedb": _clickhouse,
 }

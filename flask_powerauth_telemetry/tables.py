@@ -13,23 +13,52 @@ from typing import Any
 from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
+    Dialect,
     Integer,
     MetaData,
     String,
     Table,
+    TypeDecorator,
+    func,
+    literal_column,
+    type_coerce,
 )
 from sqlalchemy.dialects import mssql
 from sqlalchemy.types import TypeEngine
 
 Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
 
+
+class _DateTime64(TypeDecorator[datetime]):
+    """A wall clock in ClickHouse's ``DateTime64(6, 'UTC')``, whatever the zone of the server.
+
+    Its driver would cut a plain DateTime to whole seconds.
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return value and value.isoformat(" ", "microseconds")
+
+    def bind_expression(self, bindvalue: BindParameter[datetime]) -> ColumnElement[Any]:
+        return func.toDateTime64(type_coerce(bindvalue, self), literal_column("6, 'UTC'"))
+
+
 # TIMESTAMP(6) without a time zone. Oracle's drivers cut a plain DateTime to whole seconds.
 # SQLAlchemy gives the constructor of DATETIME2 no type hints.
 _DATETIME2: TypeEngine[datetime] = mssql.DATETIME2(6)  # type: ignore[no-untyped-call]
-WallClock = DateTime().with_variant(TIMESTAMP(), "oracle").with_variant(_DATETIME2, "mssql")
+WallClock = (
+    DateTime()
+    .with_variant(TIMESTAMP(), "oracle")
+    .with_variant(_DATETIME2, "mssql")
+    .with_variant(_DateTime64(), "clickhousedb")
+)
 
 
 class ActivationStatus(IntEnum):

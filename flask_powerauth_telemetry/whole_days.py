@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-SUPPORTED_DIALECTS = frozenset({"postgresql", "oracle", "mssql", "sqlite"})
+SUPPORTED_DIALECTS = frozenset({"postgresql", "oracle", "mssql", "sqlite", "clickhousedb"})
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -107,3 +107,20 @@ def _sqlite_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) ->
     end, start, seconds = _operands(element, compiler, **options)
     microseconds = f"{_sqlite_microseconds(end)} - {_sqlite_microseconds(start)}"
     return f"(({microseconds}) / ({seconds} * 1000000))"
+
+
+@compiles(WholeDays, "clickhousedb")
+def _clickhouse(element: WholeDays, compiler: SQLCompiler, **options: Any) -> str:
+    end, start = _operands(element, compiler, **options)
+    # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
+    return f"intDiv({_clickhouse_microseconds(end, start)}, {MICROSECONDS_PER_DAY})"
+
+
+@compiles(WholeSlots, "clickhousedb")
+def _clickhouse_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    return f"intDiv({_clickhouse_microseconds(end, start)}, {seconds} * 1000000)"
+
+
+def _clickhouse_microseconds(end: str, start: str) -> str:
+    return f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"

@@ -591,7 +591,10 @@ def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("language", "dialect"), [("plsql", "oracle"), ("tsql", "tsql")])
+@pytest.mark.parametrize(
+    ("language", "dialect"),
+    [("plsql", "oracle"), ("tsql", "tsql"), ("clickhouse", "clickhouse")],
+)
 def test_documented_statements_of_other_databases_parse(language: str, dialect: str) -> None:
     statements = [
         statement

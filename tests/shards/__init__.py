@@ -1,0 +1,1 @@
+"""PostgreSQL sharded by postgres_fdw, on servers from Debian's packages."""
