@@ -46,6 +46,7 @@ setup(
         "postgresql": ["psycopg[binary]>=3.2"],
         "oracle": ["oracledb>=2.5"],
         "mssql": ["pyodbc>=5.2"],
+        "spark": ["impyla>=0.24"],
         "tzdata": ["tzdata"],
         "prometheus": ["prometheus-client>=0.20"],
         "openapi": ["apispec>=6.8"],

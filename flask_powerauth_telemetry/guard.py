@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
+from flask_powerauth_telemetry import spark
+
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
 _SLACK_SECONDS = 0.1
@@ -124,6 +126,19 @@ def _mssql(connection: Connection, seconds: float, deadline: float) -> Iterator[
 
 
 @contextmanager
+def _spark(connection: Connection, seconds: float, deadline: float) -> Iterator[None]:
+    settings = spark.session_settings(seconds)
+    connection.execution_options(cursor_configuration=settings)
+
+    def shorten(*_: object) -> None:
+        spark.limit_time(settings, max(deadline - time.monotonic(), 0.001))
+
+    if seconds:
+        event.listen(connection, "before_execute", shorten)
+    yield
+
+
+@contextmanager
 def _attribute(driver: Any, name: str, value: int) -> Iterator[None]:
     before = getattr(driver, name)
     setattr(driver, name, value)
@@ -142,7 +157,9 @@ def interrupter(driver: Any) -> Callable[[], None]:
 
     def interrupt() -> None:
         with suppress(Exception):
-            if hasattr(driver, "fileno"):
+            if hasattr(driver, "service"):
+                spark.close_socket(driver)
+            elif hasattr(driver, "fileno"):
                 with socket.socket(fileno=os.dup(driver.fileno())) as own:
                     own.shutdown(socket.SHUT_RDWR)
             elif hasattr(driver, "interrupt"):
@@ -167,4 +184,5 @@ _GUARDS: Mapping[str, Guard] = {
     "sqlite": _sqlite,
     "oracle": _oracle,
     "mssql": _mssql,
+    spark.DIALECT: _spark,
 }

@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-SUPPORTED_DIALECTS = frozenset({"postgresql", "oracle", "mssql", "sqlite"})
+SUPPORTED_DIALECTS = frozenset({"postgresql", "oracle", "mssql", "sqlite", "impala"})
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -78,6 +78,18 @@ def _sqlite_microseconds(time: str) -> str:
     )
 
 
+@compiles(WholeDays, "impala")
+def _spark(element: WholeDays, compiler: SQLCompiler, **options: Any) -> str:
+    end, start = _operands(element, compiler, **options)
+    microseconds = f"{_spark_microseconds(end)} - {_spark_microseconds(start)}"
+    return f"(({microseconds}) DIV {MICROSECONDS_PER_DAY})"
+
+
+def _spark_microseconds(time: str) -> str:
+    # Values are bound as text, and a column may be a TIMESTAMP_NTZ.
+    return f"unix_micros(CAST({time} AS TIMESTAMP))"
+
+
 @compiles(WholeSlots, "postgresql")
 def _postgresql_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
     end, start, seconds = _operands(element, compiler, **options)
@@ -107,3 +119,10 @@ def _sqlite_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) ->
     end, start, seconds = _operands(element, compiler, **options)
     microseconds = f"{_sqlite_microseconds(end)} - {_sqlite_microseconds(start)}"
     return f"(({microseconds}) / ({seconds} * 1000000))"
+
+
+@compiles(WholeSlots, "impala")
+def _spark_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    microseconds = f"{_spark_microseconds(end)} - {_spark_microseconds(start)}"
+    return f"(({microseconds}) DIV ({seconds} * 1000000L))"

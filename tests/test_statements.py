@@ -30,6 +30,7 @@ GRAMMARS = {
     "oracle+oracledb": "oracle",
     "mssql+pyodbc": "tsql",
     "sqlite": "sqlite",
+    "impala": "spark",
 }
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
@@ -37,6 +38,8 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def dialect_of(driver: str) -> Dialect:
+    if driver == "impala":
+        pytest.importorskip("impala.sqlalchemy", reason="the extra spark is not installed")
     return make_url(f"{driver}://").get_dialect()()
 
 
