@@ -18,7 +18,7 @@ root_doc = "docs/index"
 
 CONTENTS = {
     "First steps": ["start", "mounting", "dashboard", "providers"],
-    "Reference": ["configuration", "reports", "databases", "compatibility"],
+    "Reference": ["configuration", "reports", "databases", "spark", "compatibility"],
     "In production": ["operations", "container", "migration", "security", "asvs"],
     "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],
 }

@@ -150,7 +150,9 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     """
     # On PostgreSQL the guard's own statement is the check, as a ping can't be interrupted.
     pre_ping = url.get_backend_name() != "postgresql"
-    engine = create_writing_engine(url, {"pool_pre_ping": pre_ping, **_pool_options(url), **options})
+    engine = create_writing_engine(
+        url, {"pool_pre_ping": pre_ping, **_pool_options(url), **options}
+    )
     # Before SQLAlchemy's own first statements on a connection, which may hang too.
     event.listen(engine, "connect", _tell_interrupt, insert=True)
     if engine.dialect.name == "sqlite":

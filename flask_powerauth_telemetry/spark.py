@@ -6,6 +6,7 @@ database driver's; SQLAlchemy would let those through.
 """
 
 import math
+import socket
 from functools import partial
 from typing import Any
 
@@ -56,8 +57,11 @@ def prepare(engine: Engine, user: str) -> None:
 def close_socket(driver: Any) -> None:
     """End what runs on a connection of impyla's; the server then ends the session's statement."""
     transport = driver.service.client._iprot.trans
-    transport = getattr(transport, "_trans", transport)
-    transport.close()
+    below = getattr(transport, "_trans", transport)
+    if getattr(below, "handle", None) is not None:
+        below.handle.shutdown(socket.SHUT_RDWR)
+    else:
+        transport.close()
 
 
 def _connect(
@@ -69,9 +73,16 @@ def _connect(
         if not _of_network(error):
             raise
         raise _dbapi(dialect).OperationalError(_text(error)) from error
+    if not options.get("use_http_transport"):
+        connection.service.client._iprot.trans.open = _stay_closed
     # Otherwise sessions are those of the process's account, and there may be no name of it.
     connection.cursor = partial(connection.cursor, user=user)
     return connection
+
+
+def _stay_closed() -> None:
+    """Refuse what impyla does on a closed connection: open it again, to end a session there."""
+    raise EOFError("the connection is closed")
 
 
 def _driver_error(context: ExceptionContext) -> BaseException | None:
