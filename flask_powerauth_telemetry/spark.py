@@ -7,7 +7,8 @@ database driver's; SQLAlchemy would let those through.
 
 import math
 import socket
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -76,8 +77,24 @@ def _connect(
     if not options.get("use_http_transport"):
         connection.service.client._iprot.trans.open = _stay_closed
     # Otherwise sessions are those of the process's account, and there may be no name of it.
-    connection.cursor = partial(connection.cursor, user=user)
+    connection.cursor = partial(_cursor, connection.cursor, user)
     return connection
+
+
+def _cursor(open_cursor: Callable[..., Any], user: str, **options: Any) -> Any:
+    """A cursor that sends nothing when it is collected as garbage.
+
+    impyla's would close itself then, in the middle of whatever another cursor of the connection has
+    sent, and each would read the other's answer. Its session ends with the connection.
+    """
+    cursor = open_cursor(user=user, **options)
+    cursor.__class__ = _without_finalizer(type(cursor))
+    return cursor
+
+
+@cache
+def _without_finalizer(kind: type) -> type:
+    return type(kind.__name__, (kind,), {"__del__": lambda _: None})
 
 
 def _stay_closed() -> None:

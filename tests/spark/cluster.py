@@ -96,7 +96,8 @@ class Cluster:
         lines = []
         for process in psutil.process_iter():
             try:
-                line = " ".join(process.cmdline())
+                # An executor is told by its folder alone.
+                line = " ".join([*process.cmdline(), process.cwd()])
             except psutil.Error:
                 continue
             if str(self.folder) in line or self._master in line:

@@ -1,6 +1,8 @@
 """PowerAuth's tables on Spark: read from PostgreSQL by JDBC, and copied to Parquet files."""
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, make_url
+
+from flask_powerauth_telemetry.database import create_read_only_engine
 
 JDBC, PARQUET, HELD = "powerauth_jdbc", "powerauth_parquet", "powerauth_held"
 """Schemas: the tables by JDBC, as files, and files whose activations are read slowly."""
@@ -27,7 +29,7 @@ _SLOW_ROW = "java_method('java.lang.Thread', 'sleep', 250L) IS NULL"
 
 def create_tables(url: str, jdbc_url: str, activations: int, audit: int) -> None:
     """All schemas, by the Thrift server itself; the numbers of rows are as they were filled."""
-    engine = create_engine(url)
+    engine = create_read_only_engine(make_url(url), {"connect_args": {"timeout": None}})
     parted = {
         "pa_activation": (_ACTIVATIONS, "part", PARTITIONS),
         "pa_activation_history": ("pa_activation_history", "id", 2 * activations),
