@@ -8,7 +8,7 @@ database driver's; SQLAlchemy would let those through.
 import math
 import socket
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -88,13 +88,9 @@ def _cursor(open_cursor: Callable[..., Any], user: str, **options: Any) -> Any:
     sent, and each would read the other's answer. Its session ends with the connection.
     """
     cursor = open_cursor(user=user, **options)
-    cursor.__class__ = _without_finalizer(type(cursor))
+    kind = type(cursor)
+    cursor.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None})
     return cursor
-
-
-@cache
-def _without_finalizer(kind: type) -> type:
-    return type(kind.__name__, (kind,), {"__del__": lambda _: None})
 
 
 def _stay_closed() -> None:
