@@ -47,6 +47,7 @@ setup(
         "oracle": ["oracledb>=2.5"],
         "mssql": ["pyodbc>=5.2"],
         "clickhouse": ["clickhouse-connect[sqlalchemy]>=1.12"],
+        "spark": ["impyla>=0.24"],
         "tzdata": ["tzdata"],
         "prometheus": ["prometheus-client>=0.20"],
         "openapi": ["apispec>=6.8"],

@@ -18,7 +18,8 @@ root_doc = "docs/index"
 
 CONTENTS = {
     "First steps": ["start", "mounting", "dashboard", "providers"],
-    "Reference": ["configuration", "reports", "databases", "sharding", "compatibility"],
+    "Reference": ["configuration", "reports", "databases", "compatibility"],
+    "Beyond one server": ["scaling", "sharding", "spark"],
     "In production": ["operations", "container", "migration", "security", "asvs"],
     "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],
 }

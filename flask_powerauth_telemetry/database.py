@@ -12,10 +12,11 @@ from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, Pool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from flask_powerauth_telemetry.guard import Limits, guarded, interrupter
+from flask_powerauth_telemetry import spark
+from flask_powerauth_telemetry.guard import SESSION_LABEL, Limits, guarded, interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
@@ -155,13 +156,22 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     """
     # On PostgreSQL the guard's own statement is the check, as a ping can't be interrupted.
     pre_ping = url.get_backend_name() != "postgresql"
-    engine = create_writing_engine(url, {"pool_pre_ping": pre_ping, **options})
+    engine = create_writing_engine(
+        url, {"pool_pre_ping": pre_ping, **_pool_options(url), **options}
+    )
     # Before SQLAlchemy's own first statements on a connection, which may hang too.
     event.listen(engine, "connect", _tell_interrupt, insert=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_read_only)
+    if engine.dialect.name == spark.DIALECT:
+        spark.prepare(engine, SESSION_LABEL)
     _dispose_after_fork(engine)
     return engine
+
+
+def _pool_options(url: URL) -> dict[str, Any]:
+    """For Spark no pool: each statement opens a session anyway, and no connection gets old."""
+    return {"poolclass": NullPool} if url.get_backend_name() == spark.DIALECT else {}
 
 
 def create_writing_engine(url: URL, options: Mapping[str, Any]) -> Engine:
@@ -176,6 +186,8 @@ def _connect_args(url: URL) -> dict[str, Any]:
         return dict(_LIBPQ_ARGUMENTS)
     if url.get_backend_name() == "clickhousedb":
         return dict(_CLICKHOUSE_ARGUMENTS)
+    if url.get_backend_name() == spark.DIALECT:
+        return dict(spark.CONNECT_ARGS)
     return {}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flask import Flask
 from sqlalchemy import Engine
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from flask_powerauth_telemetry.config import TelemetryConfig
 from flask_powerauth_telemetry.database import Database, create_read_only_engine
@@ -18,7 +18,9 @@ from flask_powerauth_telemetry.whole_days import SUPPORTED_DIALECTS
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
 
-_EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql"}
+_EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql", "impyla": "spark"}
+# Dialects that come with their driver.
+_DRIVERS = {"impala": "impyla"}
 
 
 def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:
@@ -130,6 +132,9 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
     except ImportError as error:
         raise _missing_driver(url_key, str(error.name)) from error
     except ArgumentError as error:
+        driver = _DRIVERS.get(url.get_backend_name())
+        if driver is not None and isinstance(error, NoSuchModuleError):
+            raise _missing_driver(url_key, driver) from error
         raise ConfigurationError(
             url_key, f"no engine can be made of it: {error}", "Correct the URL"
         ) from error

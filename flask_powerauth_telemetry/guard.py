@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
+from flask_powerauth_telemetry import spark
+
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
 _SLACK_SECONDS = 0.1
@@ -168,6 +170,19 @@ def _clickhouse(connection: Connection, limits: Limits, deadline: float) -> Iter
 
 
 @contextmanager
+def _spark(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
+    settings = spark.session_settings(limits.seconds)
+    connection.execution_options(cursor_configuration=settings)
+
+    def shorten(*_: object) -> None:
+        spark.limit_time(settings, max(deadline - time.monotonic(), 0.001))
+
+    if limits.seconds:
+        event.listen(connection, "before_execute", shorten)
+    yield
+
+
+@contextmanager
 def _attribute(driver: Any, name: str, value: Any) -> Iterator[None]:
     before = getattr(driver, name)
     setattr(driver, name, value)
@@ -186,7 +201,9 @@ def interrupter(driver: Any) -> Callable[[], None]:
 
     def interrupt() -> None:
         with suppress(Exception):
-            if hasattr(driver, "fileno"):
+            if hasattr(driver, "service"):
+                spark.close_socket(driver)
+            elif hasattr(driver, "fileno"):
                 with socket.socket(fileno=os.dup(driver.fileno())) as own:
                     own.shutdown(socket.SHUT_RDWR)
             elif hasattr(driver, "interrupt"):
@@ -212,4 +229,5 @@ _GUARDS: Mapping[str, Guard] = {
     "oracle": _oracle,
     "mssql": _mssql,
     "clickhousedb": _clickhouse,
+    spark.DIALECT: _spark,
 }

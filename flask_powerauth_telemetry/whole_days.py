@@ -13,7 +13,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-SUPPORTED_DIALECTS = frozenset({"postgresql", "oracle", "mssql", "sqlite", "clickhousedb"})
+SUPPORTED_DIALECTS = frozenset(
+    {"postgresql", "oracle", "mssql", "sqlite", "clickhousedb", "impala"}
+)
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -78,6 +80,18 @@ def _sqlite_microseconds(time: str) -> str:
     )
 
 
+@compiles(WholeDays, "impala")
+def _spark(element: WholeDays, compiler: SQLCompiler, **options: Any) -> str:
+    end, start = _operands(element, compiler, **options)
+    microseconds = f"{_spark_microseconds(end)} - {_spark_microseconds(start)}"
+    return f"(({microseconds}) DIV {MICROSECONDS_PER_DAY})"
+
+
+def _spark_microseconds(time: str) -> str:
+    # Values are bound as text, and a column may be a TIMESTAMP_NTZ.
+    return f"unix_micros(CAST({time} AS TIMESTAMP))"
+
+
 @compiles(WholeSlots, "postgresql")
 def _postgresql_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
     end, start, seconds = _operands(element, compiler, **options)
@@ -124,3 +138,10 @@ def _clickhouse_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any
 
 def _clickhouse_microseconds(end: str, start: str) -> str:
     return f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
+
+
+@compiles(WholeSlots, "impala")
+def _spark_slots(element: WholeSlots, compiler: SQLCompiler, **options: Any) -> str:
+    end, start, seconds = _operands(element, compiler, **options)
+    microseconds = f"{_spark_microseconds(end)} - {_spark_microseconds(start)}"
+    return f"(({microseconds}) DIV ({seconds} * 1000000L))"

@@ -30,6 +30,7 @@ GRAMMARS = {
     "oracle+oracledb": "oracle",
     "mssql+pyodbc": "tsql",
     "sqlite": "sqlite",
+    "impala": "spark",
 }
 ELSEWHERE = {"clickhousedb"}
 """What comes with a driver of its own, and is compiled in tests/engines."""
@@ -39,6 +40,8 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def dialect_of(driver: str) -> Dialect:
+    if driver == "impala":
+        pytest.importorskip("impala.sqlalchemy", reason="the extra spark is not installed")
     return make_url(f"{driver}://").get_dialect()()
 
 

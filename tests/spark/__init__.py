@@ -1,0 +1,1 @@
+"""Tests on a standalone cluster of Apache Spark, in an environment of their own."""
