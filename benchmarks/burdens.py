@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,12 +77,41 @@ def reference_callers(engine: Engine, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def callers(engine: Engine, count: int, cache_seconds: float = 60) -> Iterator[None]:
+def callers(engine: Engine, count: int) -> Iterator[None]:
     """Callers with windows of their own, who ask a process that has just started once a second."""
-    with application(engine, cache_seconds) as app, _served(app) as port:
-        windows = [1 + number * 365 // count for number in range(count)]
-        with _repeated(engine, [partial(_ask_and_wait, port, days) for days in windows]):
+    with application(engine, cache_seconds=60) as app, _served(app) as port:
+        works = [partial(_ask_and_wait, port, days) for days in _windows(count)]
+        with _repeated(engine, works):
             yield
+
+
+@contextmanager
+def distant_callers(engine: Engine, count: int) -> Iterator[None]:
+    """The same, each at a moment of its own; and they and the process yield to all others.
+
+    As if they were on other machines, which this is to stand for. On Linux alone.
+    """
+    with application(engine, cache_seconds=60) as app, _served(app) as port:
+        app.before_request(_yield_to_all)
+
+        def ask(days: int, later: float, stop: threading.Event) -> None:
+            _yield_to_all()
+            stop.wait(later)
+            while not stop.is_set():
+                _ask_and_wait(port, days, stop)
+
+        works = [partial(ask, days, n / count) for n, days in enumerate(_windows(count))]
+        with _repeated(engine, works):
+            yield
+
+
+def _windows(count: int) -> Sequence[int]:
+    return [1 + number * 365 // count for number in range(count)]
+
+
+def _yield_to_all() -> None:
+    """Give this thread the lowest priority."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _ask_and_wait(port: int, days: int, stop: threading.Event) -> None:

@@ -31,6 +31,7 @@ STEADY = ("p50, ms", "p99, ms", "p99 of the worst second, ms")
 _FULL_SPEED = "logins a second"
 _ALONE = "alone"
 _CALLERS = "beside 64 callers, 64 windows, once a second"
+_DISTANT = "beside 64 of them who yield, as if elsewhere"
 
 Burden = Callable[[Engine], AbstractContextManager[None]]
 _BURDENS: Mapping[str, Burden] = {
@@ -39,6 +40,7 @@ _BURDENS: Mapping[str, Burden] = {
     "during passes without pause": burdens.passes,
     "during a paced pass": burdens.paced_passes,
     _CALLERS: partial(burdens.callers, count=64),
+    _DISTANT: partial(burdens.distant_callers, count=64),
     "beside 1 caller of the reference's query": partial(burdens.reference_callers, count=1),
     "beside 8 callers of the reference's query": partial(burdens.reference_callers, count=8),
 }
@@ -56,7 +58,8 @@ def figures(run: Run) -> Iterator[Figure]:
     """The figures at a steady rate and at full speed, against the logins alone."""
     population = run.population(purpose="logins")
     seconds = dict.fromkeys(_BURDENS, 10 if run.full else 4)
-    steady = {**seconds, _CALLERS: 120 if run.full else 20}
+    minutes = dict.fromkeys((_CALLERS, _DISTANT), 120 if run.full else 20)
+    steady = {**seconds, **minutes}
     shorter = dict.fromkeys(_BURDENS, 10 if run.full else 2)
     for title, rate, times, measures in (
         (f"logins, {RATE:,} a second, ", RATE, steady, STEADY),
