@@ -15,7 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, NullPool, Pool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from flask_powerauth_telemetry import spark
+from flask_powerauth_telemetry import clickhouse, spark
 from flask_powerauth_telemetry.guard import SESSION_LABEL, Limits, guarded, interrupter
 from flask_powerauth_telemetry.tables import PowerAuthTables
 
@@ -26,12 +26,6 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-}
-# A time limit has to bound all tries together; and a session is locked by what hangs in it.
-_CLICKHOUSE_ARGUMENTS = {
-    "connect_timeout": 5,
-    "query_retries": 0,
-    "autogenerate_session_id": False,
 }
 
 Interrupt = Callable[[], None]
@@ -184,8 +178,8 @@ def create_writing_engine(url: URL, options: Mapping[str, Any]) -> Engine:
 def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_dialect().name == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS:
         return dict(_LIBPQ_ARGUMENTS)
-    if url.get_backend_name() == "clickhousedb":
-        return dict(_CLICKHOUSE_ARGUMENTS)
+    if url.get_backend_name() == clickhouse.DIALECT:
+        return dict(clickhouse.CONNECT_ARGS)
     if url.get_backend_name() == spark.DIALECT:
         return dict(spark.CONNECT_ARGS)
     return {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from flask_powerauth_telemetry import spark
+from flask_powerauth_telemetry import clickhouse, spark
 
 SESSION_LABEL = "flask_powerauth_telemetry"
 _SQLITE_STEPS_BETWEEN_CHECKS = 10_000
@@ -22,18 +22,6 @@ _SLACK_SECONDS = 0.1
 _HANGS_AFTER_SECONDS = 0.5
 _SHORTEST_IDLE_SECONDS = 10.0
 _POSTGRESQL_WITH_IO_WORKERS = (18,)
-_CLICKHOUSE_SETTINGS: Mapping[str, Any] = {
-    "readonly": 2,
-    "log_comment": SESSION_LABEL,
-    # Each of these could otherwise turn a count into one of a part of the rows.
-    "skip_unavailable_shards": 0,
-    "timeout_overflow_mode": "throw",
-    "read_overflow_mode": "throw",
-    "read_overflow_mode_leaf": "throw",
-    "group_by_overflow_mode": "throw",
-    "join_overflow_mode": "throw",
-    "result_overflow_mode": "throw",
-}
 
 
 @dataclass(frozen=True)
@@ -158,8 +146,8 @@ def _mssql(connection: Connection, limits: Limits, deadline: float) -> Iterator[
 @contextmanager
 def _clickhouse(connection: Connection, limits: Limits, deadline: float) -> Iterator[None]:
     seconds = limits.seconds
-    limit = {"max_execution_time": seconds}
-    connection.execution_options(settings={**_CLICKHOUSE_SETTINGS, **limit})
+    settings = clickhouse.statement_settings(seconds, SESSION_LABEL)
+    connection.execution_options(settings=settings)
     client = _driver_connection(connection).client
     waits = client.timeout
     if seconds:
@@ -228,6 +216,6 @@ _GUARDS: Mapping[str, Guard] = {
     "sqlite": _sqlite,
     "oracle": _oracle,
     "mssql": _mssql,
-    "clickhousedb": _clickhouse,
+    clickhouse.DIALECT: _clickhouse,
     spark.DIALECT: _spark,
 }

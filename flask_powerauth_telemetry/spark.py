@@ -6,6 +6,7 @@ database driver's; SQLAlchemy would let those through.
 """
 
 import math
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +20,6 @@ DIALECT = "impala"
 CONNECT_ARGS = {"timeout": 10, "retries": 1}
 """The seconds that each message to the server may take, and how often it is sent."""
 
-TIMED_OUT = "TIMEDOUT_STATE"
-"""Stands in the message of the error of a statement that took too long."""
-
 _TIMEOUT = "set:hiveconf:spark.sql.thriftServer.queryTimeout"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times are naive: no clock may be changed meanwhile
@@ -30,6 +28,11 @@ _SETTINGS = {
 }
 # The protocol's state of a statement that took too long, of which impyla has no name.
 _TIMED_OUT_STATE = 8
+_TIMED_OUT = "TIMEDOUT_STATE"
+# The driver calls every error operational. A table read by JDBC has PostgreSQL's own errors.
+_REFUSED = re.compile(
+    r"AnalysisException|ParseException|SQLSTATE: (22|42)|ERROR: permission denied"
+)
 
 
 def session_settings(seconds: float) -> dict[str, str]:
@@ -63,6 +66,27 @@ def close_socket(driver: Any) -> None:
         below.handle.shutdown(socket.SHUT_RDWR)
     else:
         transport.close()
+
+
+def raised(cause: BaseException | None) -> bool:
+    """Whether an error is one of this driver's."""
+    return type(cause).__module__ == "impala.error"
+
+
+def timed_out(cause: BaseException | None) -> bool:
+    """Whether a driver's error is that of a statement that took too long."""
+    return raised(cause) and _TIMED_OUT in str(cause)
+
+
+def refused(cause: BaseException | None) -> bool:
+    """Whether a driver's error is there again at the next try: somebody must repair something."""
+    return _REFUSED.search(str(cause)) is not None
+
+
+def message(cause: BaseException) -> str:
+    """What a driver says; Spark's without the plan, which holds values, and the stack."""
+    text = str(cause)
+    return text.strip().partition("\n")[0] if raised(cause) else text
 
 
 def _connect(
@@ -102,7 +126,7 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
     """An error of SQLAlchemy's in place of one that impyla lets through."""
     error = context.original_exception
     if isinstance(error, KeyError) and error.args == (_TIMED_OUT_STATE,):
-        text = TIMED_OUT
+        text = _TIMED_OUT
     elif _of_network(error):
         text = _text(error)
     else:
