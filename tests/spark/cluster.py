@@ -21,11 +21,15 @@ _HOME = Path(pyspark.__file__).parent
 
 
 class Cluster:
-    """A master, workers of one core each, and a Thrift server; ``stop`` ends what was started."""
+    """A master, workers of one core each, and a Thrift server; ``stop`` ends what was started.
+
+    ``commands`` are the scripts that were run, each with its arguments.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = [_free_port(), _free_port()]
+        self.commands: list[list[str]] = []
         self._started = 0
         (folder / "tmp" / "scratch").mkdir(parents=True)
         (folder / "tmp" / "scratch").chmod(0o733)  # as Hive wants it
@@ -117,6 +121,7 @@ class Cluster:
                 process.wait(20)
 
     def _start(self, script: str, *arguments: str) -> subprocess.Popen[bytes]:
+        self.commands.append([script, *arguments])
         log = self.folder / f"{len(self._processes)}-{script}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
