@@ -1,7 +1,7 @@
 """The chain of recorded rows: corrections, hosts that add at once, and what was altered."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from flask_powerauth_telemetry import selections
-from flask_powerauth_telemetry.chain import Break, ChainWalk
+from flask_powerauth_telemetry.chain import Break, ChainRow, ChainWalk
 from flask_powerauth_telemetry.history import HistoryStore
 from flask_powerauth_telemetry.providers.activity import ActivityProfile
 from flask_powerauth_telemetry.recordings import digest_of
@@ -375,12 +375,12 @@ def test_rows_that_are_added_meanwhile_are_no_break(small_site: Site) -> None:
         breaks: list[Break] = []
         rows = store.chain(connection)
 
-        def growing() -> object:
+        def growing() -> Iterator[ChainRow]:
             yield from rows
             small_site.record()
             yield from list(store.chain(connection))[6:]
 
-        breaks.extend(walk.breaks(growing()))  # type: ignore[arg-type]
+        breaks.extend(walk.breaks(growing()))
 
     assert breaks == []
     assert walk.last.entries == 8
