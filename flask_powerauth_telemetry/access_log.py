@@ -13,7 +13,7 @@ from typing import Any
 from flask_powerauth_telemetry.exceptions import shortened
 from flask_powerauth_telemetry.observation import Origin, Refusal, ReportRun
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.access_log")
 
 EXTRA_PREFIX = "telemetry_"
 

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.exceptions import (
     Unavailable,
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.errors")
 
 REALM = "PowerAuth Telemetry"
 CHALLENGE = f'Basic realm="{REALM}", charset="UTF-8"'

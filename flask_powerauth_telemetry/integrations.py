@@ -19,7 +19,7 @@ from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.faults import fault_of
 from flask_powerauth_telemetry.places import Task
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.auth")
 
 REFRESH_SECONDS = 60
 _LONGEST_READING_SECONDS = 10.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask_powerauth_telemetry.keeping import Entry
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.computation")
 
 HANG_SECONDS = 0.75
 """How much longer than the time limit a computation may take, so that the database can end it."""

@@ -28,7 +28,7 @@ from flask_powerauth_telemetry.providers.fields import loaded_applications
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.service")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flask_powerauth_telemetry.access_log import is_logged, log_refusal, log_run
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized, shortened
 from flask_powerauth_telemetry.observation import Origin, Refusal, ReportRun
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
 
 REQUEST_ID_HEADER = "X-Request-ID"
 

@@ -171,7 +171,7 @@ def test_operations_code_shows_what_it_says() -> None:
     metrics = client.get("/internal/metrics").get_data(as_text=True)
     (users,) = re.findall(r"^powerauth_telemetry_active_users{.*} (.*)$", metrics, re.MULTILINE)
     assert float(users) == USERS
-    logging.getLogger(access_log.__name__).setLevel(logging.NOTSET)
+    access_log.logger.setLevel(logging.NOTSET)
 
 
 def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:

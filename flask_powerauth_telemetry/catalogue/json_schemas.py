@@ -19,7 +19,7 @@ from flask_powerauth_telemetry.catalogue.constraints import (
 )
 from flask_powerauth_telemetry.catalogue.kinds import AnyField, keywords_of
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("flask_powerauth_telemetry.openapi")
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
