@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from benchmarks.population import APPLICATION
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext
-from flask_powerauth_telemetry.credentials import digest
-from flask_powerauth_telemetry.database import Database
-from flask_powerauth_telemetry.providers.activity import read_profile
+from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.reports.activity import read_profile
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 
 PATH = "/rest/v3/telemetry/report"

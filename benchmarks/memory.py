@@ -21,7 +21,7 @@ from marshmallow import Schema, fields
 from sqlalchemy import create_engine
 
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
-from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.auth.credentials import digest
 
 PATH = "/rest/v3/telemetry/report"
 WARM = 10_000

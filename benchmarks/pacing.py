@@ -19,7 +19,7 @@ from benchmarks.measuring import CPU_SECONDS, SECONDS, Figure, compare, take_tur
 from benchmarks.population import APPLICATION
 from benchmarks.reference import window
 from benchmarks.run import Run
-from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.database.connection import Database
 
 SLICE_SECONDS = 0.5
 _FIRST_ROWS = 5_000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from tests.powerauth import add_applications, create_schema
+from tests.support.powerauth import add_applications, create_schema
 
 APPLICATION = "retail"
 """The application that has all activations.

@@ -10,7 +10,7 @@ from benchmarks.application import HEADERS, PATH, application, request_body
 from benchmarks.measuring import Figure, figure
 from benchmarks.population import APPLICATIONS
 from benchmarks.run import Run
-from tests.service import basic, recorded_statements
+from tests.support.service import basic, recorded_statements
 
 _REQUESTS = 1000
 _THREADS = 16

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from benchmarks.population import ACTIVATION_ID, Population
-from tests.powerauth_columns import INDEXES
+from tests.support.powerauth_columns import INDEXES
 
 AUDIT_PER_ACTIVATION = 10
 HISTORY_PER_ACTIVATION = 5

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, text
 
 from benchmarks.population import APPLICATION
-from tests.powerauth import REFERENCE_QUERY
+from tests.support.powerauth import REFERENCE_QUERY
 
 FILTERED_SCAN = text(
     "SELECT count(*) FROM pa_activation WHERE application_id = 1"

@@ -15,8 +15,8 @@ from example_app.curl import curl_line
 from example_app.health import first_application, probed_database
 from example_app.server import end_on_signals, listen, own_url, start_server
 from flask_powerauth_telemetry import ConfigurationError
-from flask_powerauth_telemetry.config import load_config
-from flask_powerauth_telemetry.credentials import create_token, digest
+from flask_powerauth_telemetry.auth.credentials import create_token, digest
+from flask_powerauth_telemetry.config.keys import load_config
 
 USER = "demo"
 UNKNOWN_APPLICATION = "YOUR-APPLICATION"

@@ -16,7 +16,7 @@ from example_app.population import (
     changes,
     verifications,
 )
-from flask_powerauth_telemetry.tables import PowerAuthTables
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
 
 _ROWS_AT_ONCE = 1000
 

@@ -7,9 +7,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import NullPool, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.config import load_config
-from flask_powerauth_telemetry.database import Database
-from flask_powerauth_telemetry.databases import build_databases
+from flask_powerauth_telemetry.config.keys import load_config
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.factory.databases import build_databases
 
 
 def probed_database(app: Flask) -> Database:

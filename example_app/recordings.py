@@ -13,18 +13,18 @@ from sqlalchemy import create_engine
 
 from example_app.database import database_url
 from example_app.population import APPLICATIONS
-from flask_powerauth_telemetry.clocks import read_clock, system_clock
-from flask_powerauth_telemetry.config import DEFAULT_NAME
-from flask_powerauth_telemetry.database import Database
-from flask_powerauth_telemetry.history import HistoryStore
-from flask_powerauth_telemetry.providers.activity import (
+from flask_powerauth_telemetry.clock import read_clock, system_clock
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.history.recording import Recording
+from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.reports.activity import (
     DEFINITION_VERSION,
     WIDTHS,
     ActivityProfile,
     read_profile,
 )
-from flask_powerauth_telemetry.providers.base import Application, ReportContext
-from flask_powerauth_telemetry.recordings import Recording
 
 DAYS = 400
 

@@ -8,8 +8,7 @@ from flask import Blueprint, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.http import http_date
 
-from flask_powerauth_telemetry.answers import error_response, json_response, options_response
-from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import (
     MethodNotAllowed,
@@ -17,6 +16,7 @@ from flask_powerauth_telemetry.exceptions import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from flask_powerauth_telemetry.responses import error_response, json_response, options_response
 from flask_powerauth_telemetry.routing import ANYTHING_ELSE, Route, View, add_rule
 from flask_powerauth_telemetry.schemas import ReportRequest, load_request, report_envelope
 from flask_powerauth_telemetry.service import Report

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.computation import Computations
-from flask_powerauth_telemetry.faults import fault_of
+from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.places import Task
 
 

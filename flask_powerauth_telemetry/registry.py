@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from marshmallow import Schema
 
 from flask_powerauth_telemetry.exceptions import InvalidProvider, UnknownReport, class_path
-from flask_powerauth_telemetry.providers.base import ReportProvider
+from flask_powerauth_telemetry.providers import ReportProvider
 
 ENTRY_POINT_GROUP = "flask_powerauth_telemetry.providers"
 

@@ -7,7 +7,7 @@ from flask import Response
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
-from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.state import TelemetryState
 
 View = Callable[..., Response]

@@ -10,21 +10,21 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.clocks import Clock, ageing_clock, read_clock, system_clock
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.clock import Clock, ageing_clock, read_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
-from flask_powerauth_telemetry.credentials import Principal
-from flask_powerauth_telemetry.database import Database
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import (
     InvalidParameters,
     ProviderFault,
     UnknownApplication,
 )
-from flask_powerauth_telemetry.faults import fault_of
-from flask_powerauth_telemetry.observation import Asked, Observer, ReportRun
+from flask_powerauth_telemetry.fields import loaded_applications
+from flask_powerauth_telemetry.monitoring.events import Asked, Observer, ReportRun
 from flask_powerauth_telemetry.parts import TaskParts
 from flask_powerauth_telemetry.places import Task
-from flask_powerauth_telemetry.providers.base import RECORDED, ReportContext
-from flask_powerauth_telemetry.providers.fields import loaded_applications
+from flask_powerauth_telemetry.providers import RECORDED, ReportContext
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode
 

@@ -21,15 +21,15 @@ import pytest
 from marshmallow import fields
 from sqlalchemy import Engine, NullPool, create_engine, event, insert, make_url
 
-from flask_powerauth_telemetry.credentials import Principal
-from flask_powerauth_telemetry.database import Database, create_read_only_engine
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
-from flask_powerauth_telemetry.providers.base import ReportProvider
-from flask_powerauth_telemetry.providers.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.schemas import encode, report_envelope
 from flask_powerauth_telemetry.service import ReportService
-from flask_powerauth_telemetry.tables import PowerAuthTables
 
 NOW = datetime(2026, 6, 15, 9, 30, tzinfo=UTC)
 """The instant that the tests run at."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Engine, event
 
-from tests.databases import KINDS, Databases
-from tests.reader import reader_environment  # noqa: F401
-from tests.recorded import PAIRS, Site, create_site
+from tests.support.databases import KINDS, Databases
+from tests.support.reader import reader_environment  # noqa: F401
+from tests.support.recorded import PAIRS, Site, create_site
 
 # Slow machines are no fault; what failed once is repeated from the message, not from a file.
 _SETTINGS = settings(

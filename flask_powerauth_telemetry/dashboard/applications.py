@@ -6,16 +6,16 @@ from typing import Any
 from marshmallow import Schema, fields
 from sqlalchemy import Select, select
 
-from flask_powerauth_telemetry.credentials import Principal
-from flask_powerauth_telemetry.history import HISTORY_BIND, HistoryStore
-from flask_powerauth_telemetry.providers.activity import DEFINITION_VERSION
-from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.config.values import SNAPSHOT
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.factory.sources import history_store
+from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.service import ReportService
-from flask_powerauth_telemetry.settings import SNAPSHOT
-from flask_powerauth_telemetry.sources import history_store
 from flask_powerauth_telemetry.state import TelemetryState
-from flask_powerauth_telemetry.tables import PowerAuthTables
 
 _NAME = "APPLICATION_NAMES"
 _KEEP_SECONDS = 60.0

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from flask_powerauth_telemetry.config import DEFAULT_NAME
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
+from flask_powerauth_telemetry.config.values import Refused, read_url_prefixes
 from flask_powerauth_telemetry.dashboard.views import create_blueprint
 from flask_powerauth_telemetry.exceptions import ConfigurationError
-from flask_powerauth_telemetry.settings import Refused, read_url_prefixes
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask_powerauth_telemetry.answers import told_error
-from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard.contents import Content
-from flask_powerauth_telemetry.dashboard.figures import FIRST, Figure
+from flask_powerauth_telemetry.dashboard.figures.offered import FIRST, Figure
 from flask_powerauth_telemetry.dashboard.questions import Asked
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.providers.base import RECORDED
+from flask_powerauth_telemetry.providers import RECORDED
+from flask_powerauth_telemetry.responses import told_error
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
 

@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 from flask import Response
 
-from flask_powerauth_telemetry.answers import told_error
 from flask_powerauth_telemetry.dashboard.links import Links
 from flask_powerauth_telemetry.dashboard.rendering import render
 from flask_powerauth_telemetry.errors import error_headers
+from flask_powerauth_telemetry.responses import told_error
 
 _POLICY = "; ".join(
     [

@@ -7,10 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from flask_powerauth_telemetry.commands.rows import as_csv
-from flask_powerauth_telemetry.credentials import Principal
+from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard.applications import Applications
-from flask_powerauth_telemetry.dashboard.figures import (
+from flask_powerauth_telemetry.dashboard.figures.offered import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
     NOW,
@@ -36,8 +35,9 @@ from flask_powerauth_telemetry.dashboard.responses import (
 )
 from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import NotFound
-from flask_powerauth_telemetry.reports.across import FEWEST, MOST
+from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.tabular import as_csv
 
 COMPUTED_AT_ONCE = 10
 """For how many applications the overview shows numbers; of more it shows the names alone."""

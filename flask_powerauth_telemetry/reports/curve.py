@@ -5,10 +5,10 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from flask_powerauth_telemetry.providers.active_users import ApplicationSchema
-from flask_powerauth_telemetry.providers.activity import ActivitySource
-from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
-from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
+from flask_powerauth_telemetry.reports.activity import ActivitySource
 from flask_powerauth_telemetry.reports.fields import CountField
 
 

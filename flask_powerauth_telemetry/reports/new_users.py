@@ -7,15 +7,15 @@ from typing import Any
 from marshmallow import fields, validate
 from sqlalchemy import Executable, func, literal, select
 
-from flask_powerauth_telemetry.providers.active_users import (
+from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables, WallClock
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import (
     ActiveUsersSchema,
     ApplicationAndDaysSchema,
 )
-from flask_powerauth_telemetry.providers.activity import DAY, bucket_of
-from flask_powerauth_telemetry.providers.base import Application, ReportContext, ReportProvider
-from flask_powerauth_telemetry.providers.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
 from flask_powerauth_telemetry.reports.fields import CountField
-from flask_powerauth_telemetry.tables import ActivationStatus, PowerAuthTables, WallClock
 
 
 class NewUsersSchema(ActiveUsersSchema):

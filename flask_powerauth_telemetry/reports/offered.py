@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from flask_powerauth_telemetry.history import HistoryStore
-from flask_powerauth_telemetry.providers.activity import ActivitySource
-from flask_powerauth_telemetry.providers.base import ReportProvider
-from flask_powerauth_telemetry.reports.across import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.committed import CommittedUsersInPastDays
+from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
+from flask_powerauth_telemetry.providers import ReportProvider
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
+from flask_powerauth_telemetry.reports.activity import ActivitySource
+from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
-from flask_powerauth_telemetry.reports.mau_history import MauHistory
-from flask_powerauth_telemetry.reports.months import UsersInMonth
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from flask_powerauth_telemetry.providers.active_users import ApplicationAndDaysSchema
-from flask_powerauth_telemetry.providers.activity import DAY
-from flask_powerauth_telemetry.providers.base import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
+from flask_powerauth_telemetry.reports.activity import DAY
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.fields import CountField
 from flask_powerauth_telemetry.reports.verifications import Verifications, read_verifications

@@ -18,10 +18,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import NoSuchTableError
 
-from flask_powerauth_telemetry.providers.base import ReportContext
+from flask_powerauth_telemetry.database.functions import WholeSlots
+from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
+from flask_powerauth_telemetry.providers import ReportContext
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.tables import PowerAuthTables, WallClock
-from flask_powerauth_telemetry.whole_days import WholeSlots
 
 Kind = tuple[str | None, ...]
 """The type of a signature, and its algorithm where that is recorded."""

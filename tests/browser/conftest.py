@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, HttpCredentials, Page, Playwright, sync
 from sqlalchemy import Engine
 
 from tests.browser.serving import CHROMIUM, launch, served
-from tests.dashboard import History, Months, dashboard, fill
-from tests.service import USER
+from tests.support.dashboard import History, Months, dashboard, fill
+from tests.support.service import USER
 
 _VIOLATIONS = """
 window.violations = [];

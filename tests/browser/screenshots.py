@@ -8,9 +8,9 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from example_app import create_app
-from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.auth.credentials import digest
 from tests.browser.serving import launch, served
-from tests.service import USER
+from tests.support.service import USER
 
 PICTURES: dict[str, dict[str, Any]] = {
     "dashboard.png": {"viewport": {"width": 1200, "height": 800}, "color_scheme": "light"},

@@ -20,9 +20,9 @@ import pytest
 import yaml
 from sqlalchemy import create_engine
 
-from flask_powerauth_telemetry.credentials import digest
+from flask_powerauth_telemetry.auth.credentials import digest
 from tests.container.image import Image, build_image
-from tests.databases import PostgresqlServer
+from tests.support.databases import PostgresqlServer
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose.yaml"

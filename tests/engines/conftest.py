@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine
 
-from tests import powerauth
-from tests.audit import add_changes, add_verifications, random_changes, random_verifications
-from tests.questions import APPLICATIONS
+from tests.support import powerauth
+from tests.support.audit import add_changes, add_verifications, random_changes, random_verifications
+from tests.support.questions import APPLICATIONS
 
 # At a change of the clock, at a year's end, and with a leap day behind.
 ZONES_AND_INSTANTS = (

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, literal, select, text
 
-from flask_powerauth_telemetry.tables import WallClock
-from flask_powerauth_telemetry.whole_days import WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.tables import WallClock
+from tests.database.test_guard import Statement
+from tests.database.test_statements import AGES_AND_DAYS, TICK
 from tests.engines.conftest import ZONES_AND_INSTANTS, ClickHouse
-from tests.held import GRACE_SECONDS, RETAIL, answer_of
-from tests.questions import LIVE, answers, test_every_report_is_asked_for  # noqa: F401
-from tests.service import create_app, url_of
-from tests.test_guard import Statement
-from tests.test_statements import AGES_AND_DAYS, TICK
+from tests.support.held import GRACE_SECONDS, RETAIL, answer_of
+from tests.support.questions import LIVE, answers, test_every_report_is_asked_for  # noqa: F401
+from tests.support.service import create_app, url_of
 
 Filled = tuple[ClickHouse, Engine]
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE number * 7 % 3 = 1"

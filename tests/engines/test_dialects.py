@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from tests.test_statements import ELSEWHERE, compiled, statements
+from tests.database.test_statements import ELSEWHERE, compiled, statements
 
 GRAMMARS = {"clickhousedb+connect": "clickhouse"}
 

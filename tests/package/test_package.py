@@ -40,8 +40,8 @@ NEWCOMER = """
 from flask import Flask
 from sqlalchemy import create_engine
 from flask_powerauth_telemetry import PowerAuthTelemetry
-from flask_powerauth_telemetry.credentials import digest
-from flask_powerauth_telemetry.tables import PowerAuthTables
+from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
 
 engine = create_engine("sqlite:///powerauth.sqlite")
 tables = PowerAuthTables()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from tests import powerauth
-from tests.audit import Change, Verification, add_changes, add_verifications
-from tests.documents import blocks
-from tests.powerauth import Activation
-from tests.proxy import Proxy
-from tests.questions import APPLICATIONS
 from tests.shards.servers import OWNER, PASSWORD, ShardServer
+from tests.support import powerauth
+from tests.support.audit import Change, Verification, add_changes, add_verifications
+from tests.support.documents import blocks
+from tests.support.powerauth import Activation
+from tests.support.proxy import Proxy
+from tests.support.questions import APPLICATIONS
 
 SHARDING = Path(__file__).parents[2] / "docs/sharding.md"
 READER = "telemetry_reader"

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests import powerauth
-from tests.audit import random_changes, random_verifications
 from tests.shards.cluster import Cluster, cluster
+from tests.support import powerauth
+from tests.support.audit import random_changes, random_verifications
 
 # At a change of the clock, at a year's end, and with a leap day behind.
 ZONES_AND_INSTANTS = (

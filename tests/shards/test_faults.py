@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from tests.held import GRACE_SECONDS, RETAIL, Answer, Crowd, answer_of, eventually
-from tests.service import create_app
 from tests.shards.cluster import DATABASE, Cluster
+from tests.support.held import GRACE_SECONDS, RETAIL, Answer, Crowd, answer_of, eventually
+from tests.support.service import create_app
 
 LIMIT = 2.0
 AT_ONCE = 1.0

@@ -9,18 +9,18 @@ from sqlalchemy import ClauseElement, Engine, Executable, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from flask_powerauth_telemetry.commands.counts import reference_statement
-from flask_powerauth_telemetry.providers.activity import profile_statement
-from flask_powerauth_telemetry.reports.across import sets_statement
+from flask_powerauth_telemetry.cli.counts import reference_statement
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.reports.across_applications import sets_statement
+from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.reports.committed import standings_statement
+from flask_powerauth_telemetry.reports.committed_users import standings_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 from flask_powerauth_telemetry.state import EXTENSION_KEY
-from flask_powerauth_telemetry.tables import PowerAuthTables
-from tests.service import create_app
+from tests.database.test_statements import edges
 from tests.shards.cluster import SHARDS, Cluster
-from tests.test_statements import edges
+from tests.support.service import create_app
 
 TABLES = PowerAuthTables()
 UTC_EDGES = edges("UTC")

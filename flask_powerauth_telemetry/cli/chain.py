@@ -1,0 +1,54 @@
+"""Whether the history is as it was recorded, for ``flask telemetry snapshot --verify``."""
+
+from dataclasses import replace
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from flask_powerauth_telemetry.cli.checks.findings import printable
+from flask_powerauth_telemetry.cli.instance import Failed
+from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.factory.sources import history_store
+from flask_powerauth_telemetry.history.chain import Break, ChainWalk
+from flask_powerauth_telemetry.history.store import HISTORY_BIND
+from flask_powerauth_telemetry.state import TelemetryState
+
+
+def verify_chain(state: TelemetryState) -> None:
+    """Print each break of the chain, and how far it goes.
+
+    Ends the command with exit code 1 when there is a break, and with 2 when it can't be read.
+    """
+    try:
+        found = _verify(state)
+    except SQLAlchemyError as error:
+        raise Failed(f"the history can't be read: {fault_of(error)}") from error
+    except TelemetryError as error:
+        raise Failed(f"the history can't be read: {error}") from error
+    finally:
+        state.close()
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+def _verify(state: TelemetryState) -> int:
+    """The number of breaks, each of them printed."""
+    store = history_store(state.config)
+    database = replace(state.databases[HISTORY_BIND], statement_timeout=0)
+    found = 0
+    with database.connect() as connection:
+        store.check(connection)
+        walk = ChainWalk(lambda: store.head(connection))
+        for found, one in enumerate(walk.breaks(store.chain(connection)), 1):  # noqa: B007 - used below
+            click.echo(_line(one), err=True)
+    verdict = "whole" if not found else f"NOT WHOLE, {found} found"
+    click.echo(f"The history is {verdict}: {walk.last.entries} rows, digest {walk.last.digest}")
+    return found
+
+
+def _line(one: Break) -> str:
+    what = f"row {one.entry}"
+    if one.row is not None:
+        what += f" ({one.row['application_name']}, {one.row['slot']})"
+    return printable(f"{what}: {one.cause}")

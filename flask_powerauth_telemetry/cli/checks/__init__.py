@@ -1,0 +1,1 @@
+"""What ``flask telemetry check`` looks at."""

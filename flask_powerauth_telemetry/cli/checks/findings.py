@@ -1,0 +1,146 @@
+"""What the checks find, and how it is shown to people and to machines."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import click
+
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.state import TelemetryState
+
+CHECKS = (
+    "connection",
+    "history",
+    "tables",
+    "secrets",
+    "read-only",
+    "server",
+    "clock",
+    "indexes",
+    "pass",
+    "zone",
+    "cost",
+    "verify",
+)
+"""Everything that is checked, in this order."""
+
+MAIN = "main"
+"""What the database without a bind is called."""
+
+
+class Level(Enum):
+    """How bad a finding is; a note needs no action."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_COLOURS = {Level.OK: "green", Level.NOTE: None, Level.WARNING: "yellow", Level.ERROR: "red"}
+_EXIT_CODES = {Level.WARNING: 1, Level.ERROR: 2}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found, and what to do about it.
+
+    ``check`` is one of ``CHECKS``, ``database`` the name of a bind or ``main``. ``facts`` are the
+    numbers and names behind the message, as JSON can carry them.
+    """
+
+    level: Level
+    check: str
+    database: str
+    message: str
+    cure: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A database that is checked: that of a bind of an instance, the main one under None."""
+
+    state: TelemetryState
+    bind: str | None
+    database: Database
+
+    @property
+    def name(self) -> str:
+        """What the database is called in findings."""
+        return self.bind or MAIN
+
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name of the kind of database."""
+        return self.database.engine().dialect.name
+
+    def ok(self, check: str, message: str, **facts: Any) -> Finding:
+        """Something that is as it should be."""
+        return Finding(Level.OK, check, self.name, message, facts=facts)
+
+    def note(self, check: str, message: str, cure: str = "", **facts: Any) -> Finding:
+        """Something to know."""
+        return Finding(Level.NOTE, check, self.name, message, cure, facts)
+
+    def warning(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+        """Something that should be changed, but does not stop reports."""
+        return Finding(Level.WARNING, check, self.name, message, cure, facts)
+
+    def error(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+        """Something that stops reports, or makes them wrong."""
+        return Finding(Level.ERROR, check, self.name, message, cure, facts)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 when all is well, 1 with a warning, 2 with an error."""
+    return max((_EXIT_CODES.get(finding.level, 0) for finding in findings), default=0)
+
+
+def echo_line(finding: Finding) -> None:
+    """Print a finding for people, as one line."""
+    loud = finding.level in _EXIT_CODES
+    level = finding.level.value.upper() if loud else finding.level.value
+    text = ". ".join(part for part in (finding.message, finding.cure) if part)
+    click.echo(
+        click.style(f"{level:<8}", fg=_COLOURS[finding.level], bold=loud)
+        + f"{finding.check:<11}{finding.database}: {printable(text)}"
+    )
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """All findings for machines."""
+    worst = max(findings, key=lambda finding: list(Level).index(finding.level))
+    rows = [
+        {
+            "level": finding.level.value,
+            "check": finding.check,
+            "database": finding.database,
+            "message": finding.message,
+            "cure": finding.cure,
+            "facts": finding.facts,
+        }
+        for finding in findings
+    ]
+    document = {"status": worst.level.value, "exitCode": exit_code(findings), "findings": rows}
+    return json.dumps(document, indent=2)
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere on one line, without what a terminal would obey."""
+    return "".join(
+        character if character.isprintable() else " " for character in " ".join(text.split())
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: milliseconds below a second."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def cause_of(error: Exception) -> str:
+    """The first line of an error, which names its cause; drivers add the statement below."""
+    return str(error).strip().partition("\n")[0]

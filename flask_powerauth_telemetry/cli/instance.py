@@ -1,0 +1,91 @@
+"""Which instance of the extension a command works on."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import update_wrapper
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import ScriptInfo
+
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+
+Command = Callable[..., None]
+
+
+instance_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--instance",
+    metavar="NAME",
+    help=f"The name= of the instance. Default: the only one, or {DEFAULT_NAME}.",
+)
+
+
+class Failed(click.ClickException):
+    """A command can't do what it is for: its message on standard error, and exit code 2."""
+
+    exit_code = 2
+
+
+def on_instance(command: Command) -> Command:
+    """Give a command the ``TelemetryState`` of an instance as its first argument.
+
+    It adds the option ``--instance``. The application is loaded, and its context pushed. Whatever
+    ends a command early, a bug too, ends it with exit code 2: 1 has a meaning of its own.
+    """
+
+    @instance_option
+    @click.pass_context
+    def on_loaded_application(
+        context: click.Context, /, *, instance: str | None, **options: Any
+    ) -> None:
+        with _failures():
+            app = context.ensure_object(ScriptInfo).load_app()
+            with app.app_context():
+                state = find_instance(app, instance)
+                try:
+                    command(state, **options)
+                finally:
+                    state.close()
+
+    return update_wrapper(on_loaded_application, command)
+
+
+def find_instance(app: Flask, name: str | None) -> TelemetryState:
+    """The state of the instance of this name; None: the only one, or that of the default name.
+
+    Raises ``click.UsageError`` without such an instance.
+    """
+    instances: dict[str, TelemetryState] = app.extensions.get(EXTENSION_KEY, {})
+    if name is None:
+        name = next(iter(instances)) if len(instances) == 1 else DEFAULT_NAME
+    if name in instances:
+        return instances[name]
+    known = ", ".join(sorted(instances)) or "none"
+    raise click.UsageError(f"this application has no instance {name!r} (it has: {known})")
+
+
+def main_database(state: TelemetryState) -> Database:
+    """PowerAuth's database; raises ``Failed`` where only the history is read."""
+    if None not in state.databases:
+        raise Failed(f"{state.config.key('database_url')}: no database is configured")
+    return state.databases[None]
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except click.Abort as abort:
+        raise Failed("stopped") from abort
+    except TelemetryError as error:
+        raise Failed(error.message) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise Failed("this is a bug, or the application can't be loaded") from error

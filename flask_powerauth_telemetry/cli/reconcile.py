@@ -1,0 +1,180 @@
+"""``flask telemetry reconcile``: PowerAuth Server's own answers beside ours."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import IO, Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from flask_powerauth_telemetry.cli.checks.findings import cause_of, printable
+from flask_powerauth_telemetry.cli.comparison import (
+    DIFFERENT,
+    Comparison,
+    compare,
+    hints,
+)
+from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
+from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.state import TelemetryState
+
+PASSWORD_VARIABLE = "POWERAUTH_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
+
+_COLUMNS = "{:<32}{:>6}{:>14}{:>18}{:>14}  {}"
+
+
+def _read_days(context: click.Context, parameter: click.Parameter, value: str) -> Sequence[int]:
+    """Windows in days, such as ``7,30,90,365``."""
+    try:
+        days = sorted({int(part) for part in value.split(",")})
+    except ValueError:
+        days = []
+    if not days or not 1 <= days[0] <= days[-1] <= MAXIMUM_DAYS:
+        raise click.BadParameter(f"use whole numbers from 1 to {MAXIMUM_DAYS}, commas between them")
+    return days
+
+
+@click.command()
+@click.option(
+    "--server", "url", required=True, metavar="URL", help="PowerAuth Server's URL, up to /rest."
+)
+@click.option("--user", metavar="NAME", help="User name of HTTP Basic. Default: no credentials.")
+@click.option(
+    "--password-file",
+    type=click.File(encoding="utf-8"),
+    help=f"File with the password. Default: ${PASSWORD_VARIABLE}, or a prompt.",
+)
+@click.option(
+    "--days", callback=_read_days, default="7,30,90,365", show_default=True, help="Windows in days."
+)
+@click.option(
+    "--application", "names", multiple=True, help="Compare this one only; may be repeated."
+)
+@click.option("--insecure-http", is_flag=True, help="Allow http to other hosts than this one.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Seconds to wait for each answer of PowerAuth Server.",
+)
+@click.option(
+    "--time-limit", type=click.FloatRange(0), help="Seconds for our statements. As configured."
+)
+@click.option("--json", "json_wanted", is_flag=True, help="Print JSON, for machines.")
+@on_instance
+def reconcile(state: TelemetryState, **options: Any) -> None:
+    """Ask PowerAuth Server, and show its numbers beside ours.
+
+    Ours are counted anew before and after each of its answers: a number between the two is
+    explained by the time that passed.
+
+    Exit codes: 0 equal or explained, 1 different, 2 one of the two can't be asked.
+    """
+    try:
+        server = _server(options)
+        _reconcile(state, server, options)
+    except CannotAsk as error:
+        raise Failed(f"PowerAuth Server: {printable(str(error))}") from error
+    except SQLAlchemyError as error:
+        raise Failed(f"our database: {cause_of(fault_of(error))}") from error
+
+
+def _server(options: Mapping[str, Any]) -> PowerAuthServer:
+    user = options["user"]
+    credentials = None if user is None else (user, _password(options["password_file"]))
+    return PowerAuthServer(
+        options["url"],
+        credentials,
+        timeout=options["timeout"],
+        plain_http=options["insecure_http"],
+    )
+
+
+def _password(file: IO[str] | None) -> str:
+    """The password, from a file, the environment or a prompt; never from the arguments."""
+    if file is not None:
+        return file.read().rstrip("\r\n")
+    given = os.environ.get(PASSWORD_VARIABLE)
+    return given or str(click.prompt("Password", hide_input=True, err=True))
+
+
+def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[str, Any]) -> None:
+    database = _limited(main_database(state), options["time_limit"])
+    applications = read_applications(database)
+    chosen = _chosen(applications, options["names"])
+    rows: list[Comparison] = []
+    json_wanted = options["json_wanted"]
+    if not json_wanted:
+        click.echo(
+            _COLUMNS.format(
+                "application", "days", "ours before", "PowerAuth Server", "ours after", "verdict"
+            )
+        )
+    for application in chosen:
+        found = compare(
+            database, state.clock, server.users_in_past_days, application, options["days"]
+        )
+        rows += found
+        if not json_wanted:
+            _echo_rows(found)
+    told = list(_hints(state, database, applications, rows))
+    if json_wanted:
+        click.echo(json.dumps(_document(rows, told), indent=2))
+    else:
+        for hint in told:
+            click.echo(f"Hint: {printable(hint)}")
+    raise click.exceptions.Exit(1 if _differing(rows) else 0)
+
+
+def _chosen(applications: Sequence[Application], names: Sequence[str]) -> Sequence[Application]:
+    for name in names:
+        if all(application.name != name for application in applications):
+            raise Failed(f"there is no application {name!r} in our database")
+    return [one for one in applications if not names or one.name in names]
+
+
+def _echo_rows(rows: Sequence[Comparison]) -> None:
+    for row in rows:
+        verdict = row.verdict.upper() if row.verdict == DIFFERENT else row.verdict
+        name = printable(row.application)
+        click.echo(
+            _COLUMNS.format(name, row.days, row.before, row.server, row.after, verdict).rstrip()
+        )
+
+
+def _hints(
+    state: TelemetryState,
+    database: Database,
+    applications: Sequence[Application],
+    rows: Sequence[Comparison],
+) -> Iterator[str]:
+    """Hints for the first application that differs: one is enough to find the reason."""
+    differing = _differing(rows)
+    if differing:
+        first = [row for row in differing if row.application == differing[0].application]
+        key = state.config.key("database_timezone")
+        yield from hints(database, state.clock, applications, first, key)
+
+
+def _differing(rows: Sequence[Comparison]) -> list[Comparison]:
+    return [row for row in rows if row.verdict == DIFFERENT]
+
+
+def _document(rows: Sequence[Comparison], told: Sequence[str]) -> Mapping[str, Any]:
+    return {
+        "exitCode": 1 if _differing(rows) else 0,
+        "comparisons": [{**asdict(row), "verdict": row.verdict} for row in rows],
+        "hints": told,
+    }
+
+
+def _limited(database: Database, seconds: float | None) -> Database:
+    return database if seconds is None else replace(database, statement_timeout=seconds)

@@ -1,0 +1,1 @@
+"""The configuration: its keys, and how their values are read."""

@@ -1,0 +1,96 @@
+"""Figures of signature verifications: by type, and by hour of the day."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from flask_powerauth_telemetry.dashboard.charts import column_plot
+from flask_powerauth_telemetry.dashboard.contents import Content, Number, Share, Table, bar
+from flask_powerauth_telemetry.dashboard.figures.active_users import in_days
+from flask_powerauth_telemetry.dashboard.formats import percentage
+from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+
+_HOUR = timedelta(hours=1)
+_LABELLED = ("00:", "06:", "12:", "18:")
+_MEANINGS = {"column": "average", "range": "highest"}
+
+Data = Sequence[Mapping[str, Any]]
+
+
+def ask_signatures(asked: Asked) -> Iterator[Question]:
+    """``SIGNATURES_IN_PAST_DAYS``."""
+    yield Question("SIGNATURES_IN_PAST_DAYS", asked.application_and_days)
+
+
+def show_signatures(data: Data, _: Asked) -> Content:
+    """All together, and each type."""
+    (one,) = data
+    most = max((kind["total"] for kind in one["byType"]), default=0)
+    rows = [
+        (
+            kind["type"] or "(no type)",
+            kind["algorithm"] or "",
+            kind["total"],
+            kind["invalid"],
+            Share(kind["invalid"], kind["total"]),
+            bar(most, kind["valid"], kind["invalid"]),
+        )
+        for kind in one["byType"]
+    ]
+    columns = ("Type", "Algorithm", "All", "Invalid", "Share", "")
+    return Content(
+        numbers=[
+            Number(in_days(one["days"]), one["total"], "verifications"),
+            Number("Invalid", one["invalid"], percentage(one["invalid"], one["total"])),
+        ],
+        table=Table("Verifications by type", columns, rows, unfolded=True),
+        legend=[("part-1", "valid"), ("part-2", "invalid")] if rows else (),
+    )
+
+
+def show_load(data: Data, asked: Asked) -> Content:
+    """A column for each hour of the day, as the clock in the zone of reports shows it."""
+    (one,) = data
+    loads = _loads(one["byHour"], asked)
+    averages = [sum(loads[hour]) / len(loads[hour]) for hour in loads]
+    highest = [max(loads[hour]) for hour in loads]
+    return Content(
+        numbers=list(_busiest_hour(one["busiestHour"], asked)),
+        plot=column_plot(
+            "Columns for each hour of the day: the average of that hour, before the highest.",
+            {"range": highest, "column": [round(average) for average in averages]},
+            {place: hour for place, hour in enumerate(loads) if hour.startswith(_LABELLED)},
+        ),
+        legend=list(_MEANINGS.items()),
+        table=Table(
+            "Verifications by hour of the day",
+            (f"Hour from ({asked.zone_name})", "Average", "Highest"),
+            [
+                (hour, round(average, 1), most)
+                for hour, average, most in zip(loads, averages, highest, strict=True)
+            ],
+        ),
+        notes=["Only whole hours are in the chart, and none that a clock set back has repeated."],
+    )
+
+
+def _loads(by_hour: Mapping[str, Any], asked: Asked) -> Mapping[str, Sequence[int]]:
+    """The verifications of whole hours, by the time of day that each begins at, in its order."""
+    first = datetime.fromisoformat(by_hour["start"])
+    loads: dict[str, list[int]] = {}
+    for place, (here, after) in enumerate(pairwise(by_hour["verifications"])):
+        # The first hour began before the window, and the last one is no first of a pair.
+        if place > 0 and here is not None and after is not None:
+            hour = (first + place * _HOUR).astimezone(asked.zone)
+            loads.setdefault(f"{hour:%H:%M}", []).append(here)
+    return dict(sorted(loads.items()))
+
+
+def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
+    if hour is None:
+        return
+    yield Number(
+        "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
+    )
+    yield Number("A second, in that hour", hour["perSecond"])

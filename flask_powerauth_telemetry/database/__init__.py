@@ -1,0 +1,1 @@
+"""Databases as reports see them: tables, engines, guarded connections, errors."""

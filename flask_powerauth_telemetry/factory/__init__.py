@@ -1,0 +1,1 @@
+"""Builds what an instance is made of, out of its configuration."""

@@ -1,0 +1,164 @@
+"""Builds the databases of an instance from its configuration and the constructor's arguments."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from flask import Flask
+from sqlalchemy import Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT, Bind
+from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
+from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.history.store import HISTORY_BIND
+
+EngineSource = Engine | Callable[[], Engine]
+Databases = Mapping[str | None, Database]
+
+_EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql", "impyla": "spark"}
+# Dialects that come with their driver.
+_DRIVERS = {"impala": "impyla"}
+
+
+def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:
+    """The database of each bind, the main one under None; nothing is connected yet.
+
+    Recorded reports need no main one: without a URL for it there is none. Raises
+    ``ConfigurationError`` for a database that can't be used.
+    """
+    databases: dict[str | None, Database] = {}
+    if engine is not None:
+        databases[None] = _host_database(app, config, engine)
+    elif config.database_url is not None or config.source != SNAPSHOT:
+        databases[None] = _main_database(config)
+        if config.credentials == PA_INTEGRATION:
+            databases[INTEGRATION_BIND] = _integration_database(config)
+    for name, bind in config.binds.items():
+        databases[name] = _bind_database(config, name, bind)
+    return databases
+
+
+def no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
+    """The error of a configuration without the main database, which is ``needed`` for this."""
+    return ConfigurationError(
+        config.key("database_url"),
+        f"no database is configured, and {needed}",
+        "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
+    )
+
+
+def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) -> Database:
+    if isinstance(engine, Engine):
+        _check_dialect("engine=", engine.dialect.name)
+    elif not callable(engine):
+        raise ConfigurationError(
+            "engine=",
+            f"is a {type(engine).__name__}",
+            "Give an Engine of SQLAlchemy, or a callable that returns one",
+        )
+    return Database(
+        engine=_engine_source(app, engine),
+        timezone=config.database_timezone,
+        tables=PowerAuthTables(config.database_schema, config.tables),
+        statement_timeout=config.statement_timeout,
+        parallel_workers=config.parallel_workers,
+        ours=False,
+    )
+
+
+def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
+    if isinstance(engine, Engine):
+        return lambda: engine
+
+    def engine_in_context() -> Engine:
+        with app.app_context():
+            return engine()
+
+    return engine_in_context
+
+
+def _main_database(config: TelemetryConfig) -> Database:
+    key = config.key("database_url")
+    if config.database_url is None:
+        raise no_database(config, "reports are read from it")
+    bind = Bind(
+        config.database_url,
+        parallel_workers=config.parallel_workers,
+        options=config.engine_options,
+    )
+    return _readable(key, _own_database(config, bind, key, config.key("engine_options")))
+
+
+def _integration_database(config: TelemetryConfig) -> Database:
+    """The main database by a connection of its own, so that reports never hold up credentials."""
+    pool_of_one = {"pool_size": 1, "max_overflow": 0}
+    options = {
+        name: value for name, value in config.engine_options.items() if not name.startswith("pool")
+    }
+    main = replace(config, engine_options={**options, **pool_of_one})
+    return _main_database(main)
+
+
+def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
+    key = f"{config.key('binds')}[{name!r}]"
+    database = _own_database(config, bind, key, f"{key}['options']")
+    return database if name == HISTORY_BIND else _readable(key, database)
+
+
+def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
+    engine = _create_engine(bind, url_key, options_key)
+    own_timeout = bind.statement_timeout
+    return Database(
+        engine=lambda: engine,
+        timezone=bind.timezone or config.database_timezone,
+        tables=PowerAuthTables(bind.schema or config.database_schema, config.tables),
+        statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
+        parallel_workers=bind.parallel_workers,
+        ours=True,
+    )
+
+
+def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
+    url = bind.url
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            url_key, "an in-memory database would be empty", "Name a file, or pass engine="
+        )
+    try:
+        engine = create_read_only_engine(url, bind.options)
+    except ImportError as error:
+        raise _missing_driver(url_key, str(error.name)) from error
+    except ArgumentError as error:
+        driver = _DRIVERS.get(url.get_backend_name())
+        if driver is not None and isinstance(error, NoSuchModuleError):
+            raise _missing_driver(url_key, driver) from error
+        raise ConfigurationError(
+            url_key, f"no engine can be made of it: {error}", "Correct the URL"
+        ) from error
+    except TypeError as error:
+        cause = str(error).partition(", using")[0]
+        raise ConfigurationError(options_key, cause, "Correct the options") from error
+    return engine
+
+
+def _missing_driver(key: str, driver: str) -> ConfigurationError:
+    extra = _EXTRAS.get(driver)
+    package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
+    return ConfigurationError(
+        key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
+    )
+
+
+def _readable(key: str, database: Database) -> Database:
+    """The database, if reports can read it; any other kind can only hold the history."""
+    _check_dialect(key, database.engine().dialect.name)
+    return database
+
+
+def _check_dialect(key: str, dialect: str) -> None:
+    if dialect not in SUPPORTED_DIALECTS:
+        supported = ", ".join(sorted(SUPPORTED_DIALECTS))
+        raise ConfigurationError(key, f"reports can't read {dialect}", f"Use one of {supported}")

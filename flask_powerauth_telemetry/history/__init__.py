@@ -1,0 +1,1 @@
+"""The history of recorded numbers, and what is answered from it."""

@@ -1,0 +1,107 @@
+"""The chain of an instance's rows: its head, and what shows that rows were altered or are gone.
+
+Each row names the digest of the row before, and the head names the last row's. So neither a row
+nor the end of the chain can be changed without a trace, unless all that follows is changed as well.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData, String, Table
+
+from flask_powerauth_telemetry.history.recording import digest_of
+
+NO_DIGEST = "0" * 64
+"""What the first row names as the digest of the row before."""
+
+ChainRow = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Head:
+    """How many rows a chain has, and the digest of the last."""
+
+    entries: int = 0
+    digest: str = NO_DIGEST
+
+
+@dataclass(frozen=True)
+class Break:
+    """What is wrong at an entry of a chain; ``row`` is the row, if there is one."""
+
+    entry: object
+    cause: str
+    row: ChainRow | None = None
+
+
+def head_table(metadata: MetaData) -> Table:
+    """The table of heads; one row for each instance."""
+    return Table(
+        "telemetry_history_head",
+        metadata,
+        Column("instance", String(64), primary_key=True),
+        Column("entries", BigInteger, nullable=False),
+        Column("digest", String(64), nullable=False),
+    )
+
+
+class ChainWalk:
+    """Goes through the rows of a chain, in order, and tells where it is broken.
+
+    ``read_head`` gives the head as it is, None for none; it is asked before the rows and after
+    them, because rows may be added meanwhile. ``last`` is how far the walk has come.
+    """
+
+    def __init__(self, read_head: Callable[[], Head | None]) -> None:
+        self._read_head = read_head
+        self._last_row: ChainRow | None = None
+        self._last_is_altered = False
+        self.last = Head()
+
+    def breaks(self, rows: Iterable[ChainRow]) -> Iterator[Break]:
+        """Every break, one for each row that was altered and for each gap."""
+        head = self._read_head() or Head()
+        for row in rows:
+            yield from self._step(row)
+            if self.last.entries == head.entries:
+                yield from self._compare(head.digest, "the head of the chain")
+        yield from _gap(self.last.entries + 1, head.entries)
+        yield from self._end()
+
+    def _step(self, row: ChainRow) -> Iterator[Break]:
+        entry = row["entry"]
+        if not isinstance(entry, int):  # SQLite takes anything
+            yield Break(entry, "was altered", row)
+            return
+        altered = digest_of(row) != row["digest"]
+        yield from _gap(self.last.entries + 1, entry - 1)
+        if entry == self.last.entries + 1 and not altered:
+            yield from self._compare(row["previous"], "the row after it")
+        if altered:
+            yield Break(entry, "was altered", row)
+        self.last = Head(entry, row["digest"])
+        self._last_row, self._last_is_altered = row, altered
+
+    def _compare(self, digest: str, witness: str) -> Iterator[Break]:
+        """Whether the last row is the one that its witness has seen."""
+        if digest != self.last.digest and not self._last_is_altered:
+            self._last_is_altered = True
+            cause = f"{witness} names another digest of it: one of the two was altered"
+            yield Break(self.last.entries, cause, self._last_row)
+
+    def _end(self) -> Iterator[Break]:
+        head = self._read_head()
+        if head is None:
+            if self.last.entries:
+                yield Break(self.last.entries, "the head of the chain is gone", self._last_row)
+        elif head.entries < self.last.entries:
+            cause = f"the head of the chain says that there are {head.entries} rows"
+            yield Break(self.last.entries, cause, self._last_row)
+
+
+def _gap(first: int, last: int) -> Iterator[Break]:
+    if first == last:
+        yield Break(first, "is gone")
+    elif first < last:
+        yield Break(first, f"is gone, and all up to row {last}")

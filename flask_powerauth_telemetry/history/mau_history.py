@@ -1,0 +1,119 @@
+"""The recorded numbers of each day, out of the history."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
+
+from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.history.calendar import day_of, midnight
+from flask_powerauth_telemetry.history.calendar_fields import DayField
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
+from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+
+MAXIMUM_DATES = 3_660
+"""How many days one report may cover."""
+
+_DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class DaysAndWindowSchema(Schema):
+    """Parameters of ``MAU_HISTORY``; ``first`` and ``last`` are ``from`` and ``to``."""
+
+    application = ApplicationField()
+    first = DayField(data_key="from")
+    last = DayField(data_key="to")
+    days = DaysField(load_default=MONTH_DAYS)
+
+    @validates_schema
+    def check_period(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse a period that ends before it begins, or is too long."""
+        dates = (data["last"] - data["first"]).days + 1
+        if not 1 <= dates <= MAXIMUM_DATES:
+            raise ValidationError(f"Must be 1 to {MAXIMUM_DATES} days from the first.", "to")
+
+
+class MauHistorySchema(Schema):
+    """Report data of ``MAU_HISTORY``."""
+
+    application = fields.String(required=True)
+    first = fields.Date(required=True, data_key="from")
+    last = fields.Date(required=True, data_key="to")
+    days = fields.Integer(required=True, strict=True)
+    users_by_day = fields.Dict(
+        fields.Date(), fields.Integer(strict=True), required=True, data_key="usersByDay"
+    )
+    missing = fields.List(fields.Date(), required=True)
+    average = fields.Float(required=True, allow_none=True)
+    maximum = fields.Integer(required=True, strict=True, allow_none=True)
+
+
+class MauHistory(ReportProvider):
+    """``MAU_HISTORY``: what was recorded on each day of ``timezone``, for one window."""
+
+    name = "MAU_HISTORY"
+    definition = (
+        "For each day of the calendar, the unique users of the application with an activation,"
+        " whatever its status, last used in the past given number of days of 24 hours, as recorded"
+        " last on that day."
+    )
+    parameters_schema = DaysAndWindowSchema
+    data_schema = MauHistorySchema
+    bind = HISTORY_BIND
+
+    def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
+        self._history = history
+        self._timezone = timezone
+
+    def generate(
+        self, context: ReportContext, application: str, first: date, last: date, days: int
+    ) -> Mapping[str, Any]:
+        """The number of each day, and what they come to; refuses days that have not begun."""
+        if last > day_of(context.now, self._timezone):
+            raise TelemetryError(f"The day {last} has not begun")
+        profiles = self._profiles(context, application, first, last)
+        dates = [first + count * _DAY for count in range((last - first).days + 1)]
+        users = {day: profiles[day].users_in_past_days(days) for day in dates if day in profiles}
+        return {
+            "application": application,
+            "first": first,
+            "last": last,
+            "days": days,
+            "users_by_day": users,
+            "missing": [day for day in dates if day not in users],
+            "average": round(sum(users.values()) / len(users), 2) if users else None,
+            "maximum": max(users.values(), default=None),
+        }
+
+    def _profiles(
+        self, context: ReportContext, application: str, first: date, last: date
+    ) -> Mapping[date, ActivityProfile]:
+        """The last profile of each day that has one; ``UnknownApplication`` without any ever."""
+        self._history.check(context.connection)
+        now = context.now + CLOCK_TOLERANCE
+        if self._newest(context, application, now) is None:
+            newest_of_any(self._history, context)
+            raise UnknownApplication(application)
+        start = midnight(first, self._timezone)
+        until = min(midnight(last + _DAY, self._timezone) - _MICROSECOND, now)
+        found: dict[date, ActivityProfile] = {}
+        # From the last row of a day straight to the last one before that day.
+        while (profile := self._newest(context, application, until)) and profile.as_of >= start:
+            day = day_of(profile.as_of, self._timezone)
+            found[day] = profile
+            until = min(midnight(day, self._timezone), profile.as_of) - _MICROSECOND
+        newest = max((profile.as_of for profile in found.values()), default=context.now)
+        context.recorded_at(newest)
+        return found
+
+    def _newest(
+        self, context: ReportContext, application: str, until: datetime
+    ) -> ActivityProfile | None:
+        found = self._history.newest(context.connection, application, DEFINITION_VERSION, until)
+        return None if found is None else found.profile

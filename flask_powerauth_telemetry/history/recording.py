@@ -1,0 +1,145 @@
+"""A recording: one application's profile as one run of the command recorded it, and its row.
+
+Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
+a digest of its other columns, so that a damaged one is noticed when it is read. The digest of the
+row before is among them, so that the rows of an instance are a chain.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    Unicode,
+)
+
+from flask_powerauth_telemetry.exceptions import DatabaseFault
+from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
+
+REASON_LENGTH = 1000
+"""How many characters the reason of a correction may have."""
+
+_INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A row: an application's profile, and how it came about.
+
+    ``slot`` is the aware instant that the run stands for, of which there is one row for each
+    application. ``definition`` is the version of what is counted, ``milliseconds`` the time that
+    the pass took, ``recorded_by`` the name of the host.
+    """
+
+    application: Application
+    slot: datetime
+    profile: ActivityProfile
+    definition: int
+    milliseconds: int
+    recorded_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The place of a row in the chain of its instance.
+
+    ``entry`` counts the rows from 1. ``previous`` is the digest of the row before. ``corrects`` is
+    the entry of the row that this one replaces, 0 for none, and ``reason`` says why.
+    """
+
+    entry: int
+    previous: str
+    corrects: int = 0
+    reason: str | None = None
+
+
+def recording_table(metadata: MetaData) -> Table:
+    """The table; one row for each instance, application and slot, and one for each correction."""
+    table = Table(
+        "telemetry_recording",
+        metadata,
+        Column("instance", String(64), nullable=False),
+        Column("entry", BigInteger, nullable=False, autoincrement=False),
+        Column("application_id", BigInteger, nullable=False),
+        Column("application_name", Unicode(255), nullable=False),
+        Column("slot", String(27), nullable=False),
+        Column("as_of", String(27), nullable=False),
+        Column("definition", Integer, nullable=False),
+        Column("milliseconds", BigInteger, nullable=False),
+        Column("recorded_by", Unicode(255), nullable=False),
+        Column("corrects", BigInteger, nullable=False),
+        Column("reason", Unicode(REASON_LENGTH)),
+        Column("users", Text, nullable=False),
+        Column("previous", String(64), nullable=False),
+        Column("digest", String(64), nullable=False),
+        PrimaryKeyConstraint("instance", "entry"),
+    )
+    columns = table.c
+    newest_first = (columns.instance, columns.definition, columns.application_name, columns.as_of)
+    Index("telemetry_recording_newest", *newest_first)
+    Index("telemetry_recording_as_of", columns.instance, columns.definition, columns.as_of)
+    of_a_slot = (columns.instance, columns.application_id, columns.slot, columns.corrects)
+    Index("telemetry_recording_slot", *of_a_slot, unique=True)
+    return table
+
+
+def row_of(recording: Recording, instance: str, link: Link) -> dict[str, Any]:
+    """The row that keeps a recording of an instance of the extension."""
+    content = {
+        "instance": instance,
+        "entry": link.entry,
+        "application_id": recording.application.id,
+        "application_name": recording.application.name,
+        "slot": instant_text(recording.slot),
+        "as_of": instant_text(recording.profile.as_of),
+        "definition": recording.definition,
+        "milliseconds": recording.milliseconds,
+        "recorded_by": recording.recorded_by,
+        "corrects": link.corrects,
+        "reason": link.reason,
+        "users": json.dumps(recording.profile.users, separators=(",", ":")),
+        "previous": link.previous,
+    }
+    return {**content, "digest": digest_of(content)}
+
+
+def recording_of(row: Mapping[str, Any]) -> Recording:
+    """The recording that a row keeps; raises ``DatabaseFault`` when the row is damaged."""
+    if digest_of(row) != row["digest"]:
+        raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
+    return Recording(
+        application=Application(id=row["application_id"], name=row["application_name"]),
+        slot=datetime.fromisoformat(row["slot"]),
+        profile=ActivityProfile(
+            as_of=datetime.fromisoformat(row["as_of"]),
+            users=tuple(json.loads(row["users"])),
+        ),
+        definition=row["definition"],
+        milliseconds=row["milliseconds"],
+        recorded_by=row["recorded_by"],
+    )
+
+
+def digest_of(row: Mapping[str, Any]) -> str:
+    """SHA-256 over all columns but the digest, by name; whatever a damaged row holds in them."""
+    content = {name: value for name, value in row.items() if name != "digest"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def instant_text(instant: datetime) -> str:
+    """How an aware instant is kept."""
+    return instant.astimezone(UTC).strftime(_INSTANT)

@@ -1,0 +1,104 @@
+"""Signals of what happens to requests for reports; the sender is the Flask application.
+
+A receiver is called on the thread of the request, before the answer goes out. What it raises is
+logged, and changes neither the answer nor what other receivers get.
+"""
+
+import logging
+import uuid
+
+from blinker import NamedSignal, Namespace
+from flask import Flask, has_request_context, request
+
+from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized, shortened
+from flask_powerauth_telemetry.monitoring.access_log import is_logged, log_refusal, log_run
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+
+logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+
+_REQUEST_ID_LENGTH = 128
+_USER_LENGTH = 12
+
+_namespace = Namespace()
+
+report_generated = _namespace.signal(
+    "report_generated", doc="A report was given: ``run`` (``ReportRun``) and ``origin``."
+)
+report_failed = _namespace.signal(
+    "report_failed", doc="A report was not given: ``run`` (``ReportRun``) and ``origin``."
+)
+credentials_refused = _namespace.signal(
+    "credentials_refused", doc="Credentials were missing or wrong: ``refusal`` and ``origin``."
+)
+request_refused = _namespace.signal(
+    "request_refused", doc="Refused before a report was known: ``refusal`` and ``origin``."
+)
+
+
+class Watch:
+    """Logs what happens in one instance on one application, and sends its signals.
+
+    Called with a run, it is the observer of the service. While neither a record nor a receiver
+    wants a run, telling of it costs next to nothing.
+    """
+
+    def __init__(self, app: Flask, instance: str) -> None:
+        self._app = app
+        self._instance = instance
+
+    def __call__(self, run: ReportRun) -> None:
+        """Tell of a run."""
+        signal = report_generated if run.error is None else report_failed
+        logged = is_logged(run)
+        if logged or signal.has_receivers_for(self._app):
+            origin = self._origin()
+            if logged:
+                log_run(signal.name, run, origin)
+            self._send(signal, origin, run=run)
+
+    def refused(
+        self, error: TelemetryError, principal: str | None = None, user: str | None = None
+    ) -> None:
+        """Tell of a request that was refused before a report was known; never raises.
+
+        ``user`` is the user name as it was sent. Only its start is told: people also type a token
+        into the wrong field, and to PowerAuth's own credentials it is half of the secret.
+        """
+        signal = credentials_refused if isinstance(error, Unauthorized) else request_refused
+        refusal = Refusal(
+            status=error.status,
+            code=error.code,
+            error=type(error).__name__,
+            principal=principal,
+            user=None if user is None else shortened(user, _USER_LENGTH),
+        )
+        try:
+            origin = self._origin()
+            log_refusal(signal.name, refusal, origin)
+            self._send(signal, origin, refusal=refusal)
+        except Exception:
+            logger.exception("A refusal could not be told")
+
+    def _origin(self) -> Origin:
+        if not has_request_context():
+            return Origin(instance=self._instance)
+        return Origin(
+            instance=self._instance, request_id=_request_id(), address=request.remote_addr
+        )
+
+    def _send(self, signal: NamedSignal, origin: Origin, **told: ReportRun | Refusal) -> None:
+        # Signal.send would stop at the first receiver that raises.
+        for receiver in signal.receivers_for(self._app):
+            try:
+                self._app.ensure_sync(receiver)(self._app, origin=origin, **told)
+            except Exception:
+                logger.exception("A receiver of the signal %s failed", signal.name)
+
+
+def _request_id() -> str:
+    """The id that the request came with, without what is not printable ASCII, or a new one."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    kept = "".join(character for character in given if " " <= character <= "~").strip()
+    return kept[:_REQUEST_ID_LENGTH] or uuid.uuid4().hex

@@ -1,0 +1,1 @@
+"""The catalogue of reports, and the OpenAPI document."""

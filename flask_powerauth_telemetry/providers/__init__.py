@@ -1,1 +1,0 @@
-"""Report providers: the interface, and the two reports that PowerAuth documents."""

@@ -1,0 +1,160 @@
+"""The activity profile: how many users of an application were active, for every window at once.
+
+A user is active in a window of N days if one of the user's activations, whatever its status, was
+last used in the closed interval from now less N times 24 hours to now. So it is enough to know
+each user's newest use and to count users by the shortest window that holds it: one pass over the
+table, and adding up gives the number of every window.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import Protocol
+
+from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
+
+from flask_powerauth_telemetry.database.functions import WholeDays
+from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
+from flask_powerauth_telemetry.providers import Application, ReportContext
+
+WIDTHS = (30, 90, 365)
+"""The windows in days that a pass may cover; the smallest that holds a question is taken."""
+
+DEFINITION_VERSION = 1
+"""The version of what is counted; it is recorded with the numbers, and changes with them."""
+
+READ_COLUMNS: Mapping[str, Sequence[str]] = {
+    "pa_application": ("id", "name"),
+    "pa_activation": ("application_id", "user_id", "timestamp_last_used"),
+}
+"""All that profiles are computed from, by table."""
+
+DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class ActivityProfile:
+    """The active users of an application in each window that ends at ``as_of``.
+
+    ``users`` holds one number for each window: the first for 1 day, the last for the widest.
+    ``as_of`` is aware, in UTC.
+    """
+
+    as_of: datetime
+    users: tuple[int, ...]
+
+    def users_in_past_days(self, days: int) -> int:
+        """The unique users active in the past ``days`` days of 24 hours.
+
+        Raises ``ValueError`` for a window that the profile does not cover.
+        """
+        if not 1 <= days <= len(self.users):
+            raise ValueError(f"this profile covers windows of 1 to {len(self.users)} days")
+        return self.users[days - 1]
+
+
+class ActivitySource(Protocol):
+    """Where reports take profiles from.
+
+    ``bind`` names the database that it reads, None for the main one, and ``tables`` are the
+    PowerAuth tables that it reads there, each with its columns.
+    """
+
+    bind: str | None
+    tables: Mapping[str, Sequence[str]]
+
+    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
+        """A profile wide enough for a window of ``days`` days; raises ``UnknownApplication``."""
+
+
+class LiveActivity:
+    """Profiles that are computed from PowerAuth's tables when they are asked for."""
+
+    bind: str | None = None
+    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
+
+    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
+        """The profile as of now, or one that is kept."""
+        return activity_profile(context, context.application(application), days)
+
+
+def activity_profile(
+    context: ReportContext, application: Application, days: int
+) -> ActivityProfile:
+    """The application's profile, wide enough for a window of ``days`` days (1 to 365).
+
+    One that is kept is taken, also a wider one. Otherwise it is computed as of now, as wide as
+    anyone asked for a short while ago, so that callers with different windows need one pass.
+    """
+    widths = {width: ("activity", application.id, width) for width in WIDTHS if width >= days}
+    narrowest, *wider = widths
+    context.note(widths[narrowest])
+    for key in widths.values():
+        kept: ActivityProfile | None = context.kept(key)
+        if kept is not None:
+            return kept
+    asked = [width for width in wider if context.noted(widths[width])]
+    width = max(asked, default=narrowest)
+    return context.share(widths[width], lambda: read_profile(context, application, width))
+
+
+def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:
+    """Compute a profile of ``width`` windows by one pass over ``pa_activation``."""
+    edges = [context.database_time(context.now - days * DAY) for days in range(width + 1)]
+    counts = [0] * width
+    rows = context.connection.execute(profile_statement(context.tables, application.id, edges))
+    for bucket, users in rows:
+        counts[int(bucket)] += users
+    return ActivityProfile(as_of=context.now, users=tuple(accumulate(counts)))
+
+
+def profile_statement(
+    tables: PowerAuthTables, application_id: int, edges: Sequence[datetime]
+) -> Executable:
+    """Rows of (bucket, users): bucket 0 holds the users of the shortest window, and so on.
+
+    ``edges`` are naive times of the database's clock, newest first: the end of all windows, then
+    the start of each.
+    """
+    activation = tables.pa_activation
+    last_used = activation.c.timestamp_last_used
+    newest_uses = (
+        select(bucket_of(func.max(last_used), edges).label("bucket"))
+        .where(activation.c.application_id == application_id)
+        .where(last_used.between(_time(edges[-1]), _time(edges[0])))
+        .group_by(activation.c.user_id)
+        .subquery("newest_uses")
+    )
+    return select(newest_uses.c.bucket, func.count()).group_by(newest_uses.c.bucket)
+
+
+def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:
+    """The index of the shortest window that holds a time, windows being closed intervals.
+
+    ``edges`` are as for ``profile_statement``; the time lies in the widest window.
+    Within a run of windows that start exactly 24 hours apart it is arithmetic. Where the clock
+    was changed a run ends, and the window across the change has a branch of its own.
+    """
+    branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
+    start = 0
+    for first, last in _even_runs(edges):
+        if first > start:
+            branches.append((time >= _time(edges[first]), literal(start, Integer)))
+        # One tick earlier, so that a use at the very start of a window is still in it.
+        end = edges[first] + first * DAY - _TICK
+        branches.append((time >= _time(edges[last]), WholeDays(_time(end), time)))
+        start = last
+    *others, (_, remaining) = branches
+    return case(*others, else_=remaining) if others else remaining
+
+
+def _even_runs(edges: Sequence[datetime]) -> list[tuple[int, int]]:
+    """The longest runs (first, last) of edges that lie exactly 24 hours apart."""
+    breaks = [index for index in range(1, len(edges)) if edges[index - 1] - edges[index] != DAY]
+    return list(zip([0, *breaks], [*(index - 1 for index in breaks), len(edges) - 1], strict=True))
+
+
+def _time(time: datetime) -> ColumnElement[datetime]:
+    return literal(time, WallClock)

@@ -1,0 +1,322 @@
+"""Who may ask: digests, PowerAuth's own table, stores of one's own, scopes."""
+
+import logging
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from flask_powerauth_telemetry import Unavailable
+from flask_powerauth_telemetry.auth.credentials import (
+    DIGEST_PREFIX,
+    StaticCredentials,
+    create_token,
+    digest,
+)
+from flask_powerauth_telemetry.auth.pa_integration import REFRESH_SECONDS, IntegrationCredentials
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.tables import integration_table
+from tests.support import powerauth
+from tests.support.service import (
+    CREDENTIALS,
+    PATH,
+    ask,
+    basic,
+    create_app,
+    error,
+    recorded_statements,
+)
+
+RETAIL = {"application": "retail"}
+UNAUTHORIZED = error("ERROR_UNAUTHORIZED", "Invalid application credentials")
+INTEGRATIONS = [
+    powerauth.Integration("id-1", "billing", "token-1", "secret-1"),
+    powerauth.Integration("id-2", None, "token-2", "secret-2"),
+]
+
+
+@pytest.fixture
+def filled(database: Engine) -> Engine:
+    powerauth.create_schema(database)
+    powerauth.add_applications(database, ["retail", "corporate"])
+    powerauth.add_integrations(database, INTEGRATIONS)
+    return database
+
+
+def status(client: FlaskClient, user: tuple[str, str], application: str = "retail") -> int:
+    return ask(client, "CURRENT_MAU", {"application": application}, user=user).status_code
+
+
+def test_refusal_has_a_challenge_and_only_code_and_message(sqlite: Engine) -> None:
+    response = create_app(sqlite).test_client().post(PATH)
+
+    assert response.status_code == 401
+    assert response.get_json() == UNAUTHORIZED
+    assert (
+        response.headers["WWW-Authenticate"] == 'Basic realm="PowerAuth Telemetry", charset="UTF-8"'
+    )
+
+
+def test_two_digests_are_both_good_while_a_token_is_rotated(filled: Engine) -> None:
+    client = create_app(filled, CREDENTIALS={"b": [digest("old"), digest("new")]}).test_client()
+
+    assert [status(client, ("b", token)) for token in ("old", "new", "older")] == [200, 200, 401]
+
+
+@pytest.mark.parametrize("token", ["", " ", "pä:ß:☂", "x" * 5_000, "a\nb"])
+def test_any_password_can_be_checked(token: str) -> None:
+    store = StaticCredentials({"user": [digest(token)]})
+
+    assert store.authenticate("user", token) == "user"
+    assert store.authenticate("user", token + "x") is None
+    assert store.authenticate("User", token) is None
+    assert store.authenticate("", token) is None
+
+
+def test_digest_is_no_password() -> None:
+    store = StaticCredentials({"user": [digest("token")]})
+
+    assert store.authenticate("user", digest("token")) is None
+    assert store.authenticate("user", digest("token").removeprefix(DIGEST_PREFIX)) is None
+    assert store.authenticate("nobody", "") is None
+
+
+def test_tokens_are_random_and_long() -> None:
+    tokens = {create_token() for _ in range(100)}
+
+    assert len(tokens) == 100
+    assert min(map(len, tokens)) >= 43
+
+
+def test_utf_8_credentials_pass_http(filled: Engine) -> None:
+    client = create_app(filled, CREDENTIALS={"účtárna": digest("heslo:☂")}).test_client()
+    body = {"requestObject": {"name": "CURRENT_MAU", "parameters": RETAIL}}
+
+    response = client.post(PATH, json=body, headers={"Authorization": basic("účtárna:heslo:☂")})
+
+    assert response.status_code == 200
+
+
+def test_wrong_passwords_cost_no_query(filled: Engine) -> None:
+    client = create_app(filled).test_client()
+
+    with recorded_statements() as statements:
+        assert {status(client, ("billing", f"wrong-{n}")) for n in range(500)} == {401}
+
+    assert statements == []
+
+
+def test_integrations_are_read_once_for_many_passwords(filled: Engine) -> None:
+    client = create_app(filled, CREDENTIALS="pa_integration").test_client()
+
+    with recorded_statements() as statements:
+        assert {status(client, ("token-1", f"wrong-{n}")) for n in range(300)} == {401}
+        assert {status(client, (f"nobody-{n}", "secret-1")) for n in range(300)} == {401}
+
+    assert sum("pa_integration" in statement for statement in statements) == 1
+    assert status(client, ("token-1", "secret-1")) == 200
+    assert status(client, ("token-2", "secret-2")) == 200
+    assert status(client, ("token-1", "secret-2")) == 401
+    assert status(client, ("billing", "secret-1")) == 401
+
+
+def test_integrations_of_the_host_engine(filled: Engine) -> None:
+    app = create_app(arguments={"engine": filled}, CREDENTIALS="pa_integration")
+
+    assert status(app.test_client(), ("token-1", "secret-1")) == 200
+
+
+def test_integrations_of_an_engine_in_memory() -> None:
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    powerauth.create_schema(engine)
+    powerauth.add_applications(engine, ["retail"])
+    powerauth.add_integrations(engine, INTEGRATIONS)
+    app = create_app(arguments={"engine": engine}, CREDENTIALS="pa_integration")
+
+    assert status(app.test_client(), ("token-1", "secret-1")) == 200
+    engine.dispose()
+
+
+def test_integrations_of_a_bind_of_their_own(filled: Engine, tmp_path: Any) -> None:
+    elsewhere = create_engine(f"sqlite:///{tmp_path / 'integrations.sqlite'}")
+    powerauth.create_schema(elsewhere)
+    powerauth.add_integrations(
+        elsewhere, [powerauth.Integration("1", "other", "token-3", "secret-3")]
+    )
+    app = create_app(
+        filled, CREDENTIALS="pa_integration", BINDS={"integration": str(elsewhere.url)}
+    )
+
+    assert status(app.test_client(), ("token-3", "secret-3")) == 200
+    assert status(app.test_client(), ("token-1", "secret-1")) == 401
+    elsewhere.dispose()
+
+
+class Time:
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def store(sqlite: Engine, time: Time) -> IntegrationCredentials:
+    database = Database(
+        engine=lambda: sqlite,
+        timezone=None,  # type: ignore[arg-type]
+        tables=None,  # type: ignore[arg-type]
+        statement_timeout=0,
+        ours=False,
+    )
+    return IntegrationCredentials(database, integration_table(), clock=time)
+
+
+def test_new_and_removed_integrations_are_seen_within_a_minute(
+    sqlite: Engine, store: IntegrationCredentials, time: Time
+) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_integrations(sqlite, INTEGRATIONS[:1])
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pa_integration")
+    powerauth.add_integrations(sqlite, INTEGRATIONS[1:])
+
+    time.seconds += REFRESH_SECONDS - 1
+    assert store.authenticate("token-2", "secret-2") is None
+    time.seconds += 1
+    assert store.authenticate("token-2", "secret-2") == "integration:id-2"
+    assert store.authenticate("token-1", "secret-1") is None
+
+
+def test_integrations_stay_valid_while_the_database_is_down(
+    sqlite: Engine, store: IntegrationCredentials, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_integrations(sqlite, INTEGRATIONS)
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE pa_integration RENAME TO away")
+
+    time.seconds += REFRESH_SECONDS
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    assert store.authenticate("token-1", "secret") is None
+
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "no such table" in record.getMessage()
+    assert "secret-1" not in caplog.text
+
+
+def test_integrations_never_read_are_not_available(sqlite: Engine) -> None:
+    app = create_app(
+        DATABASE_URL="sqlite:////nowhere/powerauth.sqlite", CREDENTIALS="pa_integration"
+    )
+
+    response = ask(app.test_client(), user=("token-1", "secret-1"))
+
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
+
+
+class OwnStore:
+    """As a host would write it."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    def authenticate(self, username: str, password: str) -> str | None:
+        if self.failure:
+            raise self.failure
+        return "accounting" if password == "open sesame" else None
+
+
+@pytest.mark.parametrize(
+    ("failure", "password", "expected"),
+    [
+        (None, "open sesame", 200),
+        (None, "close sesame", 401),
+        (Unavailable("the directory is down"), "open sesame", 503),
+        (RuntimeError("secret detail"), "open sesame", 500),
+    ],
+)
+def test_store_of_ones_own(
+    filled: Engine, failure: Exception | None, password: str, expected: int
+) -> None:
+    app = create_app(filled, arguments={"credentials": OwnStore(failure)}, CREDENTIALS=None)
+
+    response = ask(app.test_client(), "CURRENT_MAU", RETAIL, user=("any", password))
+
+    assert response.status_code == expected
+    assert "secret detail" not in response.get_data(as_text=True)
+
+
+SCOPED = {**CREDENTIALS, "scoped": digest("t"), "none": digest("t")}
+SCOPES = {"scoped": ["retail", "not there"], "none": []}
+
+
+@pytest.fixture
+def scoped_app(filled: Engine) -> Flask:
+    return create_app(filled, CREDENTIALS=SCOPED, SCOPES=SCOPES)
+
+
+def test_scope_lets_its_applications_through(scoped_app: Flask) -> None:
+    client = scoped_app.test_client()
+
+    assert status(client, ("scoped", "t"), "retail") == 200
+    assert status(client, ("scoped", "t"), "corporate") == 400
+    assert status(client, ("none", "t"), "retail") == 400
+    assert status(client, ("billing", "a-token"), "corporate") == 200
+
+
+@pytest.mark.parametrize("name", ["CURRENT_MAU", "USERS_IN_PAST_DAYS"])
+def test_application_out_of_scope_looks_unknown(scoped_app: Flask, name: str) -> None:
+    client = scoped_app.test_client()
+    answers = []
+    for application in ("corporate", "nowhere"):
+        with recorded_statements() as statements:
+            parameters = {"application": application, "days": 7}
+            response = ask(client, name, parameters, user=("scoped", "t"))
+        answers.append(
+            (
+                response.status_code,
+                response.get_data(as_text=True).replace(application, "…"),
+                list(response.headers.keys()),
+                statements,
+            )
+        )
+
+    assert answers[0] == answers[1]
+    assert answers[0][3] == []
+
+
+def test_scope_of_everyone_else(filled: Engine) -> None:
+    app = create_app(filled, CREDENTIALS=SCOPED, SCOPES={"*": ["corporate"], "scoped": ["retail"]})
+    client = app.test_client()
+
+    assert status(client, ("billing", "a-token"), "corporate") == 200
+    assert status(client, ("billing", "a-token"), "retail") == 400
+    assert status(client, ("scoped", "t"), "corporate") == 400
+
+
+def test_scope_of_an_integration_goes_by_its_name(filled: Engine) -> None:
+    app = create_app(
+        filled,
+        CREDENTIALS="pa_integration",
+        SCOPES={"billing": ["retail"], "integration:id-2": ["corporate"]},
+    )
+    client = app.test_client()
+
+    assert status(client, ("token-1", "secret-1"), "retail") == 200
+    assert status(client, ("token-1", "secret-1"), "corporate") == 400
+    assert status(client, ("token-2", "secret-2"), "corporate") == 200

@@ -1,0 +1,79 @@
+"""Our own providers keep the contract; and the contract finds what is wrong with others."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from marshmallow import Schema, fields
+
+from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
+from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
+from flask_powerauth_telemetry.testing import contract_suite
+
+TestCurrentMau = contract_suite(CurrentMau())
+TestUsersInPastDays = contract_suite(UsersInPastDays(), parameters={"days": "7"})
+TestUsersAcrossApplications = contract_suite(
+    UsersAcrossApplications(), parameters={"applications": ["retail", "corporate"]}
+)
+TestCommittedUsersInPastDays = contract_suite(CommittedUsersInPastDays())
+
+
+WRONG_PROVIDERS = """
+import time
+from marshmallow import Schema, fields
+from sqlalchemy import func, select
+from flask_powerauth_telemetry import ApplicationField, ReportProvider
+from flask_powerauth_telemetry.testing import contract_suite
+
+class Wrong(ReportProvider):
+    name = "WRONG"
+    definition = "A sentence without an end"
+    parameters_schema = Schema.from_dict({"application": fields.String(required=False)})
+    data_schema = Schema.from_dict({"users": fields.Integer(required=True)})
+
+    def generate(self, context, application="retail"):
+        activation = context.tables.pa_activation
+        count = context.connection.scalar(select(func.count()).select_from(activation))
+        return {"users": time.monotonic_ns() if count else None}
+
+TestWrong = contract_suite(Wrong())
+"""
+
+
+def test_contract_finds_faults(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_wrong=WRONG_PROVIDERS)
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+
+    failed = {
+        line.split("::")[2].split(" ")[0] for line in result.outlines if line.startswith("FAILED")
+    }
+    assert failed == {
+        "test_definition_is_one_sentence",
+        "test_gives_the_same_data_at_the_same_instant",
+        "test_gives_data_when_nothing_was_ever_used",
+        "test_leaves_unknown_parameters_out",
+        "test_reads_only_the_tables_it_names",
+    }
+
+
+class SeveralSchema(Schema):
+    applications = fields.List(ApplicationField(), required=True)
+
+
+class Several(ReportProvider):
+    """Takes a list of applications, which the contract can't guess."""
+
+    name = "SEVERAL"
+    definition = "The ids of applications."
+    parameters_schema = SeveralSchema
+    data_schema = Schema.from_dict({"ids": fields.List(fields.Integer(), required=True)})
+    tables = ("pa_application",)
+
+    def generate(self, context: ReportContext, applications: list[str]) -> Mapping[str, Any]:
+        return {"ids": [context.application(name).id for name in applications]}
+
+
+TestSeveral = contract_suite(Several(), parameters={"applications": ["retail", "corporate"]})

@@ -1,0 +1,413 @@
+"""The extension inside hosts of every kind: their pages stay theirs, and ours stay ours."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask
+from flask_limiter import Limiter
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Engine
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
+from flask_powerauth_telemetry.auth.credentials import digest
+from tests.support import powerauth
+from tests.support.service import CREDENTIALS, NOW, PATH, USER, ask, basic, create_app, url_of
+
+RETAIL = {"application": "retail"}
+BODY = {"requestObject": {"name": "CURRENT_MAU", "parameters": RETAIL}}
+
+
+@pytest.fixture
+def filled(sqlite: Engine) -> Engine:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    powerauth.add_activations(
+        sqlite, [powerauth.Activation("a", 1, "anna", powerauth.wall_clock(NOW, UTC))]
+    )
+    return sqlite
+
+
+def host(engine: Engine, **keys: Any) -> Flask:
+    """A host that answers its own errors in its own way, for every code and exception."""
+    app = create_app(engine, **keys)
+
+    def handler(error: Exception) -> tuple[str, int, dict[str, str]]:
+        code = getattr(error, "code", 599)
+        return f"the host's own page for {code}", code, {"X-Host": "yes"}
+
+    for code in (400, 401, 404, 405, 413, 415, 500):
+        app.register_error_handler(code, handler)
+    app.register_error_handler(Exception, handler)
+
+    @app.post("/hosts/own")
+    def own() -> str:
+        raise ValueError("the host's own fault")
+
+    @app.get("/hosts/slashed/")
+    def slashed() -> str:
+        return "slashed"
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "data", "status", "code"),
+    [
+        ("POST", PATH, b"{", 400, "ERROR_HTTP_REQUEST"),
+        ("POST", PATH, b"x" * 70_000, 413, "ERROR_HTTP_REQUEST"),
+        ("POST", "/rest/v3/telemetry/nowhere", b"{}", 404, "ERROR_NOT_FOUND"),
+        ("POST", "/rest/v3/telemetry", b"{}", 404, "ERROR_NOT_FOUND"),
+        ("POST", "/rest/v3/telemetry//report", b"{}", 404, "ERROR_NOT_FOUND"),
+        ("GET", PATH, b"", 405, "ERROR_HTTP_REQUEST"),
+        ("PROPFIND", PATH, b"", 405, "ERROR_HTTP_REQUEST"),
+    ],
+)
+def test_errors_are_ours_below_the_prefix(
+    filled: Engine, method: str, path: str, data: bytes, status: int, code: str
+) -> None:
+    client = host(filled).test_client()
+
+    response = client.open(
+        path, method=method, data=data, auth=USER, content_type="application/json"
+    )
+
+    assert response.status_code == status
+    assert response.get_json()["responseObject"]["code"] == code
+    assert "X-Host" not in response.headers
+
+
+def test_fault_is_ours_below_the_prefix(sqlite: Engine) -> None:
+    with sqlite.connect():
+        pass
+    response = ask(host(sqlite).test_client(), "CURRENT_MAU", RETAIL)
+
+    assert response.status_code == 500
+    assert response.get_json()["responseObject"]["code"] == "ERROR_GENERIC"
+    assert "X-Host" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "page"),
+    [
+        ("GET", "/", 404, "the host's own page for 404"),
+        ("GET", "/rest/v3/telemetryx", 404, "the host's own page for 404"),
+        ("GET", "/rest/v3", 404, "the host's own page for 404"),
+        ("GET", "/rest/v3/telemetri/report", 404, "the host's own page for 404"),
+        ("GET", "/hosts/own", 405, "the host's own page for 405"),
+        ("POST", "/hosts/own", 599, "the host's own page for 599"),
+        ("GET", "/hosts//slashed/", 308, ""),
+        ("GET", "/hosts/slashed", 308, ""),
+        ("GET", "/hosts/slashed/", 200, "slashed"),
+    ],
+)
+def test_everything_else_is_the_hosts(
+    filled: Engine, method: str, path: str, status: int, page: str
+) -> None:
+    response = host(filled).test_client().open(path, method=method)
+
+    assert response.status_code == status
+    assert "WWW-Authenticate" not in response.headers
+    assert "Cache-Control" not in response.headers
+    if page:
+        assert response.get_data(as_text=True) == page
+
+
+def test_json_settings_of_the_host_do_not_matter(filled: Engine) -> None:
+    app = create_app(filled)
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.sort_keys = True  # type: ignore[attr-defined]
+    app.json.compact = False  # type: ignore[attr-defined]
+
+    response = app.test_client().post(
+        PATH,
+        data='{"requestObject":{"name":"\\ud800☂"}}',
+        auth=USER,
+        content_type="application/json",
+    )
+
+    assert response.status_code == 400
+    assert response.data.isascii()
+    assert b"\\ud800\\u2602" in response.data
+
+
+def test_smaller_limit_of_the_host_stays_on_its_own_routes(filled: Engine) -> None:
+    app = host(filled)
+    app.config["MAX_CONTENT_LENGTH"] = 10
+
+    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+
+
+def test_flask_sqlalchemy_engine(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    database = SQLAlchemy()
+    telemetry = PowerAuthTelemetry(engine=lambda: database.engine, clock=lambda: NOW)
+    database.init_app(app)
+    telemetry.init_app(app)
+
+    response = ask(app.test_client(), "CURRENT_MAU", RETAIL)
+
+    assert response.get_json()["responseObject"]["reportData"]["users"] == 1
+    with app.app_context():
+        database.engine.dispose()
+
+
+def test_script_root_behind_a_proxy(filled: Engine) -> None:
+    app = create_app(filled)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    client = app.test_client()
+    headers = {
+        "X-Forwarded-Prefix": "/powerauth-java-server",
+        "Authorization": basic(":".join(USER)),
+    }
+
+    assert client.post(PATH, json=BODY, headers=headers).status_code == 200
+    assert client.post(PATH + "/", json=BODY, headers=headers).status_code == 404
+
+
+def test_script_root_of_the_server(filled: Engine) -> None:
+    client = create_app(filled).test_client()
+
+    response = client.post(PATH, json=BODY, auth=USER, base_url="http://bank.example/powerauth")
+
+    assert response.status_code == 200
+
+
+def test_several_prefixes(filled: Engine) -> None:
+    app = create_app(filled, URL_PREFIX=["/rest/v3/telemetry", "/rest/v4/telemetry"])
+    client = app.test_client()
+
+    for version in ("v3", "v4"):
+        path = f"/rest/{version}/telemetry"
+        assert ask(client, "CURRENT_MAU", RETAIL, path=f"{path}/report").status_code == 200
+        assert ask(client, "CURRENT_MAU", RETAIL, path=f"{path}/other").status_code == 404
+        assert client.post(f"{path}/other").status_code == 401
+
+
+def test_nested_blueprint_that_the_host_mounts(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = None
+    telemetry = PowerAuthTelemetry(app, clock=lambda: NOW)
+    parent = Blueprint("internal", __name__, url_prefix="/internal")
+    parent.register_blueprint(telemetry.blueprint, url_prefix="/telemetry")
+    app.register_blueprint(parent)
+    client = app.test_client()
+
+    path = "/internal/telemetry"
+    assert ask(client, "CURRENT_MAU", RETAIL, path=f"{path}/report").status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL, path=f"{path}/x").status_code == 404
+    assert client.post(f"{path}/x").get_json()["responseObject"]["code"] == "ERROR_UNAUTHORIZED"
+    assert client.post("/internal/x").status_code == 404
+    assert client.post(PATH, auth=USER).get_json(silent=True) is None
+    with app.test_request_context():
+        assert app.url_for("internal.powerauth_telemetry.report") == f"{path}/report"
+    telemetry.close(app)
+
+
+def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = None
+    telemetry = PowerAuthTelemetry(clock=lambda: NOW)
+    app.register_blueprint(telemetry.blueprint)
+    client = app.test_client()
+    assert client.post("/report").status_code == 500
+
+    telemetry.init_app(app)
+
+    assert ask(client, "CURRENT_MAU", RETAIL, path="/report").status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL, path="/").status_code == 404
+    telemetry.close(app)
+
+
+def test_two_instances_in_one_application(filled: Engine) -> None:
+    app = create_app(filled)
+    for key, value in {
+        "DATABASE_URL": url_of(filled),
+        "CREDENTIALS": {"emea": digest("emea-token")},
+        "URL_PREFIX": "/emea/telemetry",
+    }.items():
+        app.config[f"POWERAUTH_TELEMETRY_EMEA_{key}"] = value
+    emea = PowerAuthTelemetry(app, name="emea", clock=lambda: NOW)
+    client = app.test_client()
+    emea_user = ("emea", "emea-token")
+    emea_path = "/emea/telemetry/report"
+
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL, path=emea_path, user=emea_user).status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL, user=emea_user).status_code == 401
+    assert ask(client, "CURRENT_MAU", RETAIL, path=emea_path).status_code == 401
+    emea.close(app)
+
+
+def test_one_extension_on_two_applications(filled: Engine) -> None:
+    telemetry = PowerAuthTelemetry(clock=lambda: NOW)
+    answers = []
+    tokens = ("one", "two")
+    for token in tokens:
+        app = Flask(token)
+        app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+        app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = {"user": digest(token)}
+        telemetry.init_app(app)
+        client = app.test_client()
+        answers.append(
+            [
+                ask(client, "CURRENT_MAU", RETAIL, user=("user", t)).status_code
+                for t in ("one", "two")
+            ]
+        )
+        telemetry.close(app)
+
+    assert answers == [[200, 401], [401, 200]]
+
+
+def test_flask_limiter_counts_on_our_blueprint(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = ["/v3", "/v4"]
+    limiter = Limiter(lambda: "everyone", app=app, storage_uri="memory://")
+    telemetry = PowerAuthTelemetry(clock=lambda: NOW)
+    limiter.limit("3/hour")(telemetry.blueprint)
+    telemetry.init_app(app)
+
+    @app.get("/hosts/own")
+    def own() -> str:
+        return "own"
+
+    client = app.test_client()
+    codes = [
+        ask(client, "CURRENT_MAU", RETAIL, path=f"/v{version}/report").status_code
+        for version in (3, 4, 3, 4)
+    ]
+
+    assert codes == [200, 200, 200, 429]
+    assert client.get("/hosts/own").status_code == 200
+    telemetry.close(app)
+
+
+def test_hooks_of_the_host_run(filled: Engine) -> None:
+    app = create_app(filled)
+
+    @app.after_request
+    def mark(response: Any) -> Any:
+        response.headers["X-Host"] = "yes"
+        return response
+
+    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).headers["X-Host"] == "yes"
+
+
+def test_host_can_catch_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError):
+        PowerAuthTelemetry(Flask(__name__))
+
+
+FORKING_HOST = """
+import os
+from flask import Flask
+from flask_powerauth_telemetry import PowerAuthTelemetry
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+telemetry = PowerAuthTelemetry(app)
+state = app.extensions["powerauth_telemetry"]["powerauth_telemetry"]
+with state.databases[None].connect() as connection:  # a connection from before the fork
+    connection.exec_driver_sql("SELECT 1")
+
+@app.after_request
+def tell(response):
+    response.headers["X-Worker"] = str(os.getpid())
+    return response
+"""
+
+
+@pytest.fixture
+def preloaded(postgresql: Engine, tmp_path: Path) -> Iterator[str]:
+    """The address of gunicorn with two workers that were forked from a loaded application."""
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail"])
+    (tmp_path / "forking_host.py").write_text(FORKING_HOST)
+    environment = os.environ | {
+        "FLASK_POWERAUTH_TELEMETRY_DATABASE_URL": url_of(postgresql),
+        "FLASK_POWERAUTH_TELEMETRY_CREDENTIALS": json.dumps(CREDENTIALS),
+    }
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--threads=2"]
+    command += ["--bind=127.0.0.1:0", "forking_host:app"]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=output)
+    try:
+        yield _address(log)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _address(log: Path) -> str:
+    for _ in range(200):
+        for line in log.read_text().splitlines():
+            if "Listening at: " in line:
+                return line.partition("Listening at: ")[2].split(" ")[0]
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def test_gunicorn_with_preloaded_workers(preloaded: str) -> None:
+    def worker(_: int) -> str:
+        request = urllib.request.Request(
+            preloaded + PATH,
+            data=json.dumps(BODY).encode(),
+            headers={"Content-Type": "application/json", "Authorization": basic(":".join(USER))},
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            assert json.load(response)["responseObject"]["reportData"]["users"] == 0
+            return str(response.headers["X-Worker"])
+
+    workers: set[str] = set()
+    # Which worker takes a connection is the system's choice.
+    with ThreadPoolExecutor(16) as callers:
+        for _ in range(50):
+            workers.update(callers.map(worker, range(32)))
+            if len(workers) == 2:
+                break
+
+    assert len(workers) == 2
+
+
+def test_body_in_chunks_of_unknown_length(preloaded: str) -> None:
+    def post(size: int) -> int:
+        body = json.dumps(BODY).encode().ljust(size)
+        request = urllib.request.Request(
+            preloaded + PATH,
+            data=iter([body[:100], body[100:]]),
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": basic(":".join(USER)),
+                "Transfer-Encoding": "chunked",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code
+
+    assert post(1_000) == 200
+    assert post(70_000) == 413

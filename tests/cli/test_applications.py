@@ -1,0 +1,82 @@
+"""``flask telemetry applications`` prints the names that can be asked for."""
+
+import json
+
+import pytest
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry.auth.credentials import digest
+from tests.support import powerauth
+from tests.support.commands import LEAST, app_of, command, role
+from tests.support.service import create_app, recorded_statements
+
+SCOPED = {
+    "CREDENTIALS": {name: digest(name) for name in ("billing", "shop", "nobody")},
+    "SCOPES": {"shop": ["retail", "not there"], "nobody": []},
+}
+
+
+def test_names_come_one_on_each_line(database: Engine) -> None:
+    powerauth.create_schema(database)
+    powerauth.add_applications(database, ["retail", "Über banking", "corporate"])
+
+    with recorded_statements() as statements:
+        result = command(app_of(database), "applications")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "corporate\nretail\nÜber banking\n"
+    assert not [statement for statement in statements if "pa_activation" in statement]
+
+
+def test_account_of_five_columns_is_enough(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail"])
+
+    with role(postgresql, *LEAST) as reader:
+        assert command(app_of(reader), "applications").stdout == "retail\n"
+
+
+@pytest.mark.parametrize(
+    ("principal", "names"),
+    [("billing", ["corporate", "retail"]), ("shop", ["retail"]), ("nobody", [])],
+)
+def test_principal_has_its_scope(sqlite: Engine, principal: str, names: list[str]) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    app = app_of(sqlite, **SCOPED)
+
+    result = command(app, "applications", "--principal", principal, "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)) == (0, names)
+
+
+def test_unknown_principal_is_an_error(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+
+    result = command(app_of(sqlite, **SCOPED), "applications", "--principal", "Shop")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'Shop' has no credentials (there are: billing, nobody, shop)" in result.stderr
+
+
+def test_principal_of_another_store_has_its_scope(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    app = app_of(sqlite, CREDENTIALS="pa_integration", SCOPES={"*": ["retail"]})
+
+    assert command(app, "applications", "--principal", "anyone").stdout == "retail\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/powerauth",
+        "sqlite:////nowhere/powerauth.sqlite",
+    ],
+)
+def test_database_that_is_down_is_an_error(url: str) -> None:
+    result = command(create_app(DATABASE_URL=url), "applications")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: OperationalError: ")
+    assert "pass-word" not in result.stderr

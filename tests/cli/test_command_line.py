@@ -1,0 +1,86 @@
+"""``flask telemetry …``, run as an operator runs it."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry.auth.credentials import StaticCredentials, digest
+from flask_powerauth_telemetry.config.keys import load_config
+from tests.support.service import create_app
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run flask in a folder without any application."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if not key.startswith("FLASK_")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "instance", "key"),
+    [
+        ([], "powerauth_telemetry", "POWERAUTH_TELEMETRY_CREDENTIALS"),
+        (["--instance", "emea"], "emea", "POWERAUTH_TELEMETRY_EMEA_CREDENTIALS"),
+    ],
+)
+def test_credential_works_as_it_is_printed(
+    tmp_path: Path, options: list[str], instance: str, key: str
+) -> None:
+    result = run(tmp_path, "telemetry", "create-credential", "billing department", *options)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    token = re.search(r"^Password: +(\S+)", result.stdout, re.MULTILINE)
+    assert token is not None
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith(f"{key} = "))
+    (export,) = (line for line in result.stdout.splitlines() if line.startswith("export "))
+    python: dict[str, object] = {}
+    exec(line, python)
+    name, _, value = shlex.split(export)[1].partition("=")
+    app = Flask(__name__)
+    os.environ[name] = value
+    try:
+        app.config.from_prefixed_env()
+    finally:
+        del os.environ[name]
+
+    for values in (python, app.config):
+        credentials = load_config(values, instance).credentials
+        assert isinstance(credentials, dict)
+        store = StaticCredentials(credentials)
+        assert store.authenticate("billing department", token[1]) == "billing department"
+    assert json.loads(value) == {"billing department": digest(token[1])}
+
+
+def test_each_credential_is_another_one(tmp_path: Path) -> None:
+    outputs = {run(tmp_path, "telemetry", "create-credential", "a").stdout for _ in range(2)}
+    assert len(outputs) == 2
+
+
+@pytest.mark.parametrize("name", ["a:b", "", "a\nb", "*"])
+def test_name_that_basic_can_not_carry_is_refused(tmp_path: Path, name: str) -> None:
+    result = run(tmp_path, "telemetry", "create-credential", name)
+
+    assert result.returncode == 2
+    assert "Choose another name" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_commands_are_there_for_the_application_too(sqlite: Engine) -> None:
+    result = create_app(sqlite).test_cli_runner().invoke(args=["telemetry", "--help"])
+
+    assert result.exit_code == 0
+    assert "create-credential" in result.output

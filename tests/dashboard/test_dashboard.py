@@ -1,0 +1,672 @@
+"""The dashboard: its numbers are those of the API, and nobody sees more than there."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask import Flask, got_request_exception
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
+from flask_powerauth_telemetry.dashboard.figures.offered import APPLICATION_FIGURES
+from flask_powerauth_telemetry.dashboard.requests import asked
+from flask_powerauth_telemetry.monitoring.events import Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.signals import (
+    credentials_refused,
+    report_generated,
+    request_refused,
+)
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.tabular import as_csv
+from tests.support import powerauth
+from tests.support.audit import Verification, add_verifications
+from tests.support.dashboard import (
+    CLERK,
+    CREDENTIALS,
+    REPORTS,
+    History,
+    Months,
+    Page,
+    dashboard,
+    fill,
+    get,
+    page_of,
+    shown,
+)
+from tests.support.powerauth import Activation
+from tests.support.recorded import Clock, Site
+from tests.support.service import NOW, USER, ask, create_app, recorded_statements, url_of
+
+PRAGUE = ZoneInfo("Europe/Prague")
+KINDS_OF_FIGURES = ("now", "curve", "new-users", "signatures", "load", "committed")
+BEFORE_COSTLY = KINDS_OF_FIGURES[:-1]
+PARAMETERS: dict[str, Any] = {"application": "retail", "days": 30}
+STORIES = {"providers": [Months(), History()]}
+
+
+@pytest.fixture
+def app(sqlite: Engine) -> Flask:
+    fill(sqlite, UTC)
+    return dashboard(sqlite)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def data_of(client: FlaskClient, report: str, **parameters: Any) -> Any:
+    response = ask(client, report, {**PARAMETERS, **parameters})
+    assert response.status_code == 200
+    return response.get_json()["responseObject"]["reportData"]
+
+
+def application_page(client: FlaskClient, **query: Any) -> Page:
+    return page_of(get(client, "/application", application="retail", **query))
+
+
+def test_numbers_of_users_equal_the_api(database: Engine) -> None:
+    fill(database, PRAGUE)
+    client = dashboard(database, DATABASE_TIMEZONE="Europe/Prague").test_client()
+
+    figures = application_page(client, days=90).figures
+
+    curve = data_of(client, "USERS_BY_PAST_DAYS")["users"]
+    mau = data_of(client, "CURRENT_MAU")["users"]
+    new = data_of(client, "NEW_USERS_IN_PAST_DAYS", days=90)
+    assert mau > 10
+    assert sum(new["usersByDay"]) > 10
+    assert figures["Active users now"].numbers == {"Active users in the past 30 days": str(mau)}
+    assert figures["Active users by window"].rows[1:] == [
+        [str(days), shown(users)] for days, users in enumerate(curve, start=1)
+    ]
+    assert list(figures["Active users by window"].numbers.values()) == [
+        str(curve[days - 1]) for days in (1, 7, 30, 90, 365)
+    ]
+    assert figures["New users"].numbers == {"Past 90 days": str(new["users"])}
+    assert [row[1] for row in figures["New users"].rows[1:]] == [*map(shown, new["usersByDay"])]
+
+
+def test_numbers_of_signatures_equal_the_api(database: Engine) -> None:
+    fill(database, PRAGUE)
+    client = dashboard(
+        database, DATABASE_TIMEZONE="Europe/Prague", REPORT_TIMEZONE="America/New_York"
+    ).test_client()
+
+    figures = application_page(client).figures
+
+    data = data_of(client, "SIGNATURES_IN_PAST_DAYS")
+    assert data["invalid"] > 5
+    figure = figures["Signatures verified"]
+    assert figure.numbers == {
+        "Past 30 days": str(data["total"]),
+        "Invalid": str(data["invalid"]),
+    }
+    assert [row[:4] for row in figure.rows[1:]] == [
+        [kind["type"], kind["algorithm"] or "", shown(kind["total"]), shown(kind["invalid"])]
+        for kind in data["byType"]
+    ]
+    load = figures["Signature load by hour of the day"]
+    busiest = data["busiestHour"]
+    assert load.numbers == {
+        "Busiest hour": str(busiest["verifications"]),
+        "A second, in that hour": str(busiest["perSecond"]),
+    }
+    assert " America/New_York " in load.text
+    assert busiest["start"][11:13] + ":00 America/New_York" not in load.text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+def test_load_is_that_of_whole_hours_by_time_of_day(sqlite: Engine, zone: str) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORT_TIMEZONE=zone).test_client()
+
+    for days in (1, 365):
+        figure = application_page(client, days=days).figures["Signature load by hour of the day"]
+
+        by_hour = data_of(client, "SIGNATURES_IN_PAST_DAYS", days=days)["byHour"]
+        start = datetime.fromisoformat(by_hour["start"])
+        loads: dict[str, list[int]] = {}
+        for place, load in list(enumerate(by_hour["verifications"]))[1:-1]:
+            local = (start + place * timedelta(hours=1)).astimezone(ZoneInfo(zone))
+            loads.setdefault(f"{local:%H:%M}", []).append(load)
+        assert figure.rows == [
+            [f"Hour from ({zone})", "Average", "Highest"],
+            *(
+                [hour, shown(round(sum(loads[hour]) / len(loads[hour]), 1)), str(max(loads[hour]))]
+                for hour in sorted(loads)
+            ),
+        ]
+    assert start.hour != start.astimezone(ZoneInfo(zone)).hour
+
+
+def test_hours_that_a_clock_repeated_are_no_load(sqlite: Engine) -> None:
+    wall = NOW.replace(tzinfo=None)
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    powerauth.add_activations(sqlite, [Activation("a", 1, "anna", wall)])
+    ordinary, repeated = datetime(2026, 10, 24, 2, 30), datetime(2026, 10, 25, 2, 30)
+    times = [*[ordinary] * 3, *[repeated] * 50]
+    add_verifications(sqlite, [Verification("a", time) for time in times])
+    client = dashboard(sqlite, DATABASE_TIMEZONE="Europe/Prague").test_client()
+
+    figure = application_page(client, days=365).figures["Signature load by hour of the day"]
+
+    loads = data_of(client, "SIGNATURES_IN_PAST_DAYS", days=365)["byHour"]["verifications"]
+    assert loads[loads.index(None) - 1] == 50
+    assert [row[2] for row in figure.rows[1:]] == ["3" if hour == 0 else "0" for hour in range(24)]
+
+
+def test_numbers_that_are_asked_for_equal_the_api(client: FlaskClient) -> None:
+    committed = data_of(client, "COMMITTED_USERS_IN_PAST_DAYS")
+    (figure,) = page_of(get(client, "/figure/committed", **PARAMETERS)).figures.values()
+    left_out = committed["usersLeftOut"]
+    assert [row[1] for row in figure.rows[1:]] == [
+        shown(number)
+        for number in (committed["users"], *left_out.values(), committed["usersInPastDays"])
+    ]
+
+    names = ["corporate", "retail"]
+    across = data_of(client, "USERS_ACROSS_APPLICATIONS", applications=names, days=365)
+    figure = page_of(get(client, "/compare", days=365)).figures["Users across applications"]
+    assert across["overlaps"][0]["users"] > 1
+    assert figure.numbers == {"Past 365 days": str(across["users"])}
+    assert [row[:2] for row in figure.rows[1:]] == [
+        *([name, shown(across["usersByApplication"][name])] for name in names),
+        ["corporate and retail", shown(across["overlaps"][0]["users"])],
+    ]
+
+    curves = [data_of(client, "USERS_BY_PAST_DAYS", application=name)["users"] for name in names]
+    (figure,) = page_of(get(client, "/figure/curves", application=names)).figures.values()
+    assert figure.rows == [
+        ["Days", *names],
+        *(
+            [str(days), *map(shown, users)]
+            for days, users in enumerate(zip(*curves, strict=True), start=1)
+        ),
+    ]
+
+
+@pytest.mark.parametrize("key", ["across", "curves"])
+@pytest.mark.parametrize("count", [1, 11])
+def test_too_few_and_too_many_are_not_compared(sqlite: Engine, key: str, count: int) -> None:
+    names = tuple(f"app-{number}" for number in range(11))
+    fill(sqlite, UTC, names)
+    client = dashboard(sqlite).test_client()
+
+    with recorded_statements() as statements:
+        response = get(client, f"/figure/{key}", application=names[:count])
+
+    assert response.status_code == 400
+    assert "name 2 to 10 applications" in response.get_data(as_text=True)
+    assert not any("pa_activation" in statement for statement in statements)
+
+
+def test_windows_stand_in_for_the_curve(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORTS=[]).test_client()
+
+    with recorded_statements() as statements:
+        page = application_page(client)
+
+    assert list(page.figures) == ["Active users now", "Active users by window"]
+    assert page.figures["Active users by window"].numbers == {
+        label: str(data_of(client, "USERS_IN_PAST_DAYS", days=days)["users"])
+        for label, days in (
+            ("Past 24 hours", 1),
+            *((f"Past {n} days", n) for n in (7, 30, 90, 365)),
+        )
+    }
+    assert len([text for text in statements if "FROM pa_activation" in text]) == 1
+
+
+def test_overview_shows_each_application_now(client: FlaskClient) -> None:
+    page = page_of(get(client))
+
+    assert {name: list(figure.numbers.values()) for name, figure in page.figures.items()} == {
+        name: [str(data_of(client, "CURRENT_MAU", application=name)["users"])]
+        for name in ("corporate", "retail")
+    }
+    assert page.figures["retail"].links[0] == "/telemetry/application?application=retail"
+
+
+def test_overview_of_many_applications_reads_their_names_alone(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    names = [f"application-{number:02}" for number in range(11)]
+    powerauth.add_applications(sqlite, names)
+
+    with recorded_statements() as statements:
+        page = page_of(get(dashboard(sqlite).test_client()))
+
+    assert [link.partition("=")[2] for link in page.links if "application=" in link] == names
+    assert not any("pa_activation" in statement for statement in statements)
+
+
+@pytest.mark.parametrize("key", KINDS_OF_FIGURES)
+def test_csv_holds_the_report_data(client: FlaskClient, key: str) -> None:
+    report = {
+        "now": "CURRENT_MAU",
+        "curve": "USERS_BY_PAST_DAYS",
+        "new-users": "NEW_USERS_IN_PAST_DAYS",
+        "signatures": "SIGNATURES_IN_PAST_DAYS",
+        "load": "SIGNATURES_IN_PAST_DAYS",
+        "committed": "COMMITTED_USERS_IN_PAST_DAYS",
+    }[key]
+
+    response = get(client, f"/figure/{key}.csv", **PARAMETERS)
+
+    assert response.get_data(as_text=True) == as_csv(data_of(client, report))
+    assert response.content_type == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == (
+        f'attachment; filename="{key}-retail-20261125T120000Z.csv"'
+    )
+
+
+def test_csv_of_an_application_named_like_a_formula_is_harmless(sqlite: Engine) -> None:
+    name = '=1+1/<b>&"?#é'
+    fill(sqlite, UTC, (name, "corporate"))
+    client = dashboard(sqlite).test_client()
+
+    overview = get(client)
+    (link,) = [link for link in page_of(overview).links if "%3D1" in link and "csv" not in link]
+    page = client.get(link, auth=USER)
+    compared = get(client, "/compare").get_data(as_text=True)
+    csv = get(client, "/figure/now.csv", application=name)
+
+    assert "<b>&" not in overview.get_data(as_text=True)
+    assert "<b>&" not in compared
+    assert compared.count("=1+1/&lt;b&gt;&amp;&#34;?#é") == 4
+    assert page.status_code == 200
+    assert page.get_data(as_text=True).count("=1+1/&lt;b&gt;&amp;&#34;?#é</h1>") == 1
+    assert csv.get_data(as_text=True).splitlines()[1].startswith("\"'=1+1")
+    assert csv.headers["Content-Disposition"].isascii()
+
+
+def test_every_figure_has_its_definition_and_its_csv(client: FlaskClient) -> None:
+    reports = client.get("/rest/v3/telemetry/reports", auth=USER).get_json()
+    definitions = [report["definition"] for report in reports["responseObject"]["reports"]]
+
+    figures = application_page(client).figures
+
+    assert len(figures) == len(KINDS_OF_FIGURES)
+    for figure in figures.values():
+        assert any(definition in figure.text for definition in definitions)
+        if figure.numbers:
+            (csv,) = [link for link in figure.links if ".csv?" in link]
+            assert client.get(csv, auth=USER).content_type.startswith("text/csv")
+
+
+@pytest.mark.parametrize("path", ["/application", "/compare", "/figure/now", "/figure/curve.csv"])
+def test_application_out_of_scope_looks_like_none(client: FlaskClient, path: str) -> None:
+    with recorded_statements() as statements:
+        answers = [
+            get(client, path, user=CLERK, application=name) for name in ("corporate", "nowhere")
+        ]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[0].data == answers[1].data
+    assert b"corporate" not in answers[0].data
+    assert not any("pa_activation" in statement for statement in statements)
+
+
+def test_application_out_of_scope_is_no_part_of_a_comparison(client: FlaskClient) -> None:
+    both: dict[str, Any] = {"application": ["retail", "corporate"]}
+
+    for path in ("/compare", "/figure/across", "/figure/across.csv"):
+        assert get(client, path, user=CLERK, **both).status_code == 404
+        assert get(client, path, **both).status_code == 200
+
+
+def test_scope_restricts_what_is_listed(client: FlaskClient) -> None:
+    for path in ("/", "/compare", "/application?application=retail"):
+        response = get(client, path, user=CLERK)
+        assert response.status_code == 200
+        assert b"corporate" not in response.data
+    assert list(page_of(get(client, user=CLERK)).figures) == ["retail"]
+
+
+def test_failing_report_leaves_the_others(sqlite: Engine) -> None:
+    class Broken(NewUsersInPastDays):
+        def generate(self, *arguments: Any, **parameters: Any) -> Any:
+            raise ValueError("a secret detail")
+
+    fill(sqlite, UTC)
+    reports = [name for name in REPORTS if name != Broken.name]
+    app = dashboard(sqlite, REPORTS=reports, arguments={"providers": [Broken()]})
+    faults: list[Any] = []
+
+    def note(sender: Flask, exception: Exception, **_: Any) -> None:
+        faults.append(exception)
+
+    with got_request_exception.connected_to(note, app):
+        response = get(app.test_client(), "/application", application="retail")
+        alone = get(app.test_client(), "/figure/new-users", **PARAMETERS)
+        csv = get(app.test_client(), "/figure/new-users.csv", **PARAMETERS)
+
+    figures = page_of(response).figures
+    assert response.status_code == 200
+    assert figures["New users"].numbers == {}
+    assert "could not be generated, see the log of the server. 500" in figures["New users"].text
+    assert figures["Active users now"].numbers
+    assert figures["Signatures verified"].numbers
+    assert (alone.status_code, csv.status_code) == (500, 500)
+    assert csv.content_type.startswith("text/html")
+    assert [type(fault) for fault in faults] == [ValueError] * 3
+    assert b"secret detail" not in response.data + alone.data + csv.data
+
+
+def test_page_out_of_time_leaves_figures_to_requests_of_their_own(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PAGE_SECONDS", -1)
+
+    with recorded_statements() as statements:
+        page = application_page(client)
+
+    assert not any("pa_activation" in statement for statement in statements)
+    assert [link.partition("?")[0].rpartition("/")[2] for link in page.loaded] == [
+        "now",
+        "curve",
+        "new-users",
+        "signatures",
+        "load",
+    ]
+    for link in page.loaded:
+        (figure,) = page_of(client.get(link, auth=USER)).figures.values()
+        assert figure.numbers
+
+
+def test_page_begins_nothing_after_its_time(app: Flask) -> None:
+    state = app.extensions["powerauth_telemetry"]["powerauth_telemetry"]
+    seconds = iter([0, 1, 4.9, 5, 6, 7])
+    with app.test_request_context("/telemetry/application?application=retail"):
+        about = asked(state, ["retail"])
+        pieces = [(figure, about) for figure in APPLICATION_FIGURES if figure.key in BEFORE_COSTLY]
+        made = parts.Computing(state, Principal("billing")).parts(pieces, lambda: next(seconds))
+
+    assert [(part.figure.key, part.content is not None) for part in made] == [
+        ("now", True),
+        ("curve", True),
+        ("new-users", False),
+        ("signatures", False),
+        ("load", False),
+    ]
+
+
+def test_all_figures_cost_one_pass_over_each_table(client: FlaskClient) -> None:
+    with recorded_statements() as statements:
+        for _ in range(2):
+            application_page(client)
+
+    passes = [text for text in statements if "GROUP BY" in text]
+    tables = [
+        re.findall(r"FROM (pa_\w+)(?: JOIN (pa_\w+))?", text.replace("\n", ""))[0]
+        for text in passes
+    ]
+    assert sorted(tables) == [
+        ("pa_activation", ""),
+        ("pa_activation", "pa_activation_history"),
+        ("pa_signature_audit", "pa_activation"),
+    ]
+
+
+def test_names_are_kept_for_a_minute(sqlite: Engine) -> None:
+    clock = Clock()
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    client = dashboard(sqlite, clock=clock).test_client()
+    seen = []
+
+    for seconds in (0, 59, 61):
+        clock.now = NOW + timedelta(seconds=seconds)
+        seen.append(list(page_of(get(client)).figures))
+        if seconds == 0:
+            with sqlite.begin() as connection:
+                connection.exec_driver_sql("INSERT INTO pa_application (id, name) VALUES (2, 'b')")
+
+    assert seen == [["retail"], ["retail"], ["b", "retail"]]
+
+
+def test_recorded_source_shows_the_names_of_the_history(small_site: Site) -> None:
+    small_site.fill()
+    assert small_site.record().exit_code == 0
+    small_site.clock.now += timedelta(hours=2)
+    app = small_site.reader(CREDENTIALS=CREDENTIALS, REPORTS=["USERS_BY_PAST_DAYS"])
+    PowerAuthTelemetryDashboard(app)
+
+    page = page_of(get(app.test_client()))
+
+    users = data_of(app.test_client(), "CURRENT_MAU")["users"]
+    assert list(page.figures) == ["corporate", "retail"]
+    assert list(page.figures["retail"].numbers.values()) == [str(users)]
+    assert "As of 2026-11-25 12:00:00 UTC , recorded." in page.figures["retail"].text
+
+
+def test_days_of_the_history_show_gaps(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(
+        sqlite, arguments=STORIES, REPORT_TIMEZONE="Pacific/Kiritimati"
+    ).test_client()
+
+    figure = application_page(client).figures["Active users, day by day"]
+
+    rows = figure.rows
+    assert rows[0] == ["Day (Pacific/Kiritimati)", "Users"]
+    assert (rows[1], rows[180]) == (["2026-11-26", "226"], ["2026-05-31", "231"])
+    assert [row for row in rows if row[0] == "2026-11-10"] == [["2026-11-10", "\u2013"]]
+    assert figure.numbers == {
+        "Average": "215.5",
+        "Maximum": "231",
+        "Days without a recording": "6",
+    }
+
+
+def test_months_show_numbers_and_bounds(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=STORIES).test_client()
+
+    figure = application_page(client).figures["Active users by month"]
+    csv = get(client, "/figure/months.csv", application="retail").get_data(as_text=True)
+
+    assert len(figure.rows) == 14
+    assert figure.rows[1] == ["2026-11", "111", "\u2013", "\u2013", "recorded", "2026-11-01 00:00"]
+    assert figure.rows[7] == ["2026-05", "\u2013", "90", "120", "bounded", "2026-05-01 00:00"]
+    assert figure.rows[9] == [
+        "2026-03",
+        "\u2013",
+        "\u2013",
+        "\u2013",
+        "unknown",
+        "2026-03-01 00:00",
+    ]
+    assert figure.rows[13][0] == "2025-11"
+    known = [111, 112, 101, 102, 104, 106, 107, 108, 109, 110, 111]
+    assert figure.numbers == {
+        "Average of recorded months": str(round(sum(known) / len(known), 2)),
+        "Maximum of recorded months": "112",
+    }
+    assert len(csv.splitlines()) == 14
+    assert '"months.month"' in csv.splitlines()[0]
+
+
+def test_as_of_is_shown_in_utc_and_in_the_zone_of_reports(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    zones = {"REPORT_TIMEZONE": "Europe/Prague", "DATABASE_TIMEZONE": "Australia/Lord_Howe"}
+    response = get(dashboard(sqlite, **zones).test_client())
+
+    figure = page_of(response).figures["retail"]
+    text = response.get_data(as_text=True)
+
+    assert "2026-11-25 12:00:00 UTC , 2026-11-25 13:00:00 Europe/Prague (UTC+01:00)" in figure.text
+    assert '<time datetime="2026-11-25T12:00:00+00:00">' in text
+    assert "<b>Europe/Prague</b>" in text
+    assert "<b>Australia/Lord_Howe</b>" in text
+
+
+@pytest.mark.parametrize("header", [None, "Bearer x", "Basic !!!", "Basic YmlsbGluZzp3cm9uZw=="])
+@pytest.mark.parametrize("path", ["/", "/application", "/compare", "/figure/now", "/figure/x.csv"])
+def test_no_page_without_credentials(sqlite: Engine, path: str, header: str | None) -> None:
+    app = dashboard(sqlite)
+    headers = {"Authorization": header} if header else {}
+
+    with recorded_statements() as statements:
+        response = app.test_client().get(f"/telemetry{path}", headers=headers)
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == (
+        'Basic realm="PowerAuth Telemetry", charset="UTF-8"'
+    )
+    assert response.content_type == "text/html; charset=utf-8"
+    assert statements == []
+
+
+def test_whoever_watches_is_told_of_refusals_and_runs(app: Flask) -> None:
+    told: list[tuple[str, int, str | None]] = []
+
+    def note_refusal(sender: Flask, refusal: Refusal, **_: Any) -> None:
+        told.append((refusal.error, refusal.status, refusal.principal))
+
+    def note_run(sender: Flask, run: ReportRun, **_: Any) -> None:
+        told.append((run.report, run.status, run.principal))
+
+    client = app.test_client()
+    with (
+        credentials_refused.connected_to(note_refusal, app),
+        request_refused.connected_to(note_refusal, app),
+        report_generated.connected_to(note_run, app),
+    ):
+        get(client, user=("billing", "wrong"))
+        get(client, "/application", user=CLERK, application="corporate")
+        get(client, user=CLERK)
+
+    assert told == [
+        ("Unauthorized", 401, None),
+        ("NotFound", 404, "clerk"),
+        ("CURRENT_MAU", 200, "clerk"),
+    ]
+
+
+def test_every_response_has_the_headers(client: FlaskClient) -> None:
+    responses = [
+        get(client),
+        get(client, user=None),
+        get(client, "/application", application="nowhere"),
+        get(client, "/application", application="retail", days="366"),
+        get(client, "/figure/now.csv", application="retail"),
+        get(client, "/static/dashboard.css"),
+    ]
+
+    assert [response.status_code for response in responses] == [200, 401, 404, 400, 200, 200]
+    for response in responses:
+        policy = response.headers["Content-Security-Policy"].split("; ")
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert not any("unsafe" in part or "http" in part for part in policy)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        if "static" not in response.request.path:
+            assert response.headers["Cache-Control"] == "no-store"
+        response.close()
+
+
+def test_page_has_nothing_that_its_policy_forbids(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=STORIES).test_client()
+
+    for path in ("/", "/compare", "/application?application=retail"):
+        text = get(client, path).get_data(as_text=True)
+        assert not re.search(r"<style|\bstyle=|\son\w+=|<script(?! src=)|javascript:", text)
+        assert "://" not in text
+
+
+def test_page_of_everything_is_small(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=STORIES).test_client()
+    paths = ["/application?application=retail&days=365"]
+    paths += [f"/static/{name}" for name in ("dashboard.css", "dashboard.js", "icon.svg")]
+
+    size = 0
+    for path in paths:
+        with get(client, path) as response:
+            size += len(response.data)
+
+    assert 20_000 < size < 100_000
+
+
+@pytest.mark.parametrize("days", ["0", "366", "", "-1", "1e1", "٣", "30 "])
+def test_wrong_window_is_refused(client: FlaskClient, days: str) -> None:
+    response = get(client, "/application", application="retail", days=days)
+
+    assert response.status_code == 400
+    assert "days must be a whole number from 1 to 365" in response.get_data(as_text=True)
+
+
+def test_figure_that_is_not_switched_on_is_not_there(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORTS=["NEW_USERS_IN_PAST_DAYS"]).test_client()
+
+    assert "Signatures verified" not in application_page(client).figures
+    assert "/telemetry/compare" not in application_page(client).links
+    for path in ("/figure/signatures", "/figure/signatures.csv", "/figure/nothing", "/compare"):
+        assert get(client, path, application="retail").status_code == 404
+
+
+def test_comparison_of_one_application_asks_for_more(client: FlaskClient) -> None:
+    with recorded_statements() as statements:
+        response = get(client, "/compare", application="retail")
+
+    assert "Choose 2 to 10 applications" in response.get_data(as_text=True)
+    assert not any("pa_activation" in statement for statement in statements)
+
+
+def test_no_page_is_a_redirect(client: FlaskClient) -> None:
+    for path in ("/telemetry", "/telemetry/", "/telemetry/compare/"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, auth=USER).status_code == 200
+
+
+def test_links_are_below_the_script_root(client: FlaskClient) -> None:
+    page = page_of(client.get("/telemetry/", base_url="http://localhost/powerauth", auth=USER))
+
+    assert page.links[1] == "/powerauth/telemetry/"
+    assert all(link.startswith(("/powerauth/telemetry/", "#")) for link in page.links)
+
+
+def test_database_that_is_not_there_is_told_in_a_page(sqlite: Engine) -> None:
+    url = url_of(sqlite).replace(".sqlite", "-missing.sqlite")
+    response = get(dashboard(DATABASE_URL=f"{url}-missing").test_client())
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert "The report is not available now" in response.get_data(as_text=True)
+
+
+def test_instances_have_dashboards_of_their_own(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    keys: dict[str, Any] = {"EMEA_DATABASE_URL": url_of(sqlite), "EMEA_CREDENTIALS": CREDENTIALS}
+    app = create_app(sqlite, arguments={"name": "emea"}, **keys)
+    PowerAuthTelemetryDashboard(app, name="emea", url_prefix="/emea/telemetry/")
+
+    response = app.test_client().get("/emea/telemetry/", auth=USER)
+
+    assert list(page_of(response).figures) == ["corporate", "retail"]
+
+
+def test_dashboard_that_can_not_be_mounted_says_why(sqlite: Engine) -> None:
+    app = create_app(sqlite)
+
+    with pytest.raises(ConfigurationError, match="'other' is not on this application"):
+        PowerAuthTelemetryDashboard(app, name="other")
+    with pytest.raises(ConfigurationError, match="belongs to the reports"):
+        PowerAuthTelemetryDashboard(app, url_prefix="/rest/v3/telemetry/dashboard")
+    with pytest.raises(ConfigurationError, match="'telemetry' is not a path"):
+        PowerAuthTelemetryDashboard(app, url_prefix="telemetry")
+    PowerAuthTelemetryDashboard(app)
+    with pytest.raises(ConfigurationError, match="is on this application already"):
+        PowerAuthTelemetryDashboard(app, url_prefix="/again")

@@ -1,0 +1,187 @@
+"""Faults of the database and of providers: what the caller is told, and what the log."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask import Flask, got_request_exception
+from marshmallow import Schema, fields
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from flask_powerauth_telemetry import (
+    ApplicationField,
+    ReportContext,
+    ReportProvider,
+    TelemetryError,
+    Unavailable,
+)
+from tests.support import powerauth
+from tests.support.service import ask, create_app, error
+
+FAULT = error("ERROR_GENERIC", "The report could not be generated, see the log of the server")
+NOT_NOW = error("ERROR_GENERIC", "The report is not available now, try again later")
+RETAIL = {"application": "retail"}
+
+
+class Faulty(ReportProvider):
+    """Does what it is told, with the name of an application at hand."""
+
+    name = "FAULTY"
+    definition = "Nothing."
+    parameters_schema = Schema.from_dict({"application": ApplicationField()})
+    data_schema = Schema.from_dict({"users": fields.Integer(required=True, strict=True)})
+
+    def __init__(self, act: Callable[[ReportContext], Any]) -> None:
+        self._act = act
+
+    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+        return self._act(context)  # type: ignore[no-any-return]
+
+
+def raises(exception: BaseException) -> Callable[[ReportContext], Any]:
+    def act(context: ReportContext) -> Any:
+        raise exception
+
+    return act
+
+
+def app_of(engine: Engine, act: Callable[[ReportContext], Any]) -> Flask:
+    return create_app(engine, arguments={"providers": [Faulty(act)]})
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        raises(RuntimeError("secret detail")),
+        raises(KeyError("secret detail")),
+        raises(RecursionError("secret detail")),
+        raises(MemoryError("secret detail")),
+        lambda _: {"users": "secret detail"},
+        lambda _: {"users": None},
+        lambda _: {},
+        lambda _: None,
+        lambda _: ["secret detail"],
+        lambda _: object(),
+        lambda context: context.database_time(context.now.replace(tzinfo=None)),
+        lambda context: context.connection.execute(text("SELECT secret_detail FROM nowhere")),
+        lambda context: context.connection.execute(text("SELEC secret_detail")),
+        lambda context: context.connection.execute(text("SELECT 1"), {"a": 1}).fetchone().b,
+    ],
+)
+def test_provider_fault_is_logged_and_not_told(
+    database: Engine, act: Callable[[ReportContext], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    powerauth.create_schema(database)
+    app = app_of(database, act)
+    sent: list[object] = []
+
+    def receive(sender: Flask, exception: Exception) -> None:
+        sent.append((sender, exception))
+
+    with got_request_exception.connected_to(receive, app):
+        response = ask(app.test_client(), "FAULTY", RETAIL)
+
+    assert response.status_code == 500
+    assert response.get_json() == FAULT
+    assert "Retry-After" not in response.headers
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert record.name.startswith("flask_powerauth_telemetry.")
+    assert len(sent) == 1
+
+
+def test_telemetry_error_of_a_provider_is_told(database: Engine) -> None:
+    app = app_of(database, raises(TelemetryError("There are no devices yet")))
+
+    response = ask(app.test_client(), "FAULTY", RETAIL)
+
+    assert response.status_code == 400
+    assert response.get_json() == error(
+        "ERROR_TELEMETRY", "There are no devices yet", localized=True
+    )
+
+
+def test_unavailable_of_a_provider_is_not_told(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_of(sqlite, raises(Unavailable("the warehouse sleeps", retry_after=7)))
+
+    response = ask(app.test_client(), "FAULTY", RETAIL)
+
+    assert response.status_code == 503
+    assert response.get_json() == NOT_NOW
+    assert response.headers["Retry-After"] == "7"
+    assert "the warehouse sleeps" in caplog.text
+
+
+def test_missing_table_is_a_fault_that_the_log_names(
+    database: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    powerauth.create_schema(database)
+    powerauth.add_applications(database, ["retail"])
+    with database.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE pa_activation")
+    client = create_app(database).test_client()
+
+    response = ask(client, "CURRENT_MAU", RETAIL)
+
+    assert (response.status_code, response.get_json()) == (500, FAULT)
+    assert "pa_activation" in caplog.text
+
+
+def test_missing_privilege_is_a_fault_that_the_log_names(
+    postgresql: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    powerauth.create_schema(postgresql)
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE nobody_here LOGIN")
+    reader = create_engine(postgresql.url.set(username="nobody_here"), poolclass=NullPool)
+    try:
+        response = ask(create_app(reader).test_client(), "CURRENT_MAU", RETAIL)
+    finally:
+        with postgresql.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE nobody_here")
+
+    assert (response.status_code, response.get_json()) == (500, FAULT)
+    assert "permission denied for table pa_application" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/powerauth",
+        "sqlite:////nowhere/powerauth.sqlite",
+    ],
+)
+def test_database_that_is_down_is_not_available(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(DATABASE_URL=url)
+
+    response = ask(app.test_client(), "CURRENT_MAU", RETAIL)
+
+    assert (response.status_code, response.get_json()) == (503, NOT_NOW)
+    assert int(response.headers["Retry-After"]) > 0
+    assert "OperationalError" in caplog.text
+    assert "pass-word" not in caplog.text
+
+
+def test_service_heals_when_the_database_comes_back(sqlite: Engine) -> None:
+    client = create_app(sqlite).test_client()
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 503
+
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 200
+
+
+def test_naive_clock_is_a_fault(sqlite: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    powerauth.create_schema(sqlite)
+    app = create_app(sqlite, clock=lambda: datetime(2026, 1, 1))
+
+    response = ask(app.test_client(), "CURRENT_MAU", RETAIL)
+
+    assert (response.status_code, response.get_json()) == (500, FAULT)
+    assert "the clock gave a naive time" in caplog.text

@@ -1,0 +1,212 @@
+"""What the guard on a connection holds, on our engines and on a host's."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from marshmallow import Schema, fields
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from flask_powerauth_telemetry import ReportContext, ReportProvider
+from flask_powerauth_telemetry.database.guard import Limits, guarded
+from tests.support import powerauth
+from tests.support.service import ask, create_app, url_of
+
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000)"
+SLOW = {
+    "postgresql": "SELECT pg_sleep(60)",
+    "sqlite": f"{NUMBERS} SELECT count(*) FROM n",
+}
+
+
+class Statement(ReportProvider):
+    """Runs one statement and gives the first value it returns, as text."""
+
+    name = "STATEMENT"
+    definition = "The first value that a statement returns."
+    parameters_schema = Schema
+    data_schema = Schema.from_dict({"value": fields.String(required=True)})
+
+    def __init__(self, statement: str) -> None:
+        self._statement = statement
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        result = context.connection.execute(text(self._statement))
+        return {"value": str(result.scalar_one() if result.returns_rows else "")}
+
+
+def answer(engine: Engine, statement: str, *, ours: bool, **keys: Any) -> Any:
+    """The value, or the status of an error."""
+    arguments: dict[str, Any] = {"providers": [Statement(statement)]}
+    if not ours:
+        arguments["engine"] = engine
+    app = create_app(engine if ours else None, arguments=arguments, **keys)
+    response = ask(app.test_client(), "STATEMENT")
+    if response.status_code != 200:
+        return response.status_code
+    return response.get_json()["responseObject"]["reportData"]["value"]
+
+
+@pytest.fixture
+def autocommit(postgresql: Engine) -> Engine:
+    """A host's engine that commits every statement, on which SET LOCAL alone does nothing."""
+    return create_engine(postgresql.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("transaction_read_only", "on"),
+        ("transaction_isolation", "repeatable read"),
+        ("statement_timeout", "2500ms"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("work_mem", "64MB"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("plan_cache_mode", "force_custom_plan"),
+        ("application_name", "flask_powerauth_telemetry"),
+    ],
+)
+def test_postgresql_session(autocommit: Engine, setting: str, value: str, ours: bool) -> None:
+    assert answer(autocommit, f"SHOW {setting}", ours=ours, STATEMENT_TIMEOUT=2.5) == value
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_parallel_workers_that_are_allowed(postgresql: Engine, ours: bool) -> None:
+    statement = "SHOW max_parallel_workers_per_gather"
+
+    assert answer(postgresql, statement, ours=ours, PARALLEL_WORKERS=3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, ["0", "2500ms"]), ({"statement_timeout": 7, "parallel_workers": 2}, ["2", "7s"])],
+)
+def test_bind_has_limits_of_its_own(
+    postgresql: Engine, own: dict[str, Any], expected: list[str]
+) -> None:
+    binds = {"replica": {"url": url_of(postgresql), **own}}
+    keys = {"BINDS": binds, "REPORT_BINDS": {"STATEMENT": "replica"}, "PARALLEL_WORKERS": 1}
+
+    shown = [
+        answer(postgresql, f"SHOW {setting}", ours=True, STATEMENT_TIMEOUT=2.5, **keys)
+        for setting in ("max_parallel_workers_per_gather", "statement_timeout")
+    ]
+
+    assert shown == expected
+
+
+def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) -> None:
+    with postgresql.connect() as connection:
+        before = connection.scalar(text("SHOW effective_io_concurrency"))
+        version = connection.dialect.server_version_info
+
+    held = answer(postgresql, "SHOW effective_io_concurrency", ours=True)
+
+    assert held == ("0" if version and version >= (18,) else before)
+
+
+def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
+    statement = "SHOW statement_timeout"
+    assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0) == "0"
+    assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0.0001) == "1ms"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_postgresql_writes_nothing(autocommit: Engine, ours: bool) -> None:
+    powerauth.create_schema(autocommit)
+    powerauth.add_applications(autocommit, ["retail"])
+
+    assert answer(autocommit, "DELETE FROM pa_application", ours=ours) == 500
+
+    with autocommit.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pa_application")) == 1
+
+
+def test_host_engine_is_given_back_as_it_was(postgresql: Engine) -> None:
+    pooled = create_engine(postgresql.url, pool_size=1, max_overflow=0)
+    try:
+        assert answer(pooled, "SHOW transaction_read_only", ours=False) == "on"
+        with pooled.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE hosts_own (id INTEGER)")
+            assert connection.scalar(text("SHOW statement_timeout")) == "0"
+            assert connection.scalar(text("SHOW transaction_isolation")) == "read committed"
+    finally:
+        pooled.dispose()
+
+
+def test_sqlite_writes_nothing(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+
+    assert answer(sqlite, "DELETE FROM pa_application", ours=True) == 503
+
+    with sqlite.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pa_application")) == 1
+
+
+def test_missing_sqlite_file_is_not_created(sqlite: Engine) -> None:
+    assert answer(sqlite, "SELECT 1", ours=True) == 503
+    assert url_of(sqlite).startswith("sqlite:///")
+    assert not Path(str(sqlite.url.database)).exists()
+
+
+def test_slow_statement_ends_at_the_time_limit(database: Engine) -> None:
+    with database.connect():
+        pass  # SQLite's file has to be there
+    started = time.monotonic()
+
+    status = answer(database, SLOW[database.dialect.name], ours=True, STATEMENT_TIMEOUT=0.3)
+
+    assert status == 503
+    assert 0.3 <= time.monotonic() - started < 10
+
+
+def test_answers_tell_when_to_try_again(database: Engine) -> None:
+    with database.connect():
+        pass
+    app = create_app(
+        database,
+        arguments={"providers": [Statement(SLOW[database.dialect.name])]},
+        STATEMENT_TIMEOUT=0.1,
+    )
+
+    response = ask(app.test_client(), "STATEMENT")
+
+    assert response.headers["Retry-After"] == "60"
+
+
+class DriverConnection:
+    """Stands for a connection of a driver whose database can't be run here."""
+
+    module = "the host's"
+    call_timeout = 7_000
+    timeout = 7
+
+
+class NotRunConnection:
+    """As much of a SQLAlchemy connection as the guard touches, for a dialect that can't be run."""
+
+    def __init__(self, dialect: str) -> None:
+        self.driver = DriverConnection()
+        self.dialect = SimpleNamespace(name=dialect)
+        self.connection = SimpleNamespace(driver_connection=self.driver)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "attribute", "held", "before"),
+    [("oracle", "call_timeout", 2_500, 7_000), ("mssql", "timeout", 3, 7)],
+)
+def test_driver_time_limit_is_set_and_put_back(
+    dialect: str, attribute: str, held: int, before: int
+) -> None:
+    connection = NotRunConnection(dialect)
+
+    with guarded(connection, Limits(2.5), ours=False):  # type: ignore[arg-type]
+        assert getattr(connection.driver, attribute) == held
+
+    assert getattr(connection.driver, attribute) == before

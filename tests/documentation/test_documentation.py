@@ -1,0 +1,851 @@
+"""What the documentation says is true: its code runs, its tables are complete, its links lead."""
+
+import ast
+import importlib.metadata
+import inspect
+import json
+import logging
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from blinker import NamedSignal
+from flask import Flask
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, MetaData, NullPool, create_engine, make_url
+from sqlalchemy.exc import ProgrammingError
+
+import flask_powerauth_telemetry
+from flask_powerauth_telemetry import (
+    PowerAuthTelemetry,
+    ReportContext,
+    ReportProvider,
+)
+from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.cli.checks.findings import CHECKS
+from flask_powerauth_telemetry.cli.group import telemetry
+from flask_powerauth_telemetry.cli.months import months
+from flask_powerauth_telemetry.cli.snapshot import snapshot
+from flask_powerauth_telemetry.config.keys import SETTINGS, load_config
+from flask_powerauth_telemetry.dashboard.figures.offered import (
+    APPLICATION_FIGURES,
+    COMPARED_FIGURES,
+)
+from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.recording import recording_table
+from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.users_in_month import (
+    STATES,
+    UsersInMonth,
+    UsersInMonthSchema,
+)
+from flask_powerauth_telemetry.monitoring import access_log, signals
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
+from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
+from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
+from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.activity import LiveActivity
+from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
+from flask_powerauth_telemetry.state import EXTENSION_KEY
+from tests.support import powerauth
+from tests.support.documents import (
+    ARCHITECTURE,
+    COMPATIBILITY,
+    CONFIGURATION,
+    DASHBOARD,
+    DATABASES,
+    DOCUMENTS,
+    GUIDES_WITH_CODE,
+    OPERATIONS,
+    PROVIDERS,
+    README,
+    REPORTS,
+    ROOT,
+    START,
+    blocks,
+    column,
+    evaluate,
+    named,
+    python_examples,
+    run,
+    table,
+    text_of,
+)
+from tests.support.reader import USERS, close_later
+from tests.support.reference_server import ReferenceServer, running
+from tests.support.service import PATH, USER, ask, create_app, url_of
+
+CATALOGUE = PATH + "s"
+PACKAGE = ROOT / "flask_powerauth_telemetry"
+EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
+POWERAUTH_SERVER = "https://HOST/powerauth-java-server/rest"
+"""What stands for PowerAuth Server in commands."""
+PARAMETERS = {
+    "application": "retail",
+    "applications": ["retail", "corporate"],
+    "days": 30,
+    "first": "retail",
+    "second": "corporate",
+}
+"""What all documented reports take, each its own part."""
+ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
+
+
+@pytest.fixture
+def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package of docs/providers.md, as if it were installed."""
+    (module,) = (block for block in blocks(PROVIDERS, "python") if "# acme_reports.py" in block)
+    (project,) = (tomllib.loads(block) for block in blocks(PROVIDERS, "toml"))
+    assert set(project["project"]["entry-points"]) == {ENTRY_POINT_GROUP}
+    offered = project["project"]["entry-points"][ENTRY_POINT_GROUP]
+    (tmp_path / "acme_reports.py").write_text(module, encoding="utf-8")
+    metadata = tmp_path / "acme_reports-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: acme-reports\nVersion: 1.0\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text(
+        "\n".join([f"[{ENTRY_POINT_GROUP}]", *(f"{key} = {offered[key]}" for key in offered)]),
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("acme_reports", None)
+
+
+def test_every_document_with_code_is_run() -> None:
+    with_code = {path for path in DOCUMENTS if blocks(path, "python")}
+
+    here = {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS, DASHBOARD}
+    assert with_code == here | set(GUIDES_WITH_CODE)
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_readme_code_answers_as_printed() -> None:
+    client = run(README)["app"].test_client()
+    request, response = (json.loads(block) for block in blocks(README, "json"))
+
+    answer = client.post(PATH, json=request, auth=USER)
+
+    assert answer.status_code == 200
+    assert answer.get_json() == response
+    own = ask(client, "NEW_ACTIVATIONS", {"application": "retail", "days": 30})
+    assert own.get_json() == {
+        "status": "OK",
+        "responseObject": {"name": "NEW_ACTIVATIONS", "reportData": {"activations": USERS}},
+    }
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_dashboard_code_shows_the_documented_pages() -> None:
+    client = run(DASHBOARD)["app"].test_client()
+    addresses = column(DASHBOARD, "## What it shows", "Address")
+
+    statuses = {address: client.get(address, auth=USER).status_code for address in addresses}
+
+    assert set(statuses.values()) == {200, 404}
+    assert {address for address in addresses if statuses[address] == 404} == {
+        address for address in addresses if "compare" in address or "curve" in address
+    }
+
+
+def test_table_of_figures_is_complete() -> None:
+    documented = {
+        (row["Figure"].strip("`"), row["Report"].strip("`"))
+        for row in table(DASHBOARD, "### Figures")
+    }
+
+    figures = (*APPLICATION_FIGURES, *COMPARED_FIGURES)
+    assert documented == {(one.key, one.report) for one in figures}
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_operations_code_shows_what_it_says() -> None:
+    app = run(OPERATIONS)["app"]
+    client = app.test_client()
+
+    ask(client, parameters={"application": "retail"})
+
+    metrics = client.get("/internal/metrics").get_data(as_text=True)
+    (users,) = re.findall(r"^powerauth_telemetry_active_users{.*} (.*)$", metrics, re.MULTILINE)
+    assert float(users) == USERS
+    access_log.logger.setLevel(logging.NOTSET)
+
+
+def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:
+    access_log.log_refusal(
+        "request_refused",
+        Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None),
+        Origin(instance="powerauth_telemetry"),
+    )
+
+    (record,) = caplog.records
+    attributes = {name for name in vars(record) if name.startswith(access_log.EXTRA_PREFIX)}
+    assert set(column(OPERATIONS, "### The log", "Event")) == EVENTS
+    assert set(column(OPERATIONS, "#### Attributes of a record", "Attribute")) == attributes
+
+
+def test_table_of_signals_is_complete() -> None:
+    assert set(column(OPERATIONS, "### Signals", "Signal")) == EVENTS
+    assert {getattr(signals, name).name for name in EVENTS} == EVENTS
+
+
+def test_table_of_metrics_is_complete() -> None:
+    registry = CollectorRegistry()
+    TelemetryMetrics(registry=registry)
+    totals = {"counter": "_total"}
+
+    documented = {
+        (row["Metric"].strip("`"), row["Type"]) for row in table(OPERATIONS, "### Metrics")
+    }
+
+    assert documented == {
+        (metric.name + totals.get(metric.type, ""), metric.type) for metric in registry.collect()
+    }
+
+
+def test_readme_provider_fits_on_a_screen() -> None:
+    (provider,) = (block for block in blocks(README, "python") if "(ReportProvider)" in block)
+
+    assert len(provider.strip().splitlines()) <= 30
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_configuration_code_mounts_what_it_says() -> None:
+    paths = set()
+    for example in python_examples(CONFIGURATION):
+        app = evaluate(example)
+        assert app is not None
+        mounted = {str(rule) for rule in app.url_map.iter_rules() if rule.rule.endswith("/report")}
+        assert mounted, f"nothing is mounted in line {example.line}"
+        for path in mounted:
+            assert app.test_client().post(path).status_code == 401
+        paths |= mounted
+
+    assert paths == {
+        "/rest/v3/telemetry/report",
+        "/rest/v4/telemetry/report",
+        "/emea/rest/v3/telemetry/report",
+        "/admin/telemetry/report",
+    }
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_store_checks_credentials(tmp_path: Path) -> None:
+    store = run(CONFIGURATION)["TokenFile"](tmp_path / "tokens.json")
+
+    assert store.authenticate(*USER) == USER[0]
+    assert store.authenticate(USER[0], "wrong") is None
+    assert store.authenticate("", "") is None
+
+
+@pytest.mark.usefixtures("acme_reports", "reader_environment")
+def test_documented_providers_give_reports() -> None:
+    namespace = run(PROVIDERS)
+    providers = [
+        kind()
+        for kind in namespace.values()
+        if isinstance(kind, type) and issubclass(kind, ReportProvider) and kind.name
+    ]
+    app = Flask("documented")
+    app.config.from_prefixed_env()
+    PowerAuthTelemetry(app, providers=providers)
+    close_later(app)
+
+    answers = {
+        provider.name: ask(app.test_client(), provider.name, PARAMETERS).get_json()[
+            "responseObject"
+        ]["reportData"]
+        for provider in providers
+    }
+
+    assert answers == {
+        "APPLICATION_COUNT": {"applications": 2},
+        "ACTIVE_DEVICES_BY_PLATFORM": {
+            "application": "retail",
+            "days": 30,
+            "platforms": {"ios": USERS},
+        },
+        "COMMON_USERS": {"users": 0},
+        "ACME_NEW_ACTIVATIONS": {"activations": USERS},
+    }
+
+
+@pytest.mark.usefixtures("acme_reports", "reader_environment")
+def test_documented_package_is_found_by_its_entry_point() -> None:
+    client = run(PROVIDERS)["app"].test_client()
+
+    answer = ask(client, "ACME_NEW_ACTIVATIONS", {"application": "retail"})
+
+    assert answer.get_json()["responseObject"]["reportData"] == {"activations": USERS}
+
+
+def test_documented_providers_keep_the_contract(tmp_path: Path) -> None:
+    code = [block for block in blocks(PROVIDERS, "python") if "Flask(" not in block]
+    kinds = [name for block in code for name in re.findall(r"class (\w+)\(ReportProvider", block)]
+    suites = [f"Test{kind} = contract_suite({kind}(), {PARAMETERS})" for kind in kinds]
+    module = tmp_path / "test_documented.py"
+    module.write_text("\n".join([*code, *suites]), encoding="utf-8")
+    options = ["-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(module)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_quoted_example_is_the_file() -> None:
+    source = text_of(ROOT / "example_app/active_devices.py")
+
+    assert source in blocks(PROVIDERS, "python")
+
+
+OPERATORS_APPLICATION = """
+from flask import Flask
+
+from flask_powerauth_telemetry import PowerAuthTelemetry
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+PowerAuthTelemetry(app)
+"""
+COMMANDS = [
+    pytest.param(line, id=f"{named(path)}: {line}")
+    for path in DOCUMENTS
+    if path != START  # which is run whole
+    for block in blocks(path, "sh")
+    for line in block.splitlines()
+    if line.startswith("flask ")
+]
+
+
+@pytest.fixture
+def reader_application(
+    reader_environment: None, sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ReferenceServer]:
+    """The README's application in the own folder, and a PowerAuth Server of the same database."""
+    (tmp_path / "app.py").write_text(blocks(README, "python")[0], encoding="utf-8")
+    powerauth.add_integrations(
+        sqlite, [powerauth.Integration("id", None, "CLIENT_TOKEN", "secret")]
+    )
+    monkeypatch.setenv("POWERAUTH_SERVER_PASSWORD", "secret")
+    with running(sqlite) as server:
+        yield server
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_documented_command_runs(
+    command: str, tmp_path: Path, reader_application: ReferenceServer
+) -> None:
+    _, *arguments = shlex.split(command.replace(POWERAUTH_SERVER, reader_application.url))
+    if arguments[1] == "months" or arguments[1:] == ["snapshot", "--verify"]:
+        record = [sys.executable, "-m", "flask", "telemetry", "snapshot"]
+        subprocess.run(record, cwd=tmp_path, check=True)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout
+    if arguments[1] == "create-credential":
+        token = re.search(r"Password: +(\S+)", result.stdout)
+        assert token is not None
+        assert digest(token[1]) in result.stdout
+
+
+def test_scheduled_commands_are_documented_ones() -> None:
+    documented = {" ".join(str(command.values[0]).split()[1:]) for command in COMMANDS}
+    scheduled = [
+        line
+        for language in ("cron", "ini")
+        for block in blocks(OPERATIONS, language)
+        for line in block.splitlines()
+        if "flask" in line
+    ]
+
+    assert len(scheduled) == 3
+    for line in scheduled:
+        assert line.rpartition("--app app ")[2] in documented
+
+
+def test_options_of_the_snapshot_are_documented() -> None:
+    options = [option.opts[0] for option in snapshot.params]
+
+    assert [
+        option.partition(" ")[0] for option in column(OPERATIONS, "### Record", "Option")
+    ] == options
+
+
+def test_options_of_the_months_are_documented() -> None:
+    options = {option for one in months.params for option in one.opts}
+
+    documented = [one.partition(" ")[0] for one in column(OPERATIONS, "### Months", "Option")]
+
+    assert sorted(documented) == sorted(options)
+
+
+def test_fields_and_states_of_a_month_are_documented() -> None:
+    fields = {field.data_key or name for name, field in UsersInMonthSchema().fields.items()}
+    documented = ", ".join(column(REPORTS, "## USERS_IN_MONTH", "Field")).split(", ")
+    states = column(REPORTS, "### What is known of a month", "State")
+
+    assert {*documented, "application", "month"} == fields
+    assert tuple(states) == STATES
+
+
+@pytest.mark.parametrize("name", [UsersInMonth.name, MauHistory.name])
+def test_documented_examples_fit_their_schemas(name: str) -> None:
+    provider = {kind.name: kind for kind in (UsersInMonth, MauHistory)}[name]
+    section = text_of(REPORTS).partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    request, response = (
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    )
+    data = response["responseObject"]["reportData"]
+
+    assert request["requestObject"]["name"] == response["responseObject"]["name"] == name
+    assert isinstance(provider.parameters_schema, type)
+    assert isinstance(provider.data_schema, type)
+    provider.parameters_schema().load(request["requestObject"]["parameters"])
+    provider.data_schema().load(data)
+    assert request["requestObject"]["parameters"].items() <= data.items()
+
+
+def test_columns_of_a_recording_are_documented() -> None:
+    columns = recording_table(MetaData()).columns.keys()
+
+    documented = ", ".join(column(OPERATIONS, "### The history", "Column"))
+
+    assert documented.split(", ") == columns
+
+
+def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    recorder = create_app(sqlite, BINDS={"history": url_of(postgresql)})
+    recorder.test_cli_runner().invoke(args=["telemetry", "snapshot"])
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE history_reader LOGIN")
+    try:
+        for block in blocks(OPERATIONS, "sql"):
+            with postgresql.begin() as connection:
+                connection.exec_driver_sql(block)
+        app = create_app(
+            SOURCE="snapshot",
+            BINDS={"history": postgresql.url.set(username="history_reader")},
+        )
+        assert ask(app.test_client(), parameters={"application": "retail"}).status_code == 200
+    finally:
+        with postgresql.begin() as connection:
+            connection.exec_driver_sql("DROP OWNED BY history_reader; DROP ROLE history_reader")
+
+
+def test_table_of_checks_is_complete() -> None:
+    assert tuple(column(OPERATIONS, "### Is it set up well?", "Check")) == CHECKS
+
+
+def test_table_of_exit_codes_is_complete() -> None:
+    checks = set(column(OPERATIONS, "## Checks", "Command"))
+    reports = set(column(OPERATIONS, "## Reports on the command line", "Command"))
+
+    assert checks == {"check", "applications", "reconcile"}
+    assert reports == {"reports", "report", "openapi"}
+
+
+def test_every_command_is_documented() -> None:
+    documented = {shlex.split(str(command.values[0]))[2] for command in COMMANDS}
+
+    assert documented == set(telemetry.commands)
+
+
+@pytest.fixture
+def documented_roles(postgresql: Engine) -> Iterator[Engine]:
+    """A PowerAuth database on which the SQL of docs/databases.md has been run by its owner."""
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail", "corporate"])
+    powerauth.add_activations(
+        postgresql,
+        [powerauth.Activation("a", 1, "u", powerauth.wall_clock(datetime.now(UTC), UTC))],
+    )
+    try:
+        for block in blocks(DATABASES, "sql"):
+            with postgresql.begin() as connection:
+                connection.exec_driver_sql(block)
+        yield postgresql
+    finally:
+        with postgresql.begin() as connection:
+            for role in ROLES:
+                connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def user_of(engine: Engine, role: str) -> Engine:
+    return create_engine(engine.url.set(username=role, password="PASSWORD"), poolclass=NullPool)
+
+
+def documented_views() -> Any:
+    """The mapping to PostgreSQL's views, which is followed by Oracle's."""
+    first, second = python_examples(DATABASES)
+    app = evaluate(first)
+    assert app is not None
+    views = app.config["POWERAUTH_TELEMETRY_TABLES"]
+    evaluate(second)
+    load_config(app.config)
+    return views
+
+
+def test_documented_grants_are_enough(documented_roles: Engine) -> None:
+    views = documented_views()
+
+    for role, keys in (("telemetry_reader", {}), ("telemetry_viewer", {"TABLES": views})):
+        app = create_app(user_of(documented_roles, role), clock=lambda: datetime.now(UTC), **keys)
+        answer = ask(app.test_client(), parameters={"application": "retail"})
+        assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
+
+
+def test_documented_grants_are_enough_for_further_reports(documented_roles: Engine) -> None:
+    names = ["USERS_BY_PAST_DAYS", "USERS_ACROSS_APPLICATIONS", "COMMITTED_USERS_IN_PAST_DAYS"]
+    reader = user_of(documented_roles, "telemetry_reader")
+    client = create_app(reader, REPORTS=names).test_client()
+
+    statuses = {name: ask(client, name, PARAMETERS).status_code for name in names}
+
+    assert statuses == dict.fromkeys(names, 200)
+
+
+@pytest.mark.parametrize(
+    ("role", "relation", "allowed"),
+    [
+        ("telemetry_reader", "pa_application", {"id", "name"}),
+        (
+            "telemetry_reader",
+            "pa_activation",
+            {
+                "activation_id",
+                "application_id",
+                "user_id",
+                "timestamp_last_used",
+                "activation_status",
+                "platform",
+                "timestamp_created",
+            },
+        ),
+        (
+            "telemetry_reader",
+            "pa_activation_history",
+            {"activation_id", "activation_status", "timestamp_created"},
+        ),
+        (
+            "telemetry_reader",
+            "pa_signature_audit",
+            {
+                "activation_id",
+                "valid",
+                "signature_type",
+                "signature_algorithm",
+                "timestamp_created",
+            },
+        ),
+        ("telemetry_reader", "pa_integration", set()),
+        ("telemetry_viewer", "pa_application", set()),
+        ("telemetry_viewer", "pa_activation", set()),
+        ("telemetry_viewer", "pa_integration", set()),
+        ("telemetry_credentials", "pa_application", set()),
+        ("telemetry_credentials", "pa_activation", set()),
+        (
+            "telemetry_credentials",
+            "pa_integration",
+            {"id", "name", "client_token", "client_secret"},
+        ),
+    ],
+)
+def test_documented_grants_allow_no_more(
+    documented_roles: Engine, role: str, relation: str, allowed: set[str]
+) -> None:
+    with documented_roles.connect() as connection:
+        columns = connection.exec_driver_sql(
+            f"SELECT attname FROM pg_attribute WHERE attrelid = '{relation}'::regclass"
+            " AND attnum > 0"
+        ).scalars()
+        names = set(columns)
+
+    assert {name for name in names if readable(documented_roles, role, relation, name)} == allowed
+
+
+def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
+    try:
+        with user_of(engine, role).connect() as connection:
+            connection.exec_driver_sql(f"SELECT {name} FROM {relation}")
+    except ProgrammingError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("language", "dialect"),
+    [("plsql", "oracle"), ("tsql", "tsql"), ("clickhouse", "clickhouse")],
+)
+def test_documented_statements_of_other_databases_parse(language: str, dialect: str) -> None:
+    statements = [
+        statement
+        for block in blocks(DATABASES, language)
+        for statement in sqlglot.parse(block, read=dialect)
+    ]
+
+    assert statements
+    assert all(statement is not None for statement in statements)
+
+
+def test_documented_urls_name_every_database() -> None:
+    rows = table(DATABASES, "# Databases")
+
+    urls = [make_url(row["URL"].strip("`")) for row in rows]
+
+    assert {url.get_backend_name() for url in urls} == SUPPORTED_DIALECTS
+    extras = {row["Extra that installs the driver"].strip("`") for row in rows} - {"none needed"}
+    distribution = importlib.metadata.metadata("flask-powerauth-telemetry")
+    assert extras <= set(distribution.get_all("Provides-Extra") or [])
+
+
+def test_table_of_keys_is_complete() -> None:
+    rows = {row["Key"].strip("`"): row for row in table(CONFIGURATION, "## Keys")}
+    prefix = "POWERAUTH_TELEMETRY_"
+    keys = {prefix + field.upper(): setting for field, setting in SETTINGS.items()}
+    files = {f"{key}_FILE" for key, setting in keys.items() if setting.from_file}
+
+    assert set(rows) == set(keys) | files
+    for key, row in rows.items():
+        assert row["Type"]
+        assert row["Meaning"]
+        default = row["Default"].strip("`")
+        value = None if default == "none" else ast.literal_eval(default)
+        assert value == (None if key in files else keys[key].default), key
+
+
+def test_documented_defaults_are_those_of_the_configuration() -> None:
+    config = load_config({})
+
+    for field, setting in SETTINGS.items():
+        if isinstance(setting.default, bool | int | float):
+            assert getattr(config, field) == setting.default
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_documents_name_no_unknown_key(path: Path) -> None:
+    known = {field.upper() for field in SETTINGS}
+    known |= {f"{field.upper()}_FILE" for field, setting in SETTINGS.items() if setting.from_file}
+
+    used = re.findall(r"POWERAUTH_TELEMETRY_(?:EMEA_)?([A-Z_]*[A-Z])\b", text_of(path))
+
+    assert set(used) <= known
+
+
+def test_table_of_arguments_is_complete() -> None:
+    _, *parameters = inspect.signature(PowerAuthTelemetry.__init__).parameters
+
+    assert column(CONFIGURATION, "## Arguments of the constructor", "Argument") == parameters
+
+
+def test_table_of_provider_attributes_is_complete() -> None:
+    attributes = [*ReportProvider.__annotations__, "generate"]
+
+    assert sorted(column(PROVIDERS, "## What a provider has", "Attribute")) == sorted(attributes)
+
+
+def test_table_of_context_members_is_complete() -> None:
+    members = {name for name in dir(ReportContext) if not name.startswith("_")} | {"now"}
+
+    assert set(column(PROVIDERS, "## What the context gives", "Member")) == members
+
+
+def test_every_public_name_is_documented() -> None:
+    text = " ".join(text_of(path) for path in DOCUMENTS)
+
+    missing = {
+        name
+        for name in flask_powerauth_telemetry.__all__
+        if not re.search(rf"\b{re.escape(name)}\b", text)
+    }
+
+    assert missing == set()
+
+
+def test_every_report_is_documented() -> None:
+    names = [provider.name for provider in (CurrentMau, UsersInPastDays)]
+
+    assert column(COMPATIBILITY, "## What is counted", "Report") == names
+    assert column(REPORTS, "# Further reports", "Report") == list(OFFERS)
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_further_reports_are_all_switched_on() -> None:
+    (state,) = run(REPORTS)["app"].extensions[EXTENSION_KEY].values()
+
+    assert list(state.config.reports) == list(OFFERS)
+
+
+@pytest.mark.usefixtures("reader_environment")
+def test_documented_catalogue_is_as_printed() -> None:
+    client = run(REPORTS)["app"].test_client()
+    (printed,) = (json.loads(block) for block in blocks(REPORTS, "json") if '"reports"' in block)
+    (report,) = printed["responseObject"]["reports"]
+
+    reports = client.get(CATALOGUE, auth=USER).get_json()["responseObject"]["reports"]
+
+    assert report in reports
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_further_report_is_documented_by_its_definition(name: str) -> None:
+    _, _, section = text_of(REPORTS).partition(f"\n## {name}\n")
+    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
+    (report,) = offered_reports([name], given)
+
+    assert report.definition in " ".join(section.partition("\n## ")[0].split())
+
+
+@pytest.mark.parametrize("name", ["NEW_USERS_IN_PAST_DAYS", "SIGNATURES_IN_PAST_DAYS"])
+def test_example_of_further_report_fits_its_schemas(name: str) -> None:
+    examples = [json.loads(block) for block in blocks(REPORTS, "json") if name in block]
+    request, answer = examples[0]["requestObject"], examples[1]["responseObject"]
+    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
+    registry = ReportRegistry()
+    for offered in offered_reports([name], given):
+        registry.register(offered)
+    report = registry.get(name)
+
+    assert request["name"] == answer["name"] == name
+    assert request["parameters"].items() <= answer["reportData"].items()
+    report.parameters_schema.load(request["parameters"])
+    assert (
+        report.data_schema.dump(report.data_schema.load(answer["reportData"]))
+        == (answer["reportData"])
+    )
+
+
+def test_every_error_code_is_documented() -> None:
+    documented = {
+        (int(row["Status"]), row["Code"].strip("`"))
+        for row in table(COMPATIBILITY, "## Error codes")
+    }
+
+    assert documented == {(kind.status, kind.code) for kind in errors(TelemetryError)}
+
+
+def errors(kind: type[TelemetryError]) -> Iterator[type[TelemetryError]]:
+    """An error of the package and all that derive from it there."""
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__.startswith("flask_powerauth_telemetry."):
+            yield from errors(child)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target, anchor in links(path):
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{target} is not there"
+        assert file.is_relative_to(ROOT)
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor} is not there"
+
+
+def links(path: Path) -> Iterable[tuple[str, str]]:
+    """The relative links of a document: path and anchor."""
+    text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in link:
+            target, _, anchor = link.partition("#")
+            yield target, anchor
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+}
+"""Every module's file by its name inside the package."""
+
+
+OPTIONAL_IMPORTS = {"catalogue.openapi": ["from apispec import APISpec"]}
+"""What only an extra installs, and a module does without until it is asked for it."""
+
+
+def module_rows() -> dict[str, dict[str, str]]:
+    return {row["Module"].strip("`"): row for row in table(ARCHITECTURE, "## Modules")}
+
+
+def documented_name(module: str) -> str:
+    """A package goes by its own name, but for the outermost."""
+    return module if module == "__init__" else module.removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of the modules that a module imports, wherever in it."""
+    package = "flask_powerauth_telemetry"
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            assert node.module is not None
+            children = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {f"{package}.{documented_name(name)}" for name in MODULES}
+            yield from children & modules or {node.module}
+
+
+def test_table_of_modules_is_complete() -> None:
+    assert set(module_rows()) == {documented_name(module) for module in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_from_above(module: str) -> None:
+    names = list(module_rows())
+    own = documented_name(module)
+    above = {f"flask_powerauth_telemetry.{name}" for name in names[: names.index(own)]}
+    imports = set(imported(MODULES[module]))
+    inside = {name for name in imports if name.startswith("flask_powerauth_telemetry")}
+
+    assert inside <= above
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_what_their_row_names(module: str) -> None:
+    row = module_rows()[documented_name(module)]
+    allowed = {name for name in row["May import from outside"].split(", ") if name}
+    packages = {name.partition(".")[0] for name in imported(MODULES[module])}
+
+    outside = packages - sys.stdlib_module_names - {"flask_powerauth_telemetry"}
+
+    assert outside == allowed
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_only_at_the_top(module: str) -> None:
+    tree = ast.parse(text_of(MODULES[module]))
+    kinds = ast.Import | ast.ImportFrom
+
+    nested = [node for node in ast.walk(tree) if isinstance(node, kinds) and node not in tree.body]
+
+    assert [ast.unparse(node) for node in nested] == OPTIONAL_IMPORTS.get(module, [])
+    assert "TYPE_CHECKING" not in text_of(MODULES[module])

@@ -1,0 +1,217 @@
+"""Prometheus metrics: what they count, and that they never cost a query."""
+
+import subprocess
+import sys
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
+from tests.support import powerauth
+from tests.support.service import CREDENTIALS, NOW, ask, create_app, recorded_statements, url_of
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def users(sqlite: Engine) -> Engine:
+    """A database in which retail has three users, and corporate none."""
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    used = powerauth.wall_clock(NOW - timedelta(days=2), UTC)
+    powerauth.add_activations(
+        sqlite,
+        [powerauth.Activation(f"a{number}", 1, f"u{number}", used) for number in range(3)],
+    )
+    return sqlite
+
+
+def samples(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], float]:
+    """The values of a metric as they are exposed, by their labels' values."""
+    text = generate_latest(registry).decode()
+    return {
+        tuple(value for label, value in sorted(sample.labels.items()) if label != "telemetry"): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"powerauth_telemetry_{name}"
+    }
+
+
+def measured(engine: Engine, registry: CollectorRegistry, **keys: Any) -> Flask:
+    app = create_app(engine, **keys)
+    TelemetryMetrics(app, registry=registry)
+    return app
+
+
+def test_requests_are_counted_by_report_source_and_status(
+    users: Engine, registry: CollectorRegistry
+) -> None:
+    client = measured(users, registry).test_client()
+
+    for _ in range(3):
+        ask(client, "current_mau", {"application": "retail"})
+    ask(client, "current_mau", {"application": "nowhere"})
+    for number in range(3):
+        ask(client, f"REPORT_{number}")
+    ask(client, user=("billing", "wrong"))
+    ask(client, path="/rest/v3/telemetry/nothing")
+
+    assert samples(registry, "requests_total") == {
+        ("CURRENT_MAU", "live", "200"): 3,
+        ("CURRENT_MAU", "none", "400"): 1,
+        ("other", "none", "400"): 3,
+        ("none", "none", "401"): 1,
+        ("none", "none", "404"): 1,
+    }
+    assert samples(registry, "report_seconds_count") == {("CURRENT_MAU",): 1}
+    assert 0 < samples(registry, "report_seconds_sum")["CURRENT_MAU",] < 60
+
+
+def test_users_are_shown_as_last_reported(users: Engine, registry: CollectorRegistry) -> None:
+    client = measured(users, registry).test_client()
+
+    ask(client, "CURRENT_MAU", {"application": "retail"})
+    ask(client, "USERS_IN_PAST_DAYS", {"application": "retail", "days": 1})
+    ask(client, "USERS_IN_PAST_DAYS", {"application": "corporate", "days": 7})
+    ask(client, "USERS_IN_PAST_DAYS", {"application": "nowhere", "days": 7})
+
+    assert samples(registry, "active_users") == {
+        ("retail", "30"): 3,
+        ("retail", "1"): 0,
+        ("corporate", "7"): 0,
+    }
+    assert set(samples(registry, "active_users_timestamp_seconds").values()) == {NOW.timestamp()}
+
+
+def test_callers_make_no_series_where_unknown_applications_have_no_users(
+    users: Engine, registry: CollectorRegistry
+) -> None:
+    client = measured(users, registry, STRICT_APPLICATION=False).test_client()
+
+    for name in ("nowhere", "corporate", "retail"):
+        ask(client, "CURRENT_MAU", {"application": name})
+    ask(client, "USERS_IN_PAST_DAYS", {"application": "retail", "days": 1})
+
+    assert samples(registry, "active_users") == {("retail", "30"): 3, ("retail", "1"): 0}
+
+
+def test_scrape_sends_no_statement(users: Engine, registry: CollectorRegistry) -> None:
+    client = measured(users, registry).test_client()
+    ask(client, "CURRENT_MAU", {"application": "retail"})
+
+    with recorded_statements() as statements:
+        generate_latest(registry)
+
+    assert statements == []
+
+
+def test_instances_have_a_label(users: Engine, registry: CollectorRegistry) -> None:
+    keys = {"EMEA_DATABASE_URL": url_of(users), "EMEA_CREDENTIALS": CREDENTIALS}
+    app = measured(users, registry, arguments={"name": "emea"}, **keys)
+
+    ask(app.test_client(), "CURRENT_MAU", {"application": "retail"})
+
+    labels = {"telemetry": "emea", "application": "retail", "days": "30"}
+    assert registry.get_sample_value("powerauth_telemetry_active_users", labels) == 3
+
+
+def test_one_object_measures_several_applications(
+    users: Engine, registry: CollectorRegistry
+) -> None:
+    metrics = TelemetryMetrics(registry=registry)
+    for app in (create_app(users), create_app(users)):
+        metrics.init_app(app)
+        ask(app.test_client(), "CURRENT_MAU", {"application": "retail"})
+
+    assert samples(registry, "requests_total") == {("CURRENT_MAU", "live", "200"): 2}
+
+
+def test_application_is_measured_once(users: Engine, registry: CollectorRegistry) -> None:
+    metrics = TelemetryMetrics(registry=registry)
+    app = create_app(users)
+    metrics.init_app(app)
+
+    with pytest.raises(ConfigurationError, match="is on this application already"):
+        metrics.init_app(app)
+
+
+def test_metrics_add_no_route(users: Engine, registry: CollectorRegistry) -> None:
+    plain, app = create_app(users), measured(users, registry)
+
+    assert [*map(str, app.url_map.iter_rules())] == [*map(str, plain.url_map.iter_rules())]
+
+
+def test_base_works_without_the_package(users: Engine) -> None:
+    code = """
+import sys
+sys.modules["prometheus_client"] = None
+from sqlalchemy import create_engine, NullPool
+from tests.support.service import ask, create_app
+app = create_app(create_engine(sys.argv[1], poolclass=NullPool))
+print(ask(app.test_client(), parameters={"application": "retail"}).status_code)
+try:
+    import flask_powerauth_telemetry.monitoring.metrics
+except ImportError as error:
+    print(error.name)
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, url_of(users)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout.split() == ["200", "prometheus_client"], result.stderr
+
+
+def test_workers_of_several_processes_are_added_up(users: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    worker = """
+import sys
+from prometheus_client import CollectorRegistry
+from sqlalchemy import create_engine, NullPool
+from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
+from tests.support.service import ask, create_app
+app = create_app(create_engine(sys.argv[1], poolclass=NullPool))
+TelemetryMetrics(app, registry=CollectorRegistry())
+ask(app.test_client(), parameters={"application": "retail"})
+"""
+    scrape = """
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+print(generate_latest(registry).decode())
+"""
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", code, url_of(users)],
+            env={"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for code in (worker, worker, scrape)
+    ]
+
+    shown = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(texts[-1])
+        for sample in family.samples
+    }
+    assert shown["powerauth_telemetry_requests_total"] == 2
+    assert shown["powerauth_telemetry_report_seconds_count"] == 2
+    assert shown["powerauth_telemetry_active_users"] == 3

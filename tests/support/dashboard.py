@@ -1,0 +1,204 @@
+"""The dashboard on an application of the tests, and its pages as a reader sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from random import Random
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from marshmallow import Schema, fields
+from sqlalchemy import Engine
+from werkzeug.test import TestResponse
+
+from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
+from tests.support import powerauth
+from tests.support.audit import add_changes, add_verifications, random_changes, random_verifications
+from tests.support.service import NOW, USER, create_app
+
+REPORTS = (
+    "USERS_BY_PAST_DAYS",
+    "USERS_ACROSS_APPLICATIONS",
+    "COMMITTED_USERS_IN_PAST_DAYS",
+    "NEW_USERS_IN_PAST_DAYS",
+    "SIGNATURES_IN_PAST_DAYS",
+)
+CLERK = ("clerk", "another-token")
+"""A user who may see retail alone."""
+CREDENTIALS = {name: digest(token) for name, token in (USER, CLERK)}
+SCOPES = {"clerk": ["retail"]}
+
+
+def fill(
+    engine: Engine, zone: Any, applications: tuple[str, ...] = ("retail", "corporate")
+) -> None:
+    """Applications, and random rows of all tables around now."""
+    powerauth.create_schema(engine)
+    powerauth.add_applications(engine, applications)
+    activations = powerauth.random_activations(seed=8, now=NOW, zone=zone, count=600)
+    powerauth.add_activations(engine, activations)
+    source = Random(9)
+    add_changes(engine, random_changes(source, activations, NOW, zone))
+    add_verifications(engine, random_verifications(source, activations, NOW, zone, 2000))
+
+
+def dashboard(engine: Engine | None = None, **keys: Any) -> Flask:
+    """The API and its dashboard, with all reports that need no history."""
+    app = create_app(
+        engine, **{"REPORTS": REPORTS, "CREDENTIALS": CREDENTIALS, "SCOPES": SCOPES, **keys}
+    )
+    PowerAuthTelemetryDashboard(app)
+    return app
+
+
+def get(
+    client: FlaskClient, path: str = "/", *, user: tuple[str, str] | None = USER, **query: Any
+) -> TestResponse:
+    """Ask for a page below the dashboard's prefix."""
+    return client.get(f"/telemetry{path}", query_string=query or None, auth=user)
+
+
+@dataclass
+class Shown:
+    """A figure on a page: its numbers by label, the rows of its table, and all of its text."""
+
+    numbers: dict[str, str] = field(default_factory=dict)
+    rows: list[list[str]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    text: str = ""
+
+
+class Page(HTMLParser):
+    """A page as a reader sees it: figures by heading, and addresses of links."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.figures: dict[str, Shown] = {}
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self._figure = Shown()
+        self._open: list[str] = []
+        self._label = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._open.append(tag)
+        if tag == "section":
+            self._figure = Shown()
+        elif tag == "a":
+            self.links.append(given["href"] or "")
+            self._figure.links.append(given["href"] or "")
+        elif tag == "data":
+            self._figure.numbers[self._label] = given["value"] or ""
+        elif tag == "tr":
+            self._figure.rows.append([])
+        elif tag in ("th", "td"):
+            self._figure.rows[-1].append("")
+        if "data-load" in given:
+            self.loaded.append(given["data-load"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        text = data.strip()
+        if not text:
+            return
+        self._figure.text += f" {text}"
+        inner = [tag for tag in self._open if tag not in ("a", "wbr")]
+        if inner[-1:] == ["dt"]:
+            self._label = text
+        elif inner[-1:] in (["h1"], ["h2"]) and "section" in inner:
+            self.figures[text] = self._figure
+        elif inner[-1:] in (["th"], ["td"]):
+            self._figure.rows[-1][-1] += text
+
+
+def page_of(response: TestResponse) -> Page:
+    """The page of a response."""
+    assert response.content_type == "text/html; charset=utf-8"
+    return Page(response.get_data(as_text=True))
+
+
+def shown(value: float | None) -> str:
+    """How a table shows a number."""
+    if value is None:
+        return "\u2013"
+    whole = int(value) if value == int(value) else value
+    return f"{whole:,}".replace(",", "\u202f")
+
+
+class _AnySchema(Schema):
+    """Takes report data as they are: these stand for reports with schemas of their own."""
+
+    def dump(self, obj: Any, **_: Any) -> Any:
+        return obj
+
+    def load(self, data: Any, **_: Any) -> Any:
+        return data
+
+
+class _MonthSchema(Schema):
+    application = ApplicationField()
+    month = fields.String(required=True)
+
+
+class _PeriodSchema(Schema):
+    application = ApplicationField()
+    first = fields.String(required=True, data_key="from")
+    last = fields.String(required=True, data_key="to")
+
+
+class Months(ReportProvider):
+    """Stands for ``USERS_IN_MONTH``: a month without a number has bounds, some are unknown."""
+
+    name = "USERS_IN_MONTH"
+    definition = "Users of a month."
+    parameters_schema = _MonthSchema
+    data_schema = _AnySchema
+
+    def generate(self, context: ReportContext, application: str, month: str) -> Mapping[str, Any]:
+        number = int(month[-2:])
+        known = {"users": 100 + number, "lowerBound": None, "upperBound": None}
+        if number == 5:
+            known = {"users": None, "lowerBound": 90, "upperBound": 120}
+        elif number == 3:
+            known = {"users": None, "lowerBound": None, "upperBound": None}
+        state = {5: "bounded", 3: "unknown"}.get(number, "recorded")
+        context.recorded_at(context.now - timedelta(hours=3))
+        month_of = {"application": application, "month": month, "asOf": f"{month}-01T00:00:00Z"}
+        return {**month_of, "state": state, **known}
+
+
+class History(ReportProvider):
+    """Stands for ``MAU_HISTORY``: the number of a day, none on the tenth of a month."""
+
+    name = "MAU_HISTORY"
+    definition = "Users of each day."
+    parameters_schema = _PeriodSchema
+    data_schema = _AnySchema
+
+    def generate(
+        self, context: ReportContext, application: str, first: str, last: str
+    ) -> Mapping[str, Any]:
+        start, end = date.fromisoformat(first), date.fromisoformat(last)
+        days = [start + timedelta(days=count) for count in range((end - start).days + 1)]
+        users = {day.isoformat(): 200 + day.day for day in days if day.day != 10}
+        return {
+            "application": application,
+            "from": first,
+            "to": last,
+            "days": 30,
+            "usersByDay": users,
+            "missing": [day.isoformat() for day in days if day.day == 10],
+            "average": 215.5,
+            "maximum": max(users.values()),
+        }

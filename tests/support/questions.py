@@ -1,0 +1,47 @@
+"""What is asked of every live report, to compare the answers of two databases."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Flask
+
+from flask_powerauth_telemetry.reports.offered import OFFERS
+from tests.support.service import ask, create_app
+
+APPLICATIONS = ("retail", "corporate", "kiosk")
+DAYS = (1, 30, 31, 365)
+LIVE = sorted(set(OFFERS) - {"USERS_IN_MONTH", "MAU_HISTORY"})
+"""The further reports but those that read the history, and no database of PowerAuth."""
+_BY_DAYS = (
+    "USERS_IN_PAST_DAYS",
+    "COMMITTED_USERS_IN_PAST_DAYS",
+    "NEW_USERS_IN_PAST_DAYS",
+    "SIGNATURES_IN_PAST_DAYS",
+)
+
+
+def questions() -> list[tuple[str, dict[str, Any]]]:
+    """The name and the parameters of each."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+    for name in APPLICATIONS:
+        asked += [
+            (report, {"application": name}) for report in ("CURRENT_MAU", "USERS_BY_PAST_DAYS")
+        ]
+        asked += [
+            (report, {"application": name, "days": days}) for report in _BY_DAYS for days in DAYS
+        ]
+    across = {"applications": list(APPLICATIONS)}
+    return asked + [("USERS_ACROSS_APPLICATIONS", {**across, "days": days}) for days in DAYS]
+
+
+def answers(zone: str, now: datetime, **keys: Any) -> list[Any]:
+    """The status and the body of each answer; ``keys`` tell which database."""
+    app: Flask = create_app(clock=lambda: now, DATABASE_TIMEZONE=zone, REPORTS=LIVE, **keys)
+    client = app.test_client()
+    given = (ask(client, *question) for question in questions())
+    return [(answer.status_code, answer.get_json()) for answer in given]
+
+
+def test_every_report_is_asked_for() -> None:
+    """Run where this is imported."""
+    assert {name for name, _ in questions()} == {"CURRENT_MAU", "USERS_IN_PAST_DAYS", *LIVE}
