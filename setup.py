@@ -55,5 +55,5 @@ setup(
         "testing": ["pytest>=8"],
         "example": ["waitress>=3.0.1", "tqdm>=4.66"],
     },
-    entry_points={"flask.commands": ["telemetry = flask_powerauth_telemetry.cli.group:telemetry"]},
+    entry_points={"flask.commands": ["telemetry = flask_powerauth_telemetry.cli:telemetry"]},
 )

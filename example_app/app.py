@@ -12,7 +12,7 @@ from example_app.database import database_url, ensure_database
 from example_app.recordings import ensure_history
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
-from flask_powerauth_telemetry.factory.sources import HISTORY_FILE
+from flask_powerauth_telemetry.factory.databases import HISTORY_FILE
 
 DASHBOARD_PREFIX = "/telemetry"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")

@@ -1,29 +1,57 @@
 """The blueprint: the report, further routes, and an answer for everything else below the prefix."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.http import http_date
+from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    ServerFault,
     UnsupportedMediaType,
 )
-from flask_powerauth_telemetry.responses import error_response, json_response, options_response
-from flask_powerauth_telemetry.routing import ANYTHING_ELSE, Route, View, add_rule
+from flask_powerauth_telemetry.responses import (
+    error_response,
+    json_response,
+    options_response,
+    translate,
+)
 from flask_powerauth_telemetry.schemas import ReportRequest, load_request, report_envelope
 from flask_powerauth_telemetry.service import Report
-from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState, state_of
+from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
-Given = TypeVar("Given")
-Step = Callable[..., Given]
+_CONVERTER = "powerauth_telemetry_anything"
+
+
+def _already_answered(state: TelemetryState, principal: Principal, response: Response) -> Response:
+    return response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What is served at a path below the prefix.
+
+    ``path`` is such as ``reports``, ``endpoint`` its name for ``url_for`` inside the blueprint.
+    ``methods`` are those that ``Allow`` names, OPTIONS among them, the one to recommend first.
+    ``read`` is called when the credentials are good. It gives the response, or else what
+    ``answer`` makes the response of. Whoever watches is told when ``read`` refuses the request;
+    what ``answer`` does tells of itself. ``failed`` makes the response of what either raises.
+    """
+
+    path: str
+    endpoint: str
+    methods: Sequence[str]
+    read: Callable[..., Any]
+    answer: Callable[[TelemetryState, Principal, Any], Response] = _already_answered
+    failed: Callable[[Exception], Response] = error_response
 
 
 def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
@@ -31,21 +59,54 @@ def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
 
     Its views find their state in the application.
     """
-    routes = {route.path: route for route in (REPORT, *map(_watched, further))}
+    routes = {route.path: route for route in (REPORT, *further)}
+    anything_else = Route(
+        path=f"<{_CONVERTER}:path>",
+        endpoint="anything_else",
+        methods=(),
+        read=partial(_read_anything_else, routes),
+    )
     blueprint = Blueprint(name, __name__)
 
     @blueprint.record
     def add_routes(setup: BlueprintSetupState) -> None:
-        anything_else = _view(name, "anything_else", _answer_to_anything_else(routes))
         for prefix in _prefixes(setup, name):
             for route in routes.values():
-                view = _view(name, route.endpoint, _answer_of(route))
-                methods = [method for method in route.methods if method != "OPTIONS"]
-                add_rule(setup, f"{prefix}/{route.path}", view, methods)
-            add_rule(setup, prefix or "/", anything_else)
-            add_rule(setup, f"{prefix}/{ANYTHING_ELSE}", anything_else)
+                _add_rule(setup, f"{prefix}/{route.path}", name, route)
+            for path in (prefix or "/", f"{prefix}/{anything_else.path}"):
+                _add_rule(setup, path, name, anything_else)
 
     return blueprint
+
+
+def handle(name: str, route: Route, **path: Any) -> Response:
+    """The response of the instance ``name`` to the request: credentials come before all else.
+
+    Errors become responses here. Error handlers would be the wrong place: the host's own ones
+    take precedence over those of a blueprint, and one for ``Exception`` on a blueprint would hide
+    faults from the host's monitoring.
+    """
+    state = principal = None
+    try:
+        state = _state(name)
+        principal = state.auth.current_principal()
+        asked = route.read(state, principal, **path)
+    except Exception as error:
+        if state is not None:
+            state.tell_refusal(translate(error), principal.name if principal else None)
+        return route.failed(error)
+    try:
+        return route.answer(state, principal, asked)
+    except Exception as error:
+        return route.failed(error)
+
+
+def _state(name: str) -> TelemetryState:
+    try:
+        state: TelemetryState = current_app.extensions[EXTENSION_KEY][name]
+    except KeyError:
+        raise ServerFault(f"init_app of the instance {name!r} was not called") from None
+    return state
 
 
 def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
@@ -54,39 +115,46 @@ def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
     return configured or [(setup.url_prefix or "").rstrip("/")]
 
 
-def _view(name: str, endpoint: str, answer: Step[Response]) -> View:
-    """A view that asks for credentials before anything else, and answers every error itself.
+class _Anything(BaseConverter):
+    """Any rest of a path; werkzeug's ``path`` stops at a leading slash and at a line feed."""
 
-    Error handlers would be the wrong place: the host's own ones take precedence over those of a
-    blueprint, and one for ``Exception`` here would hide faults from the host's monitoring.
+    regex = r"(?s:.*)"
+    part_isolating = False
+    weight = 1000
+
+
+def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) -> None:
+    """Add a rule with what Flask's own way doesn't allow: any method, and no merging of slashes.
+
+    A route without methods is for all of them.
     """
+    app = setup.app
+    app.url_map.converters.setdefault(_CONVERTER, _Anything)
+    endpoint = f"{setup.name_prefix}.{setup.name}.{route.endpoint}".lstrip(".")
+    rule = app.url_rule_class(
+        path,
+        endpoint=endpoint,
+        methods=[method for method in route.methods if method != "OPTIONS"] or None,
+        subdomain=setup.subdomain,
+        defaults=setup.url_defaults,
+        strict_slashes=True,
+        merge_slashes=False,
+    )
+    app.url_map.add(rule)
+    app.view_functions[endpoint] = _view(name, route)
 
-    def view(**arguments: Any) -> Response:
-        try:
-            state = state_of(current_app, name)
-            return answer(state, state.current_principal(), **arguments)
-        except Exception as error:
-            return error_response(error)
 
-    view.__name__ = endpoint
+def _view(name: str, route: Route) -> Callable[..., Response]:
+    """A function, because extensions of the host look at the names of views."""
+
+    def view(path: str = "", **_: object) -> Response:  # a host's prefix may hold variables
+        return handle(name, route, path=path)
+
+    view.__name__ = route.endpoint
     return view
 
 
-def _telling_refusals(step: Step[Given]) -> Step[Given]:
-    """A step of an answer, so that whoever watches is told when it refuses the request."""
-
-    def telling(state: TelemetryState, principal: Principal, **arguments: Any) -> Given:
-        try:
-            return step(state, principal, **arguments)
-        except Exception as error:
-            state.watch.refused(known_error(error), principal.name)
-            raise
-
-    return telling
-
-
-@_telling_refusals
-def _read_report(state: TelemetryState, _: Principal) -> ReportRequest:
+def _read_report(state: TelemetryState, _: Principal, path: str) -> ReportRequest:
     if not request.is_json:
         raise UnsupportedMediaType("The body must be application/json")
     return load_request(_body(state.config.max_content_length))
@@ -101,9 +169,7 @@ def _body(limit: int) -> bytes:
     return body
 
 
-def _answer_report(state: TelemetryState, principal: Principal) -> Response:
-    # Only reading tells of refusals: the service itself tells of the run.
-    asked = _read_report(state, principal)
+def _answer_report(state: TelemetryState, principal: Principal, asked: ReportRequest) -> Response:
     report = state.service.run(asked.name, asked.parameters, principal)
     return json_response(report_envelope(report.name, report.data), headers=_dates(report))
 
@@ -115,29 +181,22 @@ def _dates(report: Report) -> Mapping[str, str]:
     return headers
 
 
-REPORT = Route(path="report", endpoint="report", methods=("POST", "OPTIONS"), answer=_answer_report)
+REPORT = Route(
+    path="report",
+    endpoint="report",
+    methods=("POST", "OPTIONS"),
+    read=_read_report,
+    answer=_answer_report,
+)
 """The route of PowerAuth's documentation."""
 
 
-def _watched(route: Route) -> Route:
-    return replace(route, answer=_telling_refusals(route.answer))
-
-
-def _answer_of(route: Route) -> Step[Response]:
-    def answer(state: TelemetryState, principal: Principal, **_: object) -> Response:
-        return route.answer(state, principal)
-
-    return answer
-
-
-def _answer_to_anything_else(routes: Mapping[str, Route]) -> Step[Response]:
-    @_telling_refusals
-    def answer(_: TelemetryState, __: Principal, path: str = "", **___: object) -> Response:
-        if path not in routes:
-            raise NotFound("There is nothing at this path")
-        methods = routes[path].methods
-        if request.method != "OPTIONS":
-            raise MethodNotAllowed(request.method, methods)
-        return options_response(methods)
-
-    return answer
+def _read_anything_else(
+    routes: Mapping[str, Route], _: TelemetryState, __: Principal, path: str
+) -> Response:
+    if path not in routes:
+        raise NotFound("There is nothing at this path")
+    methods = routes[path].methods
+    if request.method != "OPTIONS":
+        raise MethodNotAllowed(request.method, methods)
+    return options_response(methods)

@@ -77,10 +77,14 @@ class UnsupportedMediaType(InvalidRequest):
 
 
 class Unauthorized(TelemetryError):
-    """The application credentials are missing or wrong."""
+    """The application credentials are missing or wrong; ``user`` is the user name that was sent."""
 
     code = "ERROR_UNAUTHORIZED"
     status = 401
+
+    def __init__(self, *, user: str | None = None) -> None:
+        super().__init__("Invalid application credentials")
+        self.user = user
 
 
 class NotFound(TelemetryError):

@@ -1,29 +1,30 @@
 """The Flask extension."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
 from flask import Flask
+from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import CredentialStore, Scopes
-from flask_powerauth_telemetry.blueprint import create_blueprint
-from flask_powerauth_telemetry.cli.group import telemetry
+from flask_powerauth_telemetry.blueprint import Route, create_blueprint
 from flask_powerauth_telemetry.clock import Clock, ageing_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig, load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
-from flask_powerauth_telemetry.factory.assembly import build_credentials, build_registry
-from flask_powerauth_telemetry.factory.databases import EngineSource, build_databases
-from flask_powerauth_telemetry.factory.sources import with_history_bind
+from flask_powerauth_telemetry.factory.credentials import build_credentials
+from flask_powerauth_telemetry.factory.databases import (
+    EngineSource,
+    build_databases,
+    with_history_bind,
+)
+from flask_powerauth_telemetry.factory.reports import build_registry
 from flask_powerauth_telemetry.monitoring.signals import Watch
-from flask_powerauth_telemetry.openapi.routes import OPENAPI, REPORTS
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
-
-FURTHER_ROUTES = (REPORTS, OPENAPI)
-"""The routes beside that of reports; a new one is added here, and nowhere else."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -57,7 +58,7 @@ class PowerAuthTelemetry:
                 "name=", f"{name!r} can't be a name", "Use a to z, digits and underscores"
             )
         self.name = name
-        self.blueprint = create_blueprint(name, FURTHER_ROUTES)
+        self.blueprint = create_blueprint(name, _further_routes())
         self._providers = list(providers)
         self._engine = engine
         self._credentials = credentials
@@ -102,11 +103,11 @@ class PowerAuthTelemetry:
             ),
             databases=databases,
             auth=ApplicationAuth(store, Scopes(config.scopes).principal),
-            watch=watch,
+            tell_refusal=watch.refused,
             clock=self._clock,
         )
         self._in_use = True
-        app.cli.add_command(telemetry)
+        app.cli.add_command(import_string("flask_powerauth_telemetry.cli:telemetry"))
         if config.url_prefix is not None:
             app.register_blueprint(self.blueprint, url_prefix=config.url_prefix[0])
 
@@ -118,6 +119,14 @@ class PowerAuthTelemetry:
         """
         state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
         state.close()
+
+
+def _further_routes() -> Sequence[Route]:
+    """The catalogue and the OpenAPI document, where the extra for them is installed."""
+    if find_spec("apispec") is None:
+        return ()
+    routes: Sequence[Route] = import_string("flask_powerauth_telemetry.openapi.routes:ROUTES")
+    return routes
 
 
 def _refuse_taken_prefixes(config: TelemetryConfig, others: Iterable[TelemetryState]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 from marshmallow import Schema
 from sqlalchemy import Connection, select
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import UnknownApplication
@@ -170,6 +171,11 @@ class ReportProvider(ABC):
     bind: str | None = None
     keep_seconds: float | None = None
     tables: Collection[str] = ()
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """The provider as the configuration has it; made without arguments unless overridden."""
+        return cls()
 
     # *arguments is never passed: with it, type checkers let subclasses name their parameters.
     @abstractmethod

@@ -1,13 +1,25 @@
-"""The answers of our routes: every one has our headers, whatever the host sets."""
+"""From a result, or from whatever was raised, to the response; every response has our headers."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Response, current_app, got_request_exception
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from flask_powerauth_telemetry.errors import error_headers, telemetry_error
-from flask_powerauth_telemetry.exceptions import ServerFault, TelemetryError
+from flask_powerauth_telemetry.auth.basic import CHALLENGE
+from flask_powerauth_telemetry.exceptions import (
+    InvalidRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    ServerFault,
+    TelemetryError,
+    Unauthorized,
+    Unavailable,
+)
 from flask_powerauth_telemetry.schemas import encode, error_envelope
+
+logger = logging.getLogger("flask_powerauth_telemetry.errors")
 
 _EVERY_RESPONSE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _JSON_RESPONSE = {"Content-Type": "application/json", **_EVERY_RESPONSE}
@@ -16,27 +28,52 @@ _JSON_RESPONSE = {"Content-Type": "application/json", **_EVERY_RESPONSE}
 def json_response(
     payload: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that carries ``payload``, an envelope or another JSON object."""
+    """The response that carries ``payload``, an envelope or another JSON object."""
     # All at once: setting each on the finished response takes twice as long.
     return Response(encode(payload), status, {**_JSON_RESPONSE, **(headers or {})})
 
 
-def told_error(error: Exception) -> TelemetryError:
-    """What a caller is told of any exception; a fault is logged and signalled."""
-    known = telemetry_error(error)
-    if isinstance(known, ServerFault):
-        # Receivers are found by the application itself, not by its proxy, whose method is untyped.
-        app = current_app._get_current_object()  # type: ignore[attr-defined]
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-    return known
+def options_response(methods: Iterable[str]) -> Response:
+    """The response to OPTIONS at a path that knows these methods."""
+    return Response(headers={**_EVERY_RESPONSE, "Allow": ", ".join(methods)})
 
 
 def error_response(error: Exception) -> Response:
-    """The answer to a request that an exception has ended."""
-    known = told_error(error)
+    """The response to a request that an exception has ended; a fault is logged and signalled."""
+    known = log_and_translate(error)
     return json_response(error_envelope(known), known.status, error_headers(known))
 
 
-def options_response(methods: Iterable[str]) -> Response:
-    """The answer to OPTIONS at a path that knows these methods."""
-    return Response(headers={**_EVERY_RESPONSE, "Allow": ", ".join(methods)})
+def error_headers(error: TelemetryError) -> Mapping[str, str]:
+    """The headers that an error's response has besides those of every response."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": CHALLENGE}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def log_and_translate(error: Exception) -> TelemetryError:
+    """What a caller is told of any exception; a fault is logged, and sent to Flask's signal."""
+    known = translate(error)
+    if isinstance(known, ServerFault):
+        logger.error("A report failed: %s", known.message, exc_info=error)
+        # Receivers are found by the application itself, not by its proxy, whose method is untyped.
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+    elif isinstance(known, Unavailable):
+        logger.error("A report is not available: %s", known.message)
+    return known
+
+
+def translate(error: Exception) -> TelemetryError:
+    """The error of this package that stands for any exception."""
+    if isinstance(error, TelemetryError):
+        return error
+    if isinstance(error, RequestEntityTooLarge):
+        return PayloadTooLarge("The body is too large")
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        return InvalidRequest("The request can't be read")
+    return ServerFault(f"{type(error).__name__} was raised")

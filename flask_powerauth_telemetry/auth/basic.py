@@ -10,8 +10,11 @@ from flask_httpauth import HTTPBasicAuth
 from werkzeug.datastructures import Authorization
 
 from flask_powerauth_telemetry.auth.credentials import CredentialStore, Principal
-from flask_powerauth_telemetry.errors import REALM
 from flask_powerauth_telemetry.exceptions import Unauthorized
+
+REALM = "PowerAuth Telemetry"
+CHALLENGE = f'Basic realm="{REALM}", charset="UTF-8"'
+"""What a 401 asks for in its header ``WWW-Authenticate``."""
 
 _BASIC = re.compile(r"basic +([a-z0-9+/]+={0,2})", re.IGNORECASE)
 
@@ -46,8 +49,10 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
     def current_principal(self) -> Principal:
         """The principal of this request; raises ``Unauthorized``, or what the store raises."""
         credentials = self.get_auth()
-        name = self.authenticate(credentials, None) if credentials else None
+        if credentials is None:
+            raise Unauthorized
+        name = self.authenticate(credentials, None)
         if not isinstance(name, str):
-            raise Unauthorized("Invalid application credentials")
+            raise Unauthorized(user=credentials.username)
         g.flask_httpauth_user = name
         return self._principal(name)

@@ -7,11 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.checks.findings import printable
 from flask_powerauth_telemetry.cli.instance import Failed
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.factory.sources import history_store
 from flask_powerauth_telemetry.history.chain import Break, ChainWalk
-from flask_powerauth_telemetry.history.store import HISTORY_BIND
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.state import TelemetryState
 
 
@@ -34,7 +34,7 @@ def verify_chain(state: TelemetryState) -> None:
 
 def _verify(state: TelemetryState) -> int:
     """The number of breaks, each of them printed."""
-    store = history_store(state.config)
+    store = HistoryStore.from_config(state.config)
     database = replace(state.databases[HISTORY_BIND], statement_timeout=0)
     found = 0
     with database.connect() as connection:

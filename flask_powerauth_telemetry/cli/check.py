@@ -23,10 +23,9 @@ from flask_powerauth_telemetry.cli.checks.servers import check_clock, check_inde
 from flask_powerauth_telemetry.cli.checks.verification import check_numbers
 from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import on_instance
-from flask_powerauth_telemetry.config.values import SNAPSHOT
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.errors import fault_of
-from flask_powerauth_telemetry.history.store import HISTORY_BIND
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 from flask_powerauth_telemetry.state import TelemetryState

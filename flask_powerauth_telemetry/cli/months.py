@@ -11,8 +11,8 @@ import click
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.clock import read_clock
-from flask_powerauth_telemetry.factory.sources import history_store
 from flask_powerauth_telemetry.history.calendar import Month, day_of
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.users_in_month import RECORDED, UsersInMonth
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.service import ReportService
@@ -64,7 +64,7 @@ def _read(state: TelemetryState, application: str) -> Sequence[Data]:
     """The report data of each month, the oldest first."""
     timezone = state.config.report_timezone
     registry = ReportRegistry()
-    registry.register(UsersInMonth(history_store(state.config), timezone))
+    registry.register(UsersInMonth(HistoryStore.from_config(state.config), timezone))
     service = ReportService(registry, state.databases, state.clock)
     month = Month.of(day_of(read_clock(state.clock), timezone))
     rows: list[Data] = []

@@ -15,12 +15,12 @@ from sqlalchemy import URL
 
 from flask_powerauth_telemetry.cli.chain import verify_chain
 from flask_powerauth_telemetry.cli.instance import find_instance, instance_option
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.factory.sources import history_store
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording
 from flask_powerauth_telemetry.history.snapshot import Recorder
-from flask_powerauth_telemetry.history.store import HISTORY_BIND
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
 
@@ -122,7 +122,7 @@ def _recorder(state: TelemetryState, time_limit: float) -> Iterator[Recorder]:
         yield Recorder(
             database=replace(state.databases[None], statement_timeout=time_limit),
             engine=engine,
-            store=history_store(state.config),
+            store=HistoryStore.from_config(state.config),
             clock=state.clock,
             recorded_by=socket.gethostname()[:_HOST_NAME_LENGTH],
         )

@@ -24,6 +24,9 @@ PA_INTEGRATION = "pa_integration"
 INTEGRATION_BIND = "integration"
 """The bind that this table is read from."""
 
+HISTORY_BIND = "history"
+"""The bind that holds what is recorded."""
+
 LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""

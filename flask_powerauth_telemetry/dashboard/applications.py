@@ -1,16 +1,16 @@
 """Which applications a caller may see, by name: read like a report, and kept for a minute."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import Schema, fields
 from sqlalchemy import Select, select
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.config.values import SNAPSHOT
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.factory.sources import history_store
-from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
@@ -53,6 +53,11 @@ class _RecordedNames(ReportProvider):
     def __init__(self, history: HistoryStore) -> None:
         self._history = history
 
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the store that is configured."""
+        return cls(HistoryStore.from_config(config))
+
     def generate(self, context: ReportContext) -> Mapping[str, Any]:
         """All names, in no order; refuses a store that is missing or of another version."""
         self._history.check(context.connection)
@@ -65,9 +70,8 @@ class Applications:
     def __init__(self, state: TelemetryState) -> None:
         registry = ReportRegistry()
         recorded = state.config.source == SNAPSHOT
-        registry.register(
-            _RecordedNames(history_store(state.config)) if recorded else _NamesInDatabase()
-        )
+        provider: type[ReportProvider] = _RecordedNames if recorded else _NamesInDatabase
+        registry.register(provider.from_config(state.config))
         # A service of its own, so that these runs are neither logged nor counted as reports.
         self._service = ReportService(
             registry, state.databases, state.clock, keep_seconds=_KEEP_SECONDS

@@ -11,7 +11,7 @@ from flask_powerauth_telemetry.dashboard.figures.offered import FIRST, Figure
 from flask_powerauth_telemetry.dashboard.questions import Asked
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import RECORDED
-from flask_powerauth_telemetry.responses import told_error
+from flask_powerauth_telemetry.responses import log_and_translate
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
 
@@ -58,7 +58,7 @@ class Computing:
             reports = self._reports(figure, asked)
             content = figure.show([report.data for report in reports], asked)
         except Exception as error:
-            return self._part(figure, asked, error=told_error(error))
+            return self._part(figure, asked, error=log_and_translate(error))
         return self._part(figure, asked, reports=reports, content=content)
 
     def left_out(self, figure: Figure, asked: Asked) -> Part:

@@ -7,8 +7,7 @@ from flask import Response
 
 from flask_powerauth_telemetry.dashboard.links import Links
 from flask_powerauth_telemetry.dashboard.rendering import render
-from flask_powerauth_telemetry.errors import error_headers
-from flask_powerauth_telemetry.responses import told_error
+from flask_powerauth_telemetry.responses import error_headers, log_and_translate
 
 _POLICY = "; ".join(
     [
@@ -57,7 +56,7 @@ def csv_response(text: str, filename: str) -> Response:
 
 def error_page(error: Exception, links: Links) -> Response:
     """The page for a request that an exception has ended; a fault is logged and signalled."""
-    known = told_error(error)
+    known = log_and_translate(error)
     message = known.public_message or known.message
     text = render("error.html", links=links, title=HTTPStatus(known.status).phrase, message=message)
     return html_response(text, known.status, error_headers(known))

@@ -33,9 +33,9 @@ from flask_powerauth_telemetry.dashboard.responses import (
     error_page,
     html_response,
 )
-from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
+from flask_powerauth_telemetry.responses import translate
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
@@ -135,12 +135,11 @@ class Pages:
         def view(**arguments: str) -> Response:
             principal = None
             try:
-                principal = self._state.current_principal()
+                principal = self._state.auth.current_principal()
                 visible = list(self._applications.names(principal))
                 return answer(Caller(principal, visible), **arguments)
             except Exception as error:
-                if principal is not None:
-                    self._state.watch.refused(known_error(error), principal.name)
+                self._state.tell_refusal(translate(error), principal.name if principal else None)
                 return error_page(error, self._links)
 
         view.__name__ = answer.__name__

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT, Bind
+from flask_powerauth_telemetry.config.values import (
+    HISTORY_BIND,
+    INTEGRATION_BIND,
+    PA_INTEGRATION,
+    SNAPSHOT,
+    Bind,
+)
 from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
 from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ConfigurationError
-from flask_powerauth_telemetry.history.store import HISTORY_BIND
 
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
@@ -21,6 +27,15 @@ Databases = Mapping[str | None, Database]
 _EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql", "impyla": "spark"}
 # Dialects that come with their driver.
 _DRIVERS = {"impala": "impyla"}
+
+
+HISTORY_FILE = "telemetry-history.sqlite"
+
+
+def with_history_bind(config: TelemetryConfig, instance_path: str) -> TelemetryConfig:
+    """The configuration with a bind for the history: the one configured, or a file of SQLite."""
+    own = Bind(URL.create("sqlite", database=str(Path(instance_path, HISTORY_FILE))))
+    return replace(config, binds={HISTORY_BIND: own, **config.binds})
 
 
 def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | None) -> Databases:

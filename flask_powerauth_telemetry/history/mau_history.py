@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.history.calendar import day_of, midnight
 from flask_powerauth_telemetry.history.calendar_fields import DayField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
-from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
@@ -70,6 +72,11 @@ class MauHistory(ReportProvider):
     def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
         self._history = history
         self._timezone = timezone
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the store and in the zone that are configured."""
+        return cls(HistoryStore.from_config(config), config.report_timezone)
 
     def generate(
         self, context: ReportContext, application: str, first: date, last: date, days: int

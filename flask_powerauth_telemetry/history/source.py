@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Self
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownApplication
 from flask_powerauth_telemetry.history.recording import Recording
-from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, never_recorded
 from flask_powerauth_telemetry.providers import ReportContext
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
@@ -27,6 +30,15 @@ class RecordedActivity:
         self._store = store
         self._max_age = max_age
         self._serve_stale = serve_stale
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """As configured."""
+        return cls(
+            HistoryStore.from_config(config),
+            max_age=config.max_age,
+            serve_stale=config.serve_stale,
+        )
 
     def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
         """The profile, which holds every window; the report is dated back to its instant.

@@ -8,19 +8,19 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
 from flask_powerauth_telemetry.history.recording import Link, Recording, recording_of, row_of
 from flask_powerauth_telemetry.history.selections import Selections
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
-
-HISTORY_BIND = "history"
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
@@ -36,6 +36,11 @@ class HistoryStore:
         self._instance = instance
         self._tables = HistoryTables(schema)
         self._selections = Selections(self._tables.recording, instance)
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """The store of an instance, as configured."""
+        return cls(config.name, config.binds[HISTORY_BIND].schema)
 
     def create(self, engine: Engine) -> None:
         """Create what is missing; raises ``DatabaseFault`` for a store of another version."""

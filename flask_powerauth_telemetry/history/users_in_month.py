@@ -3,17 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import Schema, fields, validate
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField
 from flask_powerauth_telemetry.history.bounds import Period
 from flask_powerauth_telemetry.history.calendar import Month, midnight
 from flask_powerauth_telemetry.history.calendar_fields import MonthField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
-from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.activity import DAY, DEFINITION_VERSION, ActivityProfile
 
@@ -87,6 +89,11 @@ class UsersInMonth(ReportProvider):
     def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
         self._history = history
         self._timezone = timezone
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the store and in the zone that are configured."""
+        return cls(HistoryStore.from_config(config), config.report_timezone)
 
     def generate(self, context: ReportContext, application: str, month: Month) -> Mapping[str, Any]:
         """The number, or else bounds for it; refuses a month that has not begun."""

@@ -21,13 +21,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/+@-]+")
 _NO_RUN = dict.fromkeys(("report", "application", "days", "as_of", "seconds", "source", "kept"))
 
 
-def is_logged(run: ReportRun) -> bool:
-    """Whether the logger takes the record of a run."""
-    return logger.isEnabledFor(_level(run))
-
-
-def log_run(event: str, run: ReportRun, origin: Origin) -> None:
-    """Write the record of a run: at INFO when it gave a report, at WARNING otherwise."""
+def log_run(level: int, event: str, run: ReportRun, origin: Origin) -> None:
+    """Write the record of a run."""
     as_of = run.as_of and run.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     asked = {
         "report": run.report,
@@ -39,17 +34,13 @@ def log_run(event: str, run: ReportRun, origin: Origin) -> None:
         "kept": run.kept,
     }
     who = {"principal": run.principal, "user": None}
-    _write(_level(run), event, origin, who | asked | _outcome(run))
+    _write(level, event, origin, who | asked | _outcome(run))
 
 
 def log_refusal(event: str, refusal: Refusal, origin: Origin) -> None:
     """Write the record of a request that was refused before a report was known, at WARNING."""
     who = {"principal": refusal.principal, "user": refusal.user}
     _write(logging.WARNING, event, origin, who | _NO_RUN | _outcome(refusal))
-
-
-def _level(run: ReportRun) -> int:
-    return logging.INFO if run.error is None else logging.WARNING
 
 
 def _outcome(told: ReportRun | Refusal) -> dict[str, Any]:

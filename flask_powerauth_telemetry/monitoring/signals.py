@@ -11,7 +11,7 @@ from blinker import NamedSignal, Namespace
 from flask import Flask, has_request_context, request
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized, shortened
-from flask_powerauth_telemetry.monitoring.access_log import is_logged, log_refusal, log_run
+from flask_powerauth_telemetry.monitoring import access_log
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
@@ -50,22 +50,24 @@ class Watch:
 
     def __call__(self, run: ReportRun) -> None:
         """Tell of a run."""
-        signal = report_generated if run.error is None else report_failed
-        logged = is_logged(run)
+        given = run.error is None
+        signal, level = (
+            (report_generated, logging.INFO) if given else (report_failed, logging.WARNING)
+        )
+        logged = access_log.logger.isEnabledFor(level)
         if logged or signal.has_receivers_for(self._app):
             origin = self._origin()
             if logged:
-                log_run(signal.name, run, origin)
+                access_log.log_run(level, signal.name, run, origin)
             self._send(signal, origin, run=run)
 
-    def refused(
-        self, error: TelemetryError, principal: str | None = None, user: str | None = None
-    ) -> None:
+    def refused(self, error: TelemetryError, principal: str | None) -> None:
         """Tell of a request that was refused before a report was known; never raises.
 
-        ``user`` is the user name as it was sent. Only its start is told: people also type a token
-        into the wrong field, and to PowerAuth's own credentials it is half of the secret.
+        Of a user name that was sent only the start is told: people also type a token into the
+        wrong field, and to PowerAuth's own credentials it is half of the secret.
         """
+        user = error.user if isinstance(error, Unauthorized) else None
         signal = credentials_refused if isinstance(error, Unauthorized) else request_refused
         refusal = Refusal(
             status=error.status,
@@ -76,7 +78,7 @@ class Watch:
         )
         try:
             origin = self._origin()
-            log_refusal(signal.name, refusal, origin)
+            access_log.log_refusal(signal.name, refusal, origin)
             self._send(signal, origin, refusal=refusal)
         except Exception:
             logger.exception("A refusal could not be told")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_powerauth_telemetry.errors import CHALLENGE
+from flask_powerauth_telemetry.auth.basic import CHALLENGE
 from flask_powerauth_telemetry.schemas import LOCALIZED_STATUSES
 
 Part = dict[str, Any]

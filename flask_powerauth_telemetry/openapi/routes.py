@@ -5,29 +5,31 @@ from urllib.parse import quote
 from flask import Response, request
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.blueprint import Route
 from flask_powerauth_telemetry.openapi.document import openapi_document
 from flask_powerauth_telemetry.openapi.listing import list_reports
 from flask_powerauth_telemetry.responses import json_response
-from flask_powerauth_telemetry.routing import Route
 from flask_powerauth_telemetry.schemas import catalogue_envelope
 from flask_powerauth_telemetry.state import TelemetryState
 
 _READ = ("GET", "HEAD", "OPTIONS")
 
 
-def _answer_reports(state: TelemetryState, _: Principal) -> Response:
+def _read_reports(state: TelemetryState, _: Principal, path: str) -> Response:
     return json_response(catalogue_envelope(list_reports(state.registry)))
 
 
-REPORTS = Route(path="reports", endpoint="reports", methods=_READ, answer=_answer_reports)
+REPORTS = Route(path="reports", endpoint="reports", methods=_READ, read=_read_reports)
 """The catalogue; scopes restrict applications, so every principal sees every report."""
 
 
-def _answer_openapi(state: TelemetryState, _: Principal) -> Response:
+def _read_openapi(state: TelemetryState, _: Principal, path: str) -> Response:
     # Without a host: a path is right behind every proxy that tells its prefix.
-    path = (request.script_root + request.path).removesuffix(f"/{OPENAPI.path}")
-    return json_response(openapi_document(state.registry, quote(path) or "/"))
+    base = (request.script_root + request.path).removesuffix(f"/{OPENAPI.path}")
+    return json_response(openapi_document(state.registry, quote(base) or "/"))
 
 
-OPENAPI = Route(path="openapi.json", endpoint="openapi", methods=_READ, answer=_answer_openapi)
+OPENAPI = Route(path="openapi.json", endpoint="openapi", methods=_READ, read=_read_openapi)
 """The description of the API; 404 without the extra ``openapi``."""
+
+ROUTES = (REPORTS, OPENAPI)

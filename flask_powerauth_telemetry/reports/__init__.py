@@ -1,1 +1,18 @@
-"""Further reports, off until a configuration switches them on; providers like any other."""
+"""The reports that read PowerAuth's tables, and the table of all further reports."""
+
+from collections.abc import Mapping
+
+FURTHER_REPORTS: Mapping[str, str] = {
+    "USERS_BY_PAST_DAYS": "flask_powerauth_telemetry.reports.curve:UsersByPastDays",
+    "USERS_ACROSS_APPLICATIONS": (
+        "flask_powerauth_telemetry.reports.across_applications:UsersAcrossApplications"
+    ),
+    "COMMITTED_USERS_IN_PAST_DAYS": (
+        "flask_powerauth_telemetry.reports.committed_users:CommittedUsersInPastDays"
+    ),
+    "NEW_USERS_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.new_users:NewUsersInPastDays",
+    "SIGNATURES_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.signatures:SignaturesInPastDays",
+    "USERS_IN_MONTH": "flask_powerauth_telemetry.history.users_in_month:UsersInMonth",
+    "MAU_HISTORY": "flask_powerauth_telemetry.history.mau_history:MauHistory",
+}
+"""Those that a configuration switches on by name; only these are imported, and made of it."""

@@ -1,14 +1,19 @@
 """The two reports of PowerAuth's public documentation."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import Schema, fields, validate
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.activity import ActivitySource, LiveActivity
+from flask_powerauth_telemetry.reports.activity import (
+    ActivitySource,
+    LiveActivity,
+    activity_source,
+)
 
 MONTH_DAYS = 30
 _AT_LEAST_ZERO = validate.Range(0)
@@ -50,6 +55,11 @@ class ActiveUsersProvider(ReportProvider):
         self._source = source or LiveActivity()
         self.bind = self._source.bind
         self.tables = self._source.tables
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the source that is configured."""
+        return cls(strict_application=config.strict_application, source=activity_source(config))
 
     def active_users(self, context: ReportContext, application: str, days: int) -> dict[str, Any]:
         """The report data for a window of ``days`` days."""

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, Self
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
+from werkzeug.utils import import_string
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import LIVE, SNAPSHOT
 from flask_powerauth_telemetry.database.functions import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.providers import Application, ReportContext
@@ -75,9 +78,26 @@ class LiveActivity:
     bind: str | None = None
     tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
+    @classmethod
+    def from_config(cls, _: TelemetryConfig) -> Self:
+        """The source, of which nothing is configured."""
+        return cls()
+
     def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
         """The profile as of now, or one that is kept."""
         return activity_profile(context, context.application(application), days)
+
+
+_SOURCES = {
+    LIVE: f"{__name__}:LiveActivity",
+    SNAPSHOT: "flask_powerauth_telemetry.history.source:RecordedActivity",
+}
+
+
+def activity_source(config: TelemetryConfig) -> ActivitySource:
+    """The source that a configuration names."""
+    source: ActivitySource = import_string(_SOURCES[config.source]).from_config(config)
+    return source
 
 
 def activity_profile(

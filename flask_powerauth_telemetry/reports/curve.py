@@ -1,14 +1,15 @@
 """The whole curve of active users, for every window at once."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import Schema, fields, validate
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import ActivitySource
+from flask_powerauth_telemetry.reports.activity import ActivitySource, activity_source
 from flask_powerauth_telemetry.reports.fields import CountField
 
 
@@ -41,6 +42,11 @@ class UsersByPastDays(ReportProvider):
         self._source = source
         self.bind = source.bind
         self.tables = source.tables
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the source that is configured."""
+        return cls(activity_source(config))
 
     def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
         """The number of users for each window, the first for 1 day."""

@@ -22,6 +22,7 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, MetaData, NullPool, create_engine, make_url
 from sqlalchemy.exc import ProgrammingError
+from werkzeug.utils import import_string
 
 import flask_powerauth_telemetry
 from flask_powerauth_telemetry import (
@@ -30,8 +31,8 @@ from flask_powerauth_telemetry import (
     ReportProvider,
 )
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS
-from flask_powerauth_telemetry.cli.group import telemetry
 from flask_powerauth_telemetry.cli.months import months
 from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.keys import SETTINGS, load_config
@@ -43,7 +44,6 @@ from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.recording import recording_table
-from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.users_in_month import (
     STATES,
     UsersInMonth,
@@ -53,13 +53,11 @@ from flask_powerauth_telemetry.monitoring import access_log, signals
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
 from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
 from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
+from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.activity import LiveActivity
-from flask_powerauth_telemetry.reports.offered import OFFERS, Ingredients, offered_reports
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.support import powerauth
 from tests.support.documents import (
-    ARCHITECTURE,
     COMPATIBILITY,
     CONFIGURATION,
     DASHBOARD,
@@ -472,7 +470,7 @@ def test_table_of_exit_codes_is_complete() -> None:
 def test_every_command_is_documented() -> None:
     documented = {shlex.split(str(command.values[0]))[2] for command in COMMANDS}
 
-    assert documented == set(telemetry.commands)
+    assert documented == set(MEMBERS)
 
 
 @pytest.fixture
@@ -690,14 +688,14 @@ def test_every_report_is_documented() -> None:
     names = [provider.name for provider in (CurrentMau, UsersInPastDays)]
 
     assert column(COMPATIBILITY, "## What is counted", "Report") == names
-    assert column(REPORTS, "# Further reports", "Report") == list(OFFERS)
+    assert column(REPORTS, "# Further reports", "Report") == list(FURTHER_REPORTS)
 
 
 @pytest.mark.usefixtures("reader_environment")
 def test_documented_further_reports_are_all_switched_on() -> None:
     (state,) = run(REPORTS)["app"].extensions[EXTENSION_KEY].values()
 
-    assert list(state.config.reports) == list(OFFERS)
+    assert list(state.config.reports) == list(FURTHER_REPORTS)
 
 
 @pytest.mark.usefixtures("reader_environment")
@@ -711,11 +709,10 @@ def test_documented_catalogue_is_as_printed() -> None:
     assert report in reports
 
 
-@pytest.mark.parametrize("name", OFFERS)
+@pytest.mark.parametrize("name", FURTHER_REPORTS)
 def test_further_report_is_documented_by_its_definition(name: str) -> None:
     _, _, section = text_of(REPORTS).partition(f"\n## {name}\n")
-    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
-    (report,) = offered_reports([name], given)
+    report = import_string(FURTHER_REPORTS[name])
 
     assert report.definition in " ".join(section.partition("\n## ")[0].split())
 
@@ -724,11 +721,8 @@ def test_further_report_is_documented_by_its_definition(name: str) -> None:
 def test_example_of_further_report_fits_its_schemas(name: str) -> None:
     examples = [json.loads(block) for block in blocks(REPORTS, "json") if name in block]
     request, answer = examples[0]["requestObject"], examples[1]["responseObject"]
-    given = Ingredients(activity=LiveActivity(), history=HistoryStore("any"), timezone=UTC)
     registry = ReportRegistry()
-    for offered in offered_reports([name], given):
-        registry.register(offered)
-    report = registry.get(name)
+    report = registry.register(import_string(FURTHER_REPORTS[name])())
 
     assert request["name"] == answer["name"] == name
     assert request["parameters"].items() <= answer["reportData"].items()
@@ -778,74 +772,3 @@ def anchors(path: Path) -> set[str]:
     """The anchors that GitHub gives to a document's headings."""
     headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
-    for path in PACKAGE.rglob("*.py")
-}
-"""Every module's file by its name inside the package."""
-
-
-OPTIONAL_IMPORTS = {"catalogue.openapi": ["from apispec import APISpec"]}
-"""What only an extra installs, and a module does without until it is asked for it."""
-
-
-def module_rows() -> dict[str, dict[str, str]]:
-    return {row["Module"].strip("`"): row for row in table(ARCHITECTURE, "## Modules")}
-
-
-def documented_name(module: str) -> str:
-    """A package goes by its own name, but for the outermost."""
-    return module if module == "__init__" else module.removesuffix(".__init__")
-
-
-def imported(path: Path) -> Iterator[str]:
-    """The full names of the modules that a module imports, wherever in it."""
-    package = "flask_powerauth_telemetry"
-    for node in ast.walk(ast.parse(text_of(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            assert node.module is not None
-            children = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {f"{package}.{documented_name(name)}" for name in MODULES}
-            yield from children & modules or {node.module}
-
-
-def test_table_of_modules_is_complete() -> None:
-    assert set(module_rows()) == {documented_name(module) for module in MODULES}
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_modules_import_only_from_above(module: str) -> None:
-    names = list(module_rows())
-    own = documented_name(module)
-    above = {f"flask_powerauth_telemetry.{name}" for name in names[: names.index(own)]}
-    imports = set(imported(MODULES[module]))
-    inside = {name for name in imports if name.startswith("flask_powerauth_telemetry")}
-
-    assert inside <= above
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_modules_import_only_what_their_row_names(module: str) -> None:
-    row = module_rows()[documented_name(module)]
-    allowed = {name for name in row["May import from outside"].split(", ") if name}
-    packages = {name.partition(".")[0] for name in imported(MODULES[module])}
-
-    outside = packages - sys.stdlib_module_names - {"flask_powerauth_telemetry"}
-
-    assert outside == allowed
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_modules_import_only_at_the_top(module: str) -> None:
-    tree = ast.parse(text_of(MODULES[module]))
-    kinds = ast.Import | ast.ImportFrom
-
-    nested = [node for node in ast.walk(tree) if isinstance(node, kinds) and node not in tree.body]
-
-    assert [ast.unparse(node) for node in nested] == OPTIONAL_IMPORTS.get(module, [])
-    assert "TYPE_CHECKING" not in text_of(MODULES[module])

@@ -31,7 +31,7 @@ from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard.figures.offered import APPLICATION_FIGURES
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.factory.sources import HISTORY_FILE
+from flask_powerauth_telemetry.factory.databases import HISTORY_FILE
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

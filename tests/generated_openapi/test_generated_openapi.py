@@ -23,7 +23,7 @@ from werkzeug.serving import make_server
 
 from example_app.active_devices import ActiveDevicesByPlatform
 from flask_powerauth_telemetry import DaysField, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.offered import OFFERS
+from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from tests.support import powerauth
 from tests.support.commands import command
 from tests.support.service import PATH, USER, basic, create_app
@@ -81,7 +81,7 @@ def app(sqlite: Engine, tmp_path: Path) -> Flask:
     app = create_app(
         sqlite,
         STRICT_APPLICATION=False,
-        REPORTS=list(OFFERS),
+        REPORTS=list(FURTHER_REPORTS),
         BINDS={"history": f"sqlite:///{tmp_path / 'history.sqlite'}"},
         arguments={"providers": providers},
     )

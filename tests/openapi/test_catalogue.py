@@ -19,7 +19,7 @@ from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.blueprint import create_blueprint
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.openapi.responses import ERRORS
-from flask_powerauth_telemetry.reports.offered import OFFERS
+from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from flask_powerauth_telemetry.testing import contract_suite
 from tests.support import powerauth
@@ -412,7 +412,7 @@ def response_of(document: Mapping[str, Any], path: str, method: str, status: int
 def everything(engine: Engine) -> FlaskClient:
     """All our reports, and a stranger's."""
     providers = [StrangersDevices()]
-    app = create_app(engine, REPORTS=list(OFFERS), arguments={"providers": providers})
+    app = create_app(engine, REPORTS=list(FURTHER_REPORTS), arguments={"providers": providers})
     return app.test_client()
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.factory.sources import history_store
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 _CURE = "Run: flask telemetry snapshot, and see that its schedule works"
@@ -14,7 +14,7 @@ _CURE = "Run: flask telemetry snapshot, and see that its schedule works"
 def check_history(target: Target) -> Iterator[Finding]:
     """Whether the newest recording is young enough; one finding."""
     config = target.state.config
-    store = history_store(config)
+    store = HistoryStore.from_config(config)
     now = target.state.clock()
     try:
         with target.database.connect() as connection:

@@ -1,32 +1,16 @@
-"""The operator's commands: ``flask telemetry …``.
-
-The group is also a plugin of Flask's command line, so that credentials can be made before the
-application has any and can start.
-"""
+"""``flask telemetry create-credential``: a token for a principal, and the digest to configure."""
 
 import json
 
 import click
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
-from flask_powerauth_telemetry.cli.applications import applications
-from flask_powerauth_telemetry.cli.check import check
-from flask_powerauth_telemetry.cli.months import months
-from flask_powerauth_telemetry.cli.openapi import openapi
-from flask_powerauth_telemetry.cli.reconcile import reconcile
-from flask_powerauth_telemetry.cli.report import report, reports
-from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.access_values import read_principal
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.config.values import Refused
 
 
-@click.group()
-def telemetry() -> None:
-    """Work with the PowerAuth Telemetry API of this service."""
-
-
-@telemetry.command("create-credential")
+@click.command("create-credential")
 @click.argument("name")
 @click.option(
     "--instance", default=DEFAULT_NAME, help="The name= of the instance, if it is not the default."
@@ -50,7 +34,3 @@ def create_credential(name: str, instance: str) -> None:
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")
     click.echo(f"export FLASK_{key}='{value}'")
-
-
-for command in (applications, check, months, openapi, reconcile, report, reports, snapshot):
-    telemetry.add_command(command)

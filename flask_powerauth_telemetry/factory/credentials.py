@@ -1,0 +1,59 @@
+"""Builds the store that application credentials are checked in."""
+
+from collections.abc import Iterable
+
+from flask_powerauth_telemetry.auth.credentials import (
+    EVERYONE_ELSE,
+    CredentialStore,
+    StaticCredentials,
+)
+from flask_powerauth_telemetry.auth.pa_integration import IntegrationCredentials
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.database.tables import integration_table
+from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.factory.databases import Databases, no_database
+
+
+def build_credentials(
+    config: TelemetryConfig, given: CredentialStore | None, databases: Databases
+) -> CredentialStore:
+    """The store given to the constructor, or the one that is configured.
+
+    Raises ``ConfigurationError`` where there is none, or it can't be used.
+    """
+    if given is not None:
+        if not isinstance(given, CredentialStore):
+            raise ConfigurationError(
+                "credentials=", "has no method authenticate", "Give an object that has one"
+            )
+        return given
+    if config.credentials is None:
+        raise ConfigurationError(
+            config.key("credentials"),
+            "no application credentials are configured",
+            "Create some with: flask telemetry create-credential NAME",
+        )
+    if isinstance(config.credentials, str):
+        return _integration_credentials(config, databases)
+    _check_scoped_principals(config, config.credentials)
+    return StaticCredentials(config.credentials)
+
+
+def _integration_credentials(config: TelemetryConfig, databases: Databases) -> CredentialStore:
+    bind = config.binds.get(INTEGRATION_BIND)
+    schema = bind.schema if bind and bind.schema else config.database_schema
+    database = databases.get(INTEGRATION_BIND) or databases.get(None)
+    if database is None:
+        raise no_database(config, f"credentials are read from {PA_INTEGRATION}")
+    return IntegrationCredentials(database, integration_table(schema, config.tables))
+
+
+def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:
+    unknown = sorted(set(config.scopes) - {*known, EVERYONE_ELSE})
+    if unknown:
+        raise ConfigurationError(
+            config.key("scopes"),
+            f"{unknown[0]!r} has no credentials",
+            f"Name a principal of {config.key('credentials')}, or {EVERYONE_ELSE} for all others",
+        )
