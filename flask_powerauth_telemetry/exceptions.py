@@ -6,6 +6,8 @@ Wultra's general code, for faults on the server's side.
 
 from collections.abc import Iterable
 
+from flask_powerauth_telemetry.text import describe, shortened
+
 
 class TelemetryError(Exception):
     """A report can't be given as asked; the base of every error of this package.
@@ -168,27 +170,3 @@ class InvalidProvider(ServerFault):
 def class_path(kind: type) -> str:
     """Where a class is defined: its module and its name."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def describe(errors: object) -> str:
-    """Marshmallow's nested error messages in one line: ``days: Not a number; application: …``."""
-    return "; ".join(
-        f"{path}: {text}" if path else text for path, text in _flattened(errors, path="")
-    )
-
-
-def _flattened(errors: object, path: str) -> Iterable[tuple[str, str]]:
-    if isinstance(errors, dict):
-        for key, value in errors.items():
-            own = "" if key == "_schema" else str(key)
-            yield from _flattened(value, ".".join(part for part in (path, own) if part))
-    elif isinstance(errors, list):
-        for item in errors:
-            yield from _flattened(item, path)
-    else:
-        yield path, str(errors)
-
-
-def shortened(text: str, length: int = 255) -> str:
-    """The text, its end cut off where it is longer than ``length`` characters."""
-    return text if len(text) <= length else text[:length] + "…"

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
-from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError, describe
+from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError
+from flask_powerauth_telemetry.text import describe
 
 MAXIMUM_DEPTH = 100
 """The deepest nesting of a request body; Python's own limit differs between versions."""

@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flask_powerauth_telemetry.text import printable
+
 Row = dict[str, Any]
 
 POSITION = "position"
@@ -51,7 +53,7 @@ def as_table(data: Mapping[str, Any]) -> list[str]:
     rows = rows_of(data)
     columns = columns_of(rows)
     lines = [columns, *([str(_cell(row.get(column))) for column in columns] for row in rows)]
-    cells = [[_on_one_line(cell) for cell in line] for line in lines]
+    cells = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     numbers = [all(_is_number(row.get(column)) for row in rows) for column in columns]
     return [
@@ -108,7 +110,3 @@ def _guarded(value: Any) -> Any:
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _on_one_line(text: str) -> str:
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -35,9 +35,9 @@ ROOMS = [
     "schemas",
     "tabular",
     "fields",
-    "text",
     "clock",
     "exceptions",
+    "text",
 ]
 """From the top: each may import those that come after it."""
 

@@ -11,6 +11,7 @@ from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import printable
 
 
 @click.command()
@@ -32,7 +33,7 @@ def applications(state: TelemetryState, *, principal: str | None, json_wanted: b
         click.echo(json.dumps(names, indent=2))
     else:
         for name in names:
-            click.echo(name)
+            click.echo(printable(name))
 
 
 def _principal(state: TelemetryState, name: str) -> Principal:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.cli.checks.findings import printable
 from flask_powerauth_telemetry.cli.instance import Failed
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.errors import fault_of
@@ -13,6 +12,7 @@ from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import Break, ChainWalk
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import one_line
 
 
 def verify_chain(state: TelemetryState) -> None:
@@ -51,4 +51,4 @@ def _line(one: Break) -> str:
     what = f"row {one.entry}"
     if one.row is not None:
         what += f" ({one.row['application_name']}, {one.row['slot']})"
-    return printable(f"{what}: {one.cause}")
+    return one_line(f"{what}: {one.cause}")

@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.cli.checks.findings import cause_of, printable
+from flask_powerauth_telemetry.cli.checks.findings import cause_of
 from flask_powerauth_telemetry.cli.comparison import (
     DIFFERENT,
     Comparison,
@@ -24,6 +24,7 @@ from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import one_line, printable
 
 PASSWORD_VARIABLE = "POWERAUTH_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -82,7 +83,7 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
         server = _server(options)
         _reconcile(state, server, options)
     except CannotAsk as error:
-        raise Failed(f"PowerAuth Server: {printable(str(error))}") from error
+        raise Failed(f"PowerAuth Server: {one_line(str(error))}") from error
     except SQLAlchemyError as error:
         raise Failed(f"our database: {cause_of(fault_of(error))}") from error
 
@@ -130,7 +131,7 @@ def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[
         click.echo(json.dumps(_document(rows, told), indent=2))
     else:
         for hint in told:
-            click.echo(f"Hint: {printable(hint)}")
+            click.echo(f"Hint: {one_line(hint)}")
     raise click.exceptions.Exit(1 if _differing(rows) else 0)
 
 

@@ -8,7 +8,6 @@ import click
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.arguments import parameters_of
-from flask_powerauth_telemetry.cli.checks.findings import printable
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
@@ -17,6 +16,7 @@ from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv, as_table
+from flask_powerauth_telemetry.text import one_line
 
 _OPERATOR = Principal("operator")
 
@@ -40,7 +40,7 @@ def reports(state: TelemetryState, *, json_wanted: bool) -> None:
         return
     width = max(len(report.name) for report in state.registry)
     for report in state.registry:
-        click.echo(f"{report.name:<{width}}  {printable(definition_of(report))}")
+        click.echo(f"{report.name:<{width}}  {one_line(definition_of(report))}")
 
 
 @click.command()

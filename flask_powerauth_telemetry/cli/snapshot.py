@@ -23,6 +23,7 @@ from flask_powerauth_telemetry.history.snapshot import Recorder
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import printable
 
 _HOST_NAME_LENGTH = 255
 _CLEAR_LINE = "\r\x1b[K"
@@ -100,7 +101,7 @@ def _record_all(recorder: Recorder, names: Sequence[str], reason: str | None) ->
     applications = recorder.applications()
     unknown = sorted(set(names) - {application.name for application in applications})
     for name in unknown:
-        click.echo(f"{_shown(name)}: there is no such application", err=True)
+        click.echo(f"{printable(name)}: there is no such application", err=True)
     wanted = [known for known in applications if not names or known.name in names]
     if not wanted:
         raise click.ClickException("There is no application to record.")
@@ -149,7 +150,7 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
     with click.progressbar(
         applications,
         label="Recording",
-        item_show_func=lambda known: _shown(known.name) if known else None,
+        item_show_func=lambda known: printable(known.name) if known else None,
         file=sys.stderr,
     ) as bar:
         yield from bar
@@ -157,7 +158,7 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
 
 def _record(recorder: Recorder, record: Record, application: Application) -> bool:
     """Record an application and say so; whether the slot has a row now."""
-    name = _shown(application.name)
+    name = printable(application.name)
     try:
         recording = record(application)
     except TelemetryError as error:
@@ -181,8 +182,3 @@ def _say(line: str, *, err: bool = False) -> None:
 def _summary(recording: Recording) -> str:
     users = recording.profile.users_in_past_days(30)
     return f"{users} users in 30 days, in {recording.milliseconds / 1000:.1f} s"
-
-
-def _shown(name: str) -> str:
-    """An application's name on one line."""
-    return name if name.isprintable() else ascii(name)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask_powerauth_telemetry.exceptions import shortened
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.text import printable, shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring.access_log")
 
@@ -55,24 +55,15 @@ def _write(level: int, event: str, origin: Origin, facts: Mapping[str, Any]) -> 
         "request_id": origin.request_id,
         **facts,
     }
-    clean = {name: _printable(value) for name, value in fields.items()}
+    clean = {
+        name: printable(shortened(value)) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
     line = " ".join(
         f"{name}={_quoted(value)}" for name, value in clean.items() if value is not None
     )
     extra = {EXTRA_PREFIX + name: value for name, value in {"event": event, **clean}.items()}
     logger.log(level, "%s: %s", event.replace("_", " "), line, extra=extra)
-
-
-def _printable(value: Any) -> Any:
-    """A text with every character that is not printable escaped; other values as they are."""
-    if not isinstance(value, str):
-        return value
-    text = shortened(value)
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def _quoted(value: Any) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from flask_powerauth_telemetry.exceptions import ServerFault, TelemetryError, shortened
+from flask_powerauth_telemetry.exceptions import ServerFault, TelemetryError
+from flask_powerauth_telemetry.text import shortened
 
 _REPORT_LENGTH = 64
 

@@ -10,9 +10,10 @@ import uuid
 from blinker import NamedSignal, Namespace
 from flask import Flask, has_request_context, request
 
-from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized, shortened
+from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.monitoring import access_log
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.text import shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
 

@@ -265,7 +265,7 @@ def test_chosen_applications_are_recorded(small_site: Site) -> None:
     )
 
     assert result.exit_code == 1
-    assert result.stderr == "'no\\nwhere': there is no such application\n"
+    assert result.stderr == "no\\nwhere: there is no such application\n"
     assert [row[0] for row in small_site.rows()] == ["retail"]
 
 

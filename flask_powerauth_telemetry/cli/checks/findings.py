@@ -10,6 +10,7 @@ import click
 
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import one_line
 
 CHECKS = (
     "connection",
@@ -107,7 +108,7 @@ def echo_line(finding: Finding) -> None:
     text = ". ".join(part for part in (finding.message, finding.cure) if part)
     click.echo(
         click.style(f"{level:<8}", fg=_COLOURS[finding.level], bold=loud)
-        + f"{finding.check:<11}{finding.database}: {printable(text)}"
+        + f"{finding.check:<11}{finding.database}: {one_line(text)}"
     )
 
 
@@ -127,13 +128,6 @@ def as_json(findings: Sequence[Finding]) -> str:
     ]
     document = {"status": worst.level.value, "exitCode": exit_code(findings), "findings": rows}
     return json.dumps(document, indent=2)
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere on one line, without what a terminal would obey."""
-    return "".join(
-        character if character.isprintable() else " " for character in " ".join(text.split())
-    )
 
 
 def duration(seconds: float) -> str:
