@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from tests.support.documents import (
 from tests.support.reader import USERS, close_later
 from tests.support.reference_server import running
 from tests.support.service import NOW, PATH, USER, create_app, url_of
+from tests.test_rooms import ROOMS
 
 INSTALL = "pip install --quiet '.[postgresql,example]'"
 FLASK_RUN = "flask run --port 8000"
@@ -327,12 +329,14 @@ def test_slow_environments_are_run_in_full() -> None:
     assert environments - lanes == run
 
 
-def test_rooms_in_the_picture_are_modules() -> None:
-    rooms, _ = blocks(ARCHITECTURE, "mermaid")
-    labels = re.findall(r'^ +\w+\["(.*)"\]$', rooms, re.MULTILINE)
-    modules = {row["Module"].strip("`") for row in table(ARCHITECTURE, "## Modules")}
+def test_picture_of_rooms_is_the_plan() -> None:
+    picture, _ = blocks(ARCHITECTURE, "mermaid")
+    places = {room: place for place, room in enumerate(ROOMS)}
+    drawn = set(re.findall(r'^ +(\w+)\["', picture, re.MULTILINE))
+    chains = [line.split(" --> ") for line in picture.splitlines() if " --> " in line]
 
-    named = {name for label in labels for name in re.split("<br>|, ", label)}
+    arrows = [(upper.strip(), lower) for chain in chains for upper, lower in pairwise(chain)]
 
-    assert len(named) > 12
-    assert named <= modules
+    assert len(drawn) > 12
+    assert drawn <= set(ROOMS)
+    assert [arrow for arrow in arrows if places[arrow[0]] >= places[arrow[1]]] == []
