@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Engine, event
 
 from tests.databases import FOLDER, KINDS, Databases, Loan, remove_folder, temporary_folder
+from tests.needs import missing
 from tests.reader import reader_environment  # noqa: F401
 from tests.recorded import PAIRS, Site, create_site
 
@@ -35,6 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(folder / "pytest")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as by Ctrl-C
     config.add_cleanup(lambda: remove_folder(folder))
+
+
+class Skipped(pytest.Collector):
+    """A folder whose tests can't be run here, and so are not even imported."""
+
+    def collect(self) -> list[pytest.Item]:
+        """Nothing but the reason."""
+        pytest.skip(f"needs {', '.join(missing(self.name))}: see tox -e {self.name}")
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Skip a folder that needs more than there is, unless it is asked for by its name."""
+    asked = parent.session.isinitpath(path, with_parents=True)
+    if asked or not missing(path.name):
+        return None
+    skipped: pytest.Collector = Skipped.from_parent(parent, name=path.name, path=path)
+    return skipped
 
 
 @pytest.fixture(scope="session")

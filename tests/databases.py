@@ -25,7 +25,7 @@ FOLDER = "TELEMETRY_TESTS_FOLDER"
 
 _SUPPORTED = (16, 18)
 _IN_MEMORY = Path("/dev/shm")
-_ROOM = 4 << 30
+_ROOM = 2 << 30
 """The bytes that must be free in memory to put files there."""
 
 _SETTINGS = """
