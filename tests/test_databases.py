@@ -1,12 +1,24 @@
 """Databases of the tests are recycled, and nothing of one test is left for the next."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from tests.databases import KINDS, Databases, chosen_versions
+from tests.databases import (
+    FOLDER,
+    KINDS,
+    Databases,
+    PostgresqlServer,
+    chosen_versions,
+    remove_folder,
+    temporary_folder,
+)
 
 LEFT_BEHIND = [
     "CREATE TABLE left_behind (number INTEGER)",
@@ -115,3 +127,32 @@ def test_versions_are_chosen(choice: str | None, versions: tuple[int, ...]) -> N
 def test_unknown_version_is_refused(choice: str) -> None:
     with pytest.raises(ValueError, match="TELEMETRY_POSTGRESQL must be some of 16,18"):
         chosen_versions(choice)
+
+
+@pytest.mark.parametrize("free", [0, 1 << 50])
+def test_files_are_in_memory_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    folder = temporary_folder()
+
+    in_memory = Path("/dev/shm")
+    assert folder.parent == (in_memory if free and os.access(in_memory, os.W_OK) else tmp_path)
+    folder.rmdir()
+
+
+def test_servers_end_with_the_folder_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = temporary_folder()
+    monkeypatch.setenv(FOLDER, str(folder))
+    server = PostgresqlServer(18)
+    database = server.create_database()
+    assert [path.parent for path in folder.glob("*/data")] == list(folder.iterdir())
+
+    remove_folder(folder)
+
+    assert not folder.exists()
+    with pytest.raises(DBAPIError, match="No such file"):
+        database.connect()
+    server.stop()  # again, as at the end of a process
