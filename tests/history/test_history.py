@@ -38,6 +38,7 @@ from tests.support.service import (
     users_of,
 )
 
+CURVE = "USERS_BY_PAST_DAYS"
 RETAIL = {"application": "retail"}
 FAULT = error("ERROR_GENERIC", "The report could not be generated, see the log of the server")
 NOT_NOW = error("ERROR_GENERIC", "The report is not available now, try again later")
@@ -66,9 +67,22 @@ class Constant(ReportProvider):
 
 
 def windows(client: FlaskClient) -> list[int]:
+    """Every window, asked for by itself."""
     return [
         users_of(client, application, days)
         for application, days in product(("retail", "corporate"), range(1, 366))
+    ]
+
+
+def curves(client: FlaskClient) -> list[int]:
+    """Every window, asked for at once; other tests say that it answers the same."""
+    answers = [
+        ask(client, CURVE, {"application": application}) for application in ("retail", "corporate")
+    ]
+    return [
+        users
+        for answer in answers
+        for users in answer.get_json()["responseObject"]["reportData"]["users"]
     ]
 
 
@@ -76,13 +90,25 @@ def windows(client: FlaskClient) -> list[int]:
 def test_every_recorded_window_equals_the_live_one(site: Site, zone: str, now: datetime) -> None:
     site.clock.now = now
     site.fill(ZoneInfo(zone), count=2_000)
-    recorder = site.recorder(DATABASE_TIMEZONE=zone)
+    recorder = site.recorder(DATABASE_TIMEZONE=zone, REPORTS=[CURVE])
     assert run(recorder).exit_code == 0
 
-    recorded = windows(site.reader().test_client())
+    recorded = curves(site.reader(REPORTS=[CURVE]).test_client())
 
-    assert recorded == windows(recorder.test_client())
+    assert recorded == curves(recorder.test_client())
     assert len(set(recorded)) > 300
+
+
+def test_each_recorded_window_alone_is_that_of_the_curve(small_site: Site) -> None:
+    zone, small_site.clock.now = ZONES_AND_INSTANTS[1]
+    small_site.fill(ZoneInfo(zone), count=2_000)
+    recorder = small_site.recorder(DATABASE_TIMEZONE=zone)
+    assert run(recorder).exit_code == 0
+    client = small_site.reader(REPORTS=[CURVE]).test_client()
+
+    recorded = windows(client)
+
+    assert recorded == curves(client) == windows(recorder.test_client())
 
 
 def test_answer_is_dated_back(site: Site) -> None:

@@ -79,11 +79,19 @@ NAMED = {"description": "The name of an application."} | NAME
 DAYS = {"description": "A number of days of 24 hours.", "minimum": 1, "maximum": 365}
 DAYS_SENT = DAYS | {"type": ["integer", "string"], "pattern": "^[0-9]{1,3}$"}
 
+# What loads to something that is no JSON, or to nothing at all, so that no answer has it.
+NEVER_GIVEN: list[tuple[Any, dict[str, Any]]] = [
+    (fields.Decimal(), NUMBER),
+    (fields.Decimal(validate=validate.Range(Decimal("0.5"))), NUMBER | {"minimum": 0.5}),
+    (fields.Enum(Moved, by_value=True), {}),
+    (Broken(Platform), {}),
+    (fields.Nested("no such schema"), {}),
+]
 BOTH_WAYS: list[tuple[Any, dict[str, Any]]] = [
+    *NEVER_GIVEN,
     (fields.String(), TEXT),
     (fields.Integer(), WHOLE),
     (fields.Float(), NUMBER),
-    (fields.Decimal(), NUMBER),
     (fields.Boolean(), {"type": "boolean"}),
     (fields.UUID(), {"type": "string", "format": "uuid"}),
     (fields.Email(), {"type": "string", "format": "email"}),
@@ -103,7 +111,6 @@ BOTH_WAYS: list[tuple[Any, dict[str, Any]]] = [
     (fields.TimeDelta(), NUMBER),
     (fields.Enum(Platform), {"type": "string", "enum": ["IOS", "ANDROID"]}),
     (fields.Enum(Platform, by_value=True), {"enum": [1, 2]}),
-    (fields.Enum(Moved, by_value=True), {}),
     (
         fields.Enum(Moved, by_value=fields.Date),
         {"type": "string", "enum": ["2026-01-01"]},
@@ -138,8 +145,6 @@ BOTH_WAYS: list[tuple[Any, dict[str, Any]]] = [
     (fields.Function(lambda _: 1, lambda _: 1), {}),
     (Percentage(), NUMBER),
     (Anything(), {}),
-    (Broken(Platform), {}),
-    (fields.Nested("no such schema"), {}),
     (fields.String(allow_none=True), {"type": ["string", "null"]}),
     (
         fields.Enum(Platform, allow_none=True),
@@ -162,7 +167,6 @@ BOTH_WAYS: list[tuple[Any, dict[str, Any]]] = [
         fields.Float(validate=validate.Range(0, 1, min_inclusive=False, max_inclusive=False)),
         NUMBER | {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
     ),
-    (fields.Decimal(validate=validate.Range(Decimal("0.5"))), NUMBER | {"minimum": 0.5}),
     (fields.Float(validate=validate.Range(max=float("inf"))), NUMBER),
     (
         fields.Date(validate=validate.Range(dt.date(2026, 1, 1))),
@@ -303,7 +307,8 @@ JSON_VALUES: list[Any] = [
     *("2026-01-01T00:00:00+02:00", "00000000-0000-4000-8000-000000000000", "me@bank.example"),
     *("http://bank.example/", "127.0.0.1", "::1", [], [1], [1, "a"], ["a"], ["a"] * 6, {}),
     *({"x": 1}, {"ypsilon": 1}, {"x": 1, "ypsilon": 2}, {"x": 1, "z": 3}, {"ab": 1}, {"a": 1}),
-    *([{"x": 1}], [{"x": 1}, {"z": 1}]),
+    *([{"x": 1}], [{"x": 1}, {"z": 1}], "abcde", "2026", "25.11.2026", "12:30:00"),
+    *("2026-01-01T12:00:00", "Wed, 25 Nov 2026 12:00:00 +0000"),
 ]
 FORMATS = Draft202012Validator.FORMAT_CHECKER
 EXACT = [
@@ -354,17 +359,25 @@ def test_what_fits_the_schema_is_accepted(field: Any) -> None:
         schema.load({"value": value})
 
 
-@pytest.mark.parametrize("field", [field for field, _, __ in CASES])
-def test_what_is_given_fits_the_schema(field: Any) -> None:
-    """What a provider gives is dumped, and loaded again by its schema; then it fits."""
-    schema = schema_of(field)
-    validator = Draft202012Validator(data_json_schema(schema), format_checker=FORMATS)
-
+def given_of(schema: Schema) -> list[Any]:
+    """What a service gives of each value: loaded, dumped, and loaded again by the schema."""
+    given = []
     for value in JSON_VALUES:
         try:
             dumped = schema.dump(schema.load({"value": value}))
             schema.load(dumped)
-            given = json.loads(encode(dumped))
+            given.append(json.loads(encode(dumped)))
         except (ValidationError, TypeError, ValueError, NameError, AttributeError, ArithmeticError):
             continue
-        validator.validate(given)
+    return given
+
+
+@pytest.mark.parametrize("field", [field for field, _, __ in CASES])
+def test_what_is_given_fits_the_schema(field: Any) -> None:
+    schema = schema_of(field)
+    validator = Draft202012Validator(data_json_schema(schema), format_checker=FORMATS)
+    given = given_of(schema)
+
+    assert bool(given) == (field not in [never for never, _ in NEVER_GIVEN])
+    for answer in given:
+        validator.validate(answer)

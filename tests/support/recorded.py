@@ -11,15 +11,12 @@ from flask import Flask
 from sqlalchemy import Engine, text
 
 from tests.support import powerauth
-from tests.support.databases import Databases
+from tests.support.databases import POSTGRESQL_VERSIONS, Loan
 from tests.support.service import NOW, create_app, url_of
 
-PAIRS = (
-    ("sqlite", "sqlite"),
-    ("postgresql-16", "postgresql-18"),
-    ("postgresql-18", "sqlite"),
-    ("sqlite", "postgresql-16"),
-)
+_OLD = f"postgresql-{min(POSTGRESQL_VERSIONS)}"
+_NEW = f"postgresql-{max(POSTGRESQL_VERSIONS)}"
+PAIRS = (("sqlite", "sqlite"), (_OLD, _NEW), (_NEW, "sqlite"), ("sqlite", _OLD))
 """Kinds of the PowerAuth database and of the history."""
 
 
@@ -75,13 +72,13 @@ class Site:
             return [tuple(row) for row in connection.execute(statement)]
 
 
-def create_site(databases: Databases, kinds: tuple[str, str], folder: Path) -> Site:
+def create_site(loan: Loan, kinds: tuple[str, str], folder: Path) -> Site:
     """Two empty databases of these kinds, the first with PowerAuth's tables."""
     for name in ("powerauth", "history"):
         (folder / name).mkdir()
     site = Site(
-        databases.create(kinds[0], folder / "powerauth"),
-        databases.create(kinds[1], folder / "history"),
+        loan.create(kinds[0], folder / "powerauth"),
+        loan.create(kinds[1], folder / "history"),
     )
     powerauth.create_schema(site.powerauth)
     powerauth.add_applications(site.powerauth, ["retail", "corporate"])
