@@ -8,8 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.history.calendar import day_of, midnight
-from flask_powerauth_telemetry.history.calendar_fields import DayField
+from flask_powerauth_telemetry.history.calendar import DayField, day_of, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
