@@ -6,6 +6,7 @@ from datetime import tzinfo
 
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
@@ -36,6 +37,7 @@ OFFERS: Mapping[str, Callable[[Ingredients], ReportProvider]] = {
     NewUsersInPastDays.name: lambda given: NewUsersInPastDays(),
     SignaturesInPastDays.name: lambda given: SignaturesInPastDays(),
     UsersInMonth.name: lambda given: UsersInMonth(given.history, given.timezone),
+    UsersByMonth.name: lambda given: UsersByMonth(given.history, given.timezone),
     MauHistory.name: lambda given: MauHistory(given.history, given.timezone),
 }
 """How each report is made."""
