@@ -11,7 +11,6 @@ import click
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
 from flask_powerauth_telemetry.cli.applications import applications
 from flask_powerauth_telemetry.cli.check import check
-from flask_powerauth_telemetry.cli.months import months
 from flask_powerauth_telemetry.cli.openapi import openapi
 from flask_powerauth_telemetry.cli.reconcile import reconcile
 from flask_powerauth_telemetry.cli.report import report, reports
@@ -52,5 +51,5 @@ def create_credential(name: str, instance: str) -> None:
     click.echo(f"export FLASK_{key}='{value}'")
 
 
-for command in (applications, check, months, openapi, reconcile, report, reports, snapshot):
+for command in (applications, check, openapi, reconcile, report, reports, snapshot):
     telemetry.add_command(command)
