@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from flask_powerauth_telemetry import ConfigurationError
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
-from flask_powerauth_telemetry.dashboard.figures.offered import APPLICATION_FIGURES
-from flask_powerauth_telemetry.dashboard.requests import asked
+from flask_powerauth_telemetry.dashboard.addresses import asked
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
 from flask_powerauth_telemetry.monitoring.events import Refusal, ReportRun
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,

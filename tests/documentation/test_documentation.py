@@ -34,7 +34,7 @@ from flask_powerauth_telemetry.cli.checks.findings import CHECKS
 from flask_powerauth_telemetry.cli.group import telemetry
 from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.keys import SETTINGS, load_config
-from flask_powerauth_telemetry.dashboard.figures.offered import (
+from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
 )
