@@ -55,9 +55,10 @@ class UsersByMonth(ReportProvider):
 
     name = "USERS_BY_MONTH"
     definition = (
-        "For each of the twelve calendar months that are over last, and for the one that is"
-        " running, the unique users of the application with an activation, whatever its status,"
-        " used in that month, as recorded at the local midnight that ends it."
+        "For each of the twelve calendar months that ended last, and for the running one, the"
+        " unique users of the application with an activation, whatever its status, used in that"
+        " month, which is its number of days times 24 hours up to the local midnight that ends it,"
+        " as recorded at that midnight."
     )
     parameters_schema = YearSchema
     data_schema = UsersByMonthSchema
@@ -89,9 +90,10 @@ class UsersByMonth(ReportProvider):
     def _find(
         self, context: ReportContext, application: str, months: Sequence[Month]
     ) -> Sequence[Found]:
-        """The profiles beside the end of each month; a few statements, where ends were recorded.
+        """The profiles beside the end of each month, as ``find_profiles`` gives them.
 
-        Raises ``UnknownApplication`` for one without a row while others have rows.
+        Those at ends that were recorded come by one statement. Ends without one share what is
+        beside them, as long as there is no row between them.
         """
         *ends, coming = [month_period(month, self._timezone).end for month in months]
         now = context.now + CLOCK_TOLERANCE
@@ -114,8 +116,8 @@ def _months_until(today: date) -> Sequence[Month]:
     """The months that are over, the oldest first, and the one that is running."""
     months = [Month.of(today)]
     for _ in range(MONTHS):
-        months.insert(0, months[0].preceding)
-    return months
+        months.append(months[-1].preceding)
+    return months[::-1]
 
 
 def _beside(profiles: Sequence[ActivityProfile], end: datetime) -> Found | None:

@@ -12,10 +12,10 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Parameters,
     Share,
     Table,
-    application_and_days,
+    ask_application,
+    ask_application_and_days,
     bar,
     in_days,
-    one_application,
 )
 
 SHOWN_DAYS = (1, 7, 30, 90, 365)
@@ -34,7 +34,7 @@ NOW = Figure(
     key="now",
     title="Active users now",
     report="CURRENT_MAU",
-    ask=one_application,
+    ask=ask_application,
     show=_show_now,
 )
 
@@ -77,7 +77,7 @@ CURVE = Figure(
     key="curve",
     title="Active users by window",
     report="USERS_BY_PAST_DAYS",
-    ask=one_application,
+    ask=ask_application,
     show=_show_curve,
 )
 
@@ -105,7 +105,7 @@ COMMITTED = Figure(
     key="committed",
     title="Users of committed activations",
     report="COMMITTED_USERS_IN_PAST_DAYS",
-    ask=application_and_days,
+    ask=ask_application_and_days,
     show=_show_committed,
     by_days=True,
     cost="It reads the activations once more.",
@@ -138,7 +138,7 @@ NEW_USERS = Figure(
     key="new-users",
     title="New users",
     report="NEW_USERS_IN_PAST_DAYS",
-    ask=application_and_days,
+    ask=ask_application_and_days,
     show=_show_new_users,
     by_days=True,
 )

@@ -113,12 +113,12 @@ class Figure:
     cost: str = ""
 
 
-def one_application(asked: Asked) -> Iterable[Parameters]:
+def ask_application(asked: Asked) -> Iterable[Parameters]:
     """The application alone."""
     yield {"application": asked.application}
 
 
-def application_and_days(asked: Asked) -> Iterable[Parameters]:
+def ask_application_and_days(asked: Asked) -> Iterable[Parameters]:
     """The application and the page's window."""
     yield {"application": asked.application, "days": asked.days}
 

@@ -12,7 +12,7 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Parameters,
     Table,
-    one_application,
+    ask_application,
 )
 
 HISTORY_DAYS = 180
@@ -118,6 +118,6 @@ MONTHS = Figure(
     key="months",
     title="Active users by month",
     report="USERS_BY_MONTH",
-    ask=one_application,
+    ask=ask_application,
     show=_show_months,
 )

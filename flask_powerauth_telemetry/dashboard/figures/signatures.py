@@ -14,7 +14,7 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Share,
     Table,
-    application_and_days,
+    ask_application_and_days,
     bar,
     in_days,
 )
@@ -55,7 +55,7 @@ SIGNATURES = Figure(
     key="signatures",
     title="Signatures verified",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=application_and_days,
+    ask=ask_application_and_days,
     show=_show_signatures,
     by_days=True,
 )
@@ -112,7 +112,7 @@ LOAD = Figure(
     key="load",
     title="Signature load by hour of the day",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=application_and_days,
+    ask=ask_application_and_days,
     show=_show_load,
     by_days=True,
 )
