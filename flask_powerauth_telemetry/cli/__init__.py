@@ -13,7 +13,6 @@ COMMANDS: Mapping[str, str] = {
     "applications": "applications:applications",
     "check": "check:check",
     "create-credential": "credentials:create_credential",
-    "months": "months:months",
     "openapi": "openapi:openapi",
     "reconcile": "reconcile:reconcile",
     "report": "report:report",

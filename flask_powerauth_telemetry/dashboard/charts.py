@@ -123,9 +123,10 @@ def _runs(values: Values, top: int) -> Iterator[tuple[int, str]]:
     for unknown, run in groupby(known, key=lambda point: point[1] is None):
         if unknown:
             continue
-        points = [f"{2 * place + 1} {_y(value or 0, top)}" for place, value in run]
+        points = [(2 * place + 1, _y(value or 0, top)) for place, value in run]
+        path = "L".join(f"{x} {y}" for x, y in points)
         # A line of no length shows a dot, for a value that stands alone.
-        yield int(points[0].split()[0]), f"M{'L'.join(points)}h0"
+        yield points[0][0], f"M{path}h0"
 
 
 def _columns(values: Values, top: int) -> str:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.dashboard.contents import Content
-from flask_powerauth_telemetry.dashboard.figures.offered import FIRST, Figure
-from flask_powerauth_telemetry.dashboard.questions import Asked
+from flask_powerauth_telemetry.dashboard.figures import FIRST
+from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import RECORDED
 from flask_powerauth_telemetry.responses import log_and_translate
@@ -83,10 +82,7 @@ class Computing:
 
     def _reports(self, figure: Figure, asked: Asked) -> Sequence[Report]:
         run = self._state.service.run
-        return [
-            run(question.report, question.parameters, self._principal)
-            for question in figure.ask(asked)
-        ]
+        return [run(figure.report, parameters, self._principal) for parameters in figure.ask(asked)]
 
     def _part(
         self,

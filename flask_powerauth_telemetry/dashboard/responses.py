@@ -1,12 +1,20 @@
-"""Responses of the dashboard: HTML and CSV, by a strict policy."""
+"""Responses: pages of HTML out of templates, and CSV, by a strict policy.
 
-from collections.abc import Mapping
+Templates have an environment of our own: a host's settings change nothing here.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from http import HTTPStatus
+from typing import Any
 
 from flask import Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from flask_powerauth_telemetry.dashboard.links import Links
-from flask_powerauth_telemetry.dashboard.rendering import render
+from flask_powerauth_telemetry.dashboard import formats
+from flask_powerauth_telemetry.dashboard.addresses import Links
+from flask_powerauth_telemetry.dashboard.figures.base import Bar, Share
 from flask_powerauth_telemetry.responses import error_headers, log_and_translate
 
 _POLICY = "; ".join(
@@ -32,6 +40,14 @@ EVERY_RESPONSE: Mapping[str, str] = {
 """The headers of every response, of styles and scripts as well."""
 
 _NEVER_STORED = {"Cache-Control": "no-store"}
+
+_environment = Environment(
+    loader=PackageLoader("flask_powerauth_telemetry.dashboard"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 def html_response(
@@ -60,3 +76,41 @@ def error_page(error: Exception, links: Links) -> Response:
     message = known.public_message or known.message
     text = render("error.html", links=links, title=HTTPStatus(known.status).phrase, message=message)
     return html_response(text, known.status, error_headers(known))
+
+
+def render(template: str, **values: Any) -> str:
+    """The HTML of a template; all values are escaped in it."""
+    return _environment.get_template(template).render(**values)
+
+
+def _cell(value: float | str | Share | None) -> Markup:
+    """A cell's text; a line may be broken after each underscore of a name."""
+    if isinstance(value, str):
+        return Markup("_<wbr>").join(value.split("_"))
+    if isinstance(value, Share):
+        return escape(formats.percentage(value.part, value.whole))
+    return escape(formats.number(value))
+
+
+def _offsets(parts: Iterable[float]) -> list[tuple[float, float]]:
+    """The start and the width of each part of a bar."""
+    found, start = [], 0.0
+    for width in parts:
+        found.append((round(start, 2), round(width, 2)))
+        start += width
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, int | float | Share)
+
+
+def _is_bar(value: object) -> bool:
+    return isinstance(value, Bar)
+
+
+_environment.globals["utc"] = UTC
+_environment.filters.update(
+    number=formats.number, cell=_cell, offsets=_offsets, instant=formats.instant
+)
+_environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)

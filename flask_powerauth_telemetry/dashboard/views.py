@@ -8,30 +8,30 @@ from typing import Any
 from flask import Blueprint, Response
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.dashboard.applications import Applications
-from flask_powerauth_telemetry.dashboard.figures.offered import (
-    APPLICATION_FIGURES,
-    COMPARED_FIGURES,
-    NOW,
-    Figure,
-    offered,
-)
-from flask_powerauth_telemetry.dashboard.links import Links
-from flask_powerauth_telemetry.dashboard.parts import Computing, Part
-from flask_powerauth_telemetry.dashboard.rendering import render
-from flask_powerauth_telemetry.dashboard.requests import (
+from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
+    Links,
     asked,
     asked_applications,
     comparable,
     one_application,
     several_applications,
 )
+from flask_powerauth_telemetry.dashboard.applications import Applications
+from flask_powerauth_telemetry.dashboard.figures import (
+    APPLICATION_FIGURES,
+    COMPARED_FIGURES,
+    offered,
+)
+from flask_powerauth_telemetry.dashboard.figures.active_users import NOW
+from flask_powerauth_telemetry.dashboard.figures.base import Figure
+from flask_powerauth_telemetry.dashboard.parts import Computing, Part
 from flask_powerauth_telemetry.dashboard.responses import (
     EVERY_RESPONSE,
     csv_response,
     error_page,
     html_response,
+    render,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST

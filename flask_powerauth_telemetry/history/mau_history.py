@@ -10,8 +10,7 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.history.calendar import day_of, midnight
-from flask_powerauth_telemetry.history.calendar_fields import DayField
+from flask_powerauth_telemetry.history.calendar import DayField, day_of, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider

@@ -10,17 +10,39 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
-from flask_powerauth_telemetry.history.recording import Link, Recording, recording_of, row_of
-from flask_powerauth_telemetry.history.selections import Selections
+from flask_powerauth_telemetry.history.recording import (
+    Link,
+    Recording,
+    instant_text,
+    recording_of,
+    row_of,
+)
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
+
+ROWS_AT_ONCE = 500
+"""How many rows of the chain are read by one statement."""
+
+Span = tuple[datetime, datetime]  # closed, of aware instants
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
@@ -92,8 +114,7 @@ class HistoryStore:
 
         Raises ``DatabaseFault`` for a damaged row.
         """
-        rows = self.last(connection, application, definition, until, 1)
-        return rows[0] if rows else None
+        return next(iter(self.last(connection, application, definition, until, 1)), None)
 
     def newest_of_any(
         self, connection: Connection, definition: int, until: datetime
@@ -125,6 +146,13 @@ class HistoryStore:
     ) -> Sequence[Recording]:
         """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
         statement = self._selections.oldest(application, definition, since, until, count)
+        return _of_name(application, connection.execute(statement))
+
+    def within(
+        self, connection: Connection, application: str, definition: int, spans: Iterable[Span]
+    ) -> Sequence[Recording]:
+        """All rows of the application in any of these spans, oldest first; as ``newest``."""
+        statement = self._selections.within(application, definition, spans)
         return _of_name(application, connection.execute(statement))
 
     def names(self, connection: Connection, definition: int) -> Sequence[str]:
@@ -172,6 +200,100 @@ class HistoryStore:
             if self.head(connection) is None and not any(self.chain(connection)):
                 start = {"instance": self._instance, **asdict(Head())}
                 connection.execute(insert(self._tables.head), start)
+
+
+class Selections:
+    """Which rows of a recording table are read: the statements, for the rows of one instance.
+
+    Reports read the rows that no correction replaces. Each statement finds its rows by an index,
+    and gives a limited number of them.
+    """
+
+    def __init__(self, recording: Table, instance: str) -> None:
+        self._recording = recording
+        self._instance = instance
+        # Made once: reports that read many rows would spend half of their time on it.
+        self._all_valid = (
+            select(recording)
+            .where(recording.c.instance == instance)
+            .where(_not_replaced(recording))
+        )
+
+    def newest(
+        self, application: str | None, definition: int, until: datetime, count: int
+    ) -> Select[Any]:
+        """The newest rows of an application, or of any for None, none later than ``until``."""
+        columns = self._recording.c
+        statement = self._valid(application, definition).where(columns.as_of <= instant_text(until))
+        return statement.order_by(columns.as_of.desc(), columns.entry.desc()).limit(count)
+
+    def oldest(
+        self, application: str, definition: int, since: datetime, until: datetime, count: int
+    ) -> Select[Any]:
+        """The oldest rows of an application from ``since`` to ``until``."""
+        columns = self._recording.c
+        period = columns.as_of.between(instant_text(since), instant_text(until))
+        statement = self._valid(application, definition).where(period)
+        return statement.order_by(columns.as_of, columns.entry).limit(count)
+
+    def within(self, application: str, definition: int, spans: Iterable[Span]) -> Select[Any]:
+        """The rows of an application in any of these spans; short ones have few."""
+        columns = self._recording.c
+        texts = [(instant_text(first), instant_text(last)) for first, last in spans]
+        in_any = or_(*(columns.as_of.between(first, last) for first, last in texts))
+        statement = self._valid(application, definition).where(in_any)
+        return statement.order_by(columns.as_of, columns.entry)
+
+    def names(self, definition: int) -> Select[Any]:
+        """The names of the applications that have a row, valid or not."""
+        columns = self._recording.c
+        return (
+            select(columns.application_name)
+            .where(columns.instance == self._instance)
+            .where(columns.definition == definition)
+            .distinct()
+        )
+
+    def entries_of_slot(self, application: Application, slot: datetime) -> Select[Any]:
+        """The entry of the row that an application has for a slot, the newest correction first."""
+        columns = self._recording.c
+        return (
+            select(columns.entry)
+            .where(columns.instance == self._instance)
+            .where(columns.application_id == application.id)
+            .where(columns.slot == instant_text(slot))
+            .order_by(columns.entry.desc())
+            .limit(1)
+        )
+
+    def following(self, entry: object) -> Select[Any]:
+        """The rows of the chain that follow an entry."""
+        columns = self._recording.c
+        return (
+            select(self._recording)
+            .where(columns.instance == self._instance)
+            .where(columns.entry > entry)
+            .order_by(columns.entry)
+            .limit(ROWS_AT_ONCE)
+        )
+
+    def _valid(self, application: str | None, definition: int) -> Select[Any]:
+        columns = self._recording.c
+        statement = self._all_valid.where(columns.definition == definition)
+        if application is None:
+            return statement
+        return statement.where(columns.application_name == application)
+
+
+def _not_replaced(recording: Table) -> ColumnElement[bool]:
+    columns, correction = recording.c, recording.alias("correction").c
+    return ~(
+        exists()
+        .where(correction.instance == columns.instance)
+        .where(correction.application_id == columns.application_id)
+        .where(correction.slot == columns.slot)
+        .where(correction.corrects == columns.entry)
+    )
 
 
 def _of_name(name: str, rows: Iterable[Row[Any]]) -> Sequence[Recording]:

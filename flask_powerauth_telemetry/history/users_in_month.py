@@ -1,6 +1,13 @@
-"""The users of a calendar month, out of the history."""
+"""The users of a calendar month, out of the history.
 
-from collections.abc import Mapping, Sequence
+A month is known when a profile was recorded at its end. Otherwise there are bounds for its users,
+from profiles recorded at other instants. A profile tells how many users' last use, as of its own
+instant, lies in the past so many whole days. Each user who was active in a month has a last use at
+its start or later, as of any later instant. Windows are rounded to whole days the way that keeps
+a bound true.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Self
@@ -11,9 +18,7 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField
-from flask_powerauth_telemetry.history.bounds import Period
-from flask_powerauth_telemetry.history.calendar import Month, midnight
-from flask_powerauth_telemetry.history.calendar_fields import MonthField
+from flask_powerauth_telemetry.history.calendar import Month, MonthField, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
@@ -57,22 +62,6 @@ class UsersInMonthSchema(Schema):
     upper_bound = fields.Integer(required=True, strict=True, allow_none=True, data_key="upperBound")
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The profiles recorded next before the end of a month, and next from it on; at least one."""
-
-    before: Sequence[ActivityProfile]
-    after: Sequence[ActivityProfile]
-
-    def nearest(self, end: datetime) -> ActivityProfile:
-        """The one nearest to the end."""
-        return min((*self.before[:1], *self.after[:1]), key=lambda one: abs(one.as_of - end))
-
-    def newest(self) -> ActivityProfile:
-        """The newest of all."""
-        return max((*self.before[:1], *self.after[-1:]), key=lambda one: one.as_of)
-
-
 class UsersInMonth(ReportProvider):
     """``USERS_IN_MONTH``: the users of a calendar month of ``timezone``, as was recorded."""
 
@@ -97,68 +86,123 @@ class UsersInMonth(ReportProvider):
 
     def generate(self, context: ReportContext, application: str, month: Month) -> Mapping[str, Any]:
         """The number, or else bounds for it; refuses a month that has not begun."""
-        begin = midnight(month.first_day, self._timezone)
-        end = midnight(month.following.first_day, self._timezone)
-        if begin > context.now:
+        if midnight(month.first_day, self._timezone) > context.now:
             raise TelemetryError(f"The month {month} has not begun")
-        period = Period(end - month.days * DAY, end)
-        found = self._find(context, application, end)
-        return {
-            "application": application,
-            "month": str(month),
-            "start": period.start.astimezone(self._timezone),
-            "end": end.astimezone(self._timezone),
-            "hours_left_out": (period.start - begin) / _HOUR,
-            **self._users(context, period, found),
-        }
-
-    def _find(self, context: ReportContext, application: str, end: datetime) -> _Found:
-        """The rows around an instant; raises ``UnknownApplication`` when there are none."""
-        connection = context.connection
-        self._history.check(connection)
-        now = context.now + CLOCK_TOLERANCE
-        asked = (connection, application, DEFINITION_VERSION)
-        before = self._history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
-        after = self._history.first(*asked, end, now, ROWS_BESIDE)
-        if not before and not after:
-            newest_of_any(self._history, context)
-            raise UnknownApplication(application)
-        return _Found([one.profile for one in before], [one.profile for one in after])
-
-    def _users(self, context: ReportContext, period: Period, found: _Found) -> Mapping[str, Any]:
-        """What is known of the number, and from when."""
-        nearest = found.nearest(period.end)
-        late = nearest.as_of - period.end
-        data = {
-            "as_of": nearest.as_of.astimezone(self._timezone),
-            "seconds_late": late.total_seconds(),
-        }
-        if period.end <= context.now and abs(late) <= TOLERANCE:
-            context.recorded_at(nearest.as_of)
-            users = nearest.users_in_past_days(period.days)
-            return {**data, **_known(RECORDED, users)}
-        context.recorded_at(found.newest().as_of)
-        lower = period.lower_bound((*found.before, *found.after))
-        upper = period.upper_bound(
-            one for one in found.after if not _in_repeated_hour(context, one)
-        )
-        state = _state(context, period, lower, upper)
-        return {**data, **_known(state, None, lower, upper)}
+        self._history.check(context.connection)
+        end = month_period(month, self._timezone).end
+        found = find_profiles(self._history, context, application, end)
+        known = known_of_month(month, self._timezone, found, context)
+        used = found.nearest(end) if known["complete"] else found.newest()
+        context.recorded_at(used.as_of)
+        return {"application": application, **known}
 
 
-def _state(context: ReportContext, period: Period, *bounds: int | None) -> str:
-    if period.end > context.now:
-        return RUNNING
-    return UNKNOWN if bounds == (None, None) else BOUNDED
+@dataclass(frozen=True)
+class Period:
+    """A closed interval between two aware instants."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def days(self) -> int:
+        """Its length in whole days of 24 hours."""
+        return (self.end - self.start) // DAY
+
+    def lower_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
+        """The best number of users that were active for sure; None without a fitting profile."""
+        bounds = [self._at_least(profile) for profile in profiles]
+        return max((bound for bound in bounds if bound is not None), default=None)
+
+    def upper_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
+        """The best number that the active users don't exceed; None without a later profile."""
+        bounds = [self._at_most(profile) for profile in profiles]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    def _at_least(self, profile: ActivityProfile) -> int | None:
+        since_start = min((profile.as_of - self.start) // DAY, len(profile.users))
+        if since_start < 1:
+            return None
+        users = profile.users_in_past_days(since_start)
+        if profile.as_of <= self.end:
+            return users
+        since_end = -((self.end - profile.as_of) // DAY)
+        if since_end > since_start:
+            return None
+        return users - profile.users_in_past_days(since_end)
+
+    def _at_most(self, profile: ActivityProfile) -> int | None:
+        since_start = -((self.start - profile.as_of) // DAY)
+        if profile.as_of < self.end or since_start > len(profile.users):
+            return None
+        return profile.users_in_past_days(since_start)
 
 
-def _known(
-    state: str, users: int | None, lower: int | None = None, upper: int | None = None
+@dataclass(frozen=True)
+class Found:
+    """The profiles recorded next before the end of a month, and next from it on; at least one."""
+
+    before: Sequence[ActivityProfile]
+    after: Sequence[ActivityProfile]
+
+    def nearest(self, end: datetime) -> ActivityProfile:
+        """The one nearest to the end."""
+        return min((*self.before[:1], *self.after[:1]), key=lambda one: abs(one.as_of - end))
+
+    def newest(self) -> ActivityProfile:
+        """The newest of all."""
+        return max((*self.before[:1], *self.after[-1:]), key=lambda one: one.as_of)
+
+
+def month_period(month: Month, zone: tzinfo) -> Period:
+    """The month's number of days up to the midnight in a zone that ends it."""
+    end = midnight(month.following.first_day, zone)
+    return Period(end - month.days * DAY, end)
+
+
+def find_profiles(
+    history: HistoryStore, context: ReportContext, application: str, end: datetime
+) -> Found:
+    """The profiles beside an aware instant; ``UnknownApplication`` where no other one is.
+
+    Raises ``Unavailable`` when nothing was ever recorded, ``DatabaseFault`` for a damaged row.
+    """
+    now = context.now + CLOCK_TOLERANCE
+    asked = (context.connection, application, DEFINITION_VERSION)
+    before = history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
+    after = history.first(*asked, end, now, ROWS_BESIDE)
+    if not before and not after:
+        newest_of_any(history, context)
+        raise UnknownApplication(application)
+    return Found([one.profile for one in before], [one.profile for one in after])
+
+
+def known_of_month(
+    month: Month, zone: tzinfo, found: Found, context: ReportContext
 ) -> Mapping[str, Any]:
+    """All that profiles tell of a month: the fields of ``UsersInMonthSchema`` for one."""
+    period = month_period(month, zone)
+    nearest = found.nearest(period.end)
+    late = nearest.as_of - period.end
+    users = lower = upper = None
+    if period.end <= context.now and abs(late) <= TOLERANCE:
+        state, users = RECORDED, nearest.users_in_past_days(period.days)
+    else:
+        whole = (one for one in found.after if not _in_repeated_hour(context, one))
+        lower = period.lower_bound((*found.before, *found.after))
+        upper = period.upper_bound(whole)
+        known = lower is not None or upper is not None
+        state = RUNNING if period.end > context.now else BOUNDED if known else UNKNOWN
     return {
+        "month": str(month),
         "users": users,
-        "complete": state == RECORDED,
+        "start": period.start.astimezone(zone),
+        "end": period.end.astimezone(zone),
+        "complete": users is not None,
         "state": state,
+        "as_of": nearest.as_of.astimezone(zone),
+        "seconds_late": late.total_seconds(),
+        "hours_left_out": (period.start - midnight(month.first_day, zone)) / _HOUR,
         "lower_bound": lower,
         "upper_bound": upper,
     }

@@ -13,6 +13,7 @@ FURTHER_REPORTS: Mapping[str, str] = {
     "NEW_USERS_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.new_users:NewUsersInPastDays",
     "SIGNATURES_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.signatures:SignaturesInPastDays",
     "USERS_IN_MONTH": "flask_powerauth_telemetry.history.users_in_month:UsersInMonth",
+    "USERS_BY_MONTH": "flask_powerauth_telemetry.history.users_by_month:UsersByMonth",
     "MAU_HISTORY": "flask_powerauth_telemetry.history.mau_history:MauHistory",
 }
 """Those that a configuration switches on by name; only these are imported, and made of it."""

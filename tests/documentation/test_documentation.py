@@ -33,10 +33,9 @@ from flask_powerauth_telemetry import (
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS
-from flask_powerauth_telemetry.cli.months import months
 from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.keys import SETTINGS, load_config
-from flask_powerauth_telemetry.dashboard.figures.offered import (
+from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
 )
@@ -44,6 +43,7 @@ from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.recording import recording_table
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import (
     STATES,
     UsersInMonth,
@@ -346,10 +346,14 @@ def reader_application(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_documented_command_runs(
-    command: str, tmp_path: Path, reader_application: ReferenceServer
+    command: str,
+    tmp_path: Path,
+    reader_application: ReferenceServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, *arguments = shlex.split(command.replace(POWERAUTH_SERVER, reader_application.url))
-    if arguments[1] == "months" or arguments[1:] == ["snapshot", "--verify"]:
+    if "USERS_BY_MONTH" in arguments or arguments[1:] == ["snapshot", "--verify"]:
+        monkeypatch.setenv("FLASK_POWERAUTH_TELEMETRY_REPORTS", '["USERS_BY_MONTH"]')
         record = [sys.executable, "-m", "flask", "telemetry", "snapshot"]
         subprocess.run(record, cwd=tmp_path, check=True)
 
@@ -392,14 +396,6 @@ def test_options_of_the_snapshot_are_documented() -> None:
     ] == options
 
 
-def test_options_of_the_months_are_documented() -> None:
-    options = {option for one in months.params for option in one.opts}
-
-    documented = [one.partition(" ")[0] for one in column(OPERATIONS, "### Months", "Option")]
-
-    assert sorted(documented) == sorted(options)
-
-
 def test_fields_and_states_of_a_month_are_documented() -> None:
     fields = {field.data_key or name for name, field in UsersInMonthSchema().fields.items()}
     documented = ", ".join(column(REPORTS, "## USERS_IN_MONTH", "Field")).split(", ")
@@ -409,9 +405,9 @@ def test_fields_and_states_of_a_month_are_documented() -> None:
     assert tuple(states) == STATES
 
 
-@pytest.mark.parametrize("name", [UsersInMonth.name, MauHistory.name])
+@pytest.mark.parametrize("name", [UsersInMonth.name, UsersByMonth.name, MauHistory.name])
 def test_documented_examples_fit_their_schemas(name: str) -> None:
-    provider = {kind.name: kind for kind in (UsersInMonth, MauHistory)}[name]
+    provider = {kind.name: kind for kind in (UsersInMonth, UsersByMonth, MauHistory)}[name]
     section = text_of(REPORTS).partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     request, response = (
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)

@@ -28,7 +28,7 @@ from example_app.active_devices import ActiveDevicesByPlatform
 from example_app.database import build_database, database_url
 from flask_powerauth_telemetry import ConfigurationError, ReportContext
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.dashboard.figures.offered import APPLICATION_FIGURES
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.factory.databases import HISTORY_FILE

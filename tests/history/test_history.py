@@ -22,7 +22,7 @@ from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportP
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.history.chain import head_table
 from flask_powerauth_telemetry.history.recording import recording_table
-from flask_powerauth_telemetry.history.selections import Selections
+from flask_powerauth_telemetry.history.store import Selections
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.state import EXTENSION_KEY
@@ -485,6 +485,7 @@ def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar
         selections.newest("retail", 1, NOW, 48),
         selections.newest(None, 1, NOW, 1),
         selections.oldest("retail", 1, NOW, NOW + DAY, 48),
+        selections.within("retail", 1, [(NOW - DAY, NOW), (NOW, NOW + DAY)]),
         selections.entries_of_slot(Application(1, "retail"), NOW),
         selections.following(7),
     ]

@@ -12,10 +12,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, NullPool, create_engine
 from werkzeug.http import http_date
 
-from flask_powerauth_telemetry.history.bounds import Period
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
+from flask_powerauth_telemetry.history.users_in_month import Period, UsersInMonth
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from flask_powerauth_telemetry.testing import NOW as CONTRACT_NOW
@@ -545,7 +544,7 @@ def test_reports_read_few_rows_by_an_index(database: Engine) -> None:
             assert not any("SCAN" in step and "CORRELATED" not in step for step in detail), detail
 
 
-class _OnRecordings(ReportProviderContract):
+class OnRecordings(ReportProviderContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> ContractDatabase:
         """The tables that reports may read, and a history beside them."""
@@ -563,11 +562,11 @@ class _OnRecordings(ReportProviderContract):
         return database
 
 
-class TestUsersInMonth(_OnRecordings):
+class TestUsersInMonth(OnRecordings):
     provider = UsersInMonth(HistoryStore(INSTANCE), ZoneInfo("Europe/Prague"))
     example: Mapping[str, Any] = {"month": "2026-05"}
 
 
-class TestMauHistory(_OnRecordings):
+class TestMauHistory(OnRecordings):
     provider = MauHistory(HistoryStore(INSTANCE), ZoneInfo("Europe/Prague"))
     example: Mapping[str, Any] = {"from": "2026-05-01", "to": "2026-06-15"}

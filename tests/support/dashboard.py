@@ -146,9 +146,8 @@ class _AnySchema(Schema):
         return data
 
 
-class _MonthSchema(Schema):
+class _ApplicationSchema(Schema):
     application = ApplicationField()
-    month = fields.String(required=True)
 
 
 class _PeriodSchema(Schema):
@@ -158,24 +157,33 @@ class _PeriodSchema(Schema):
 
 
 class Months(ReportProvider):
-    """Stands for ``USERS_IN_MONTH``: a month without a number has bounds, some are unknown."""
+    """Stands for ``USERS_BY_MONTH``: some months have bounds, one is unknown, one is running."""
 
-    name = "USERS_IN_MONTH"
-    definition = "Users of a month."
-    parameters_schema = _MonthSchema
+    name = "USERS_BY_MONTH"
+    definition = "Users of months."
+    parameters_schema = _ApplicationSchema
     data_schema = _AnySchema
 
-    def generate(self, context: ReportContext, application: str, month: str) -> Mapping[str, Any]:
-        number = int(month[-2:])
-        known = {"users": 100 + number, "lowerBound": None, "upperBound": None}
-        if number == 5:
-            known = {"users": None, "lowerBound": 90, "upperBound": 120}
-        elif number == 3:
-            known = {"users": None, "lowerBound": None, "upperBound": None}
-        state = {5: "bounded", 3: "unknown"}.get(number, "recorded")
+    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+        names = ["2025-11", "2025-12", *(f"2026-{number:02}" for number in range(1, 12))]
         context.recorded_at(context.now - timedelta(hours=3))
-        month_of = {"application": application, "month": month, "asOf": f"{month}-01T00:00:00Z"}
-        return {**month_of, "state": state, **known}
+        return {
+            "application": application,
+            "average": 107.25,
+            "maximum": 112,
+            "months": [self._month(name) for name in names],
+            "missing": ["2026-03", "2026-05"],
+        }
+
+    def _month(self, name: str) -> Mapping[str, Any]:
+        month = {"month": name, "asOf": f"{name}-01T00:00:00Z", "state": "recorded"}
+        known = {"users": 100 + int(name[-2:]), "lowerBound": None, "upperBound": None}
+        without: Mapping[str, Mapping[str, Any]] = {
+            "2026-03": {"users": None, "state": "unknown"},
+            "2026-05": {"users": None, "state": "bounded", "lowerBound": 90, "upperBound": 120},
+            "2026-11": {"users": None, "state": "running", "lowerBound": 80},
+        }
+        return {**month, **known, **without.get(name, {})}
 
 
 class History(ReportProvider):

@@ -1,21 +1,29 @@
 """The figures of several applications: side by side, and what they have in common."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from flask_powerauth_telemetry.dashboard.charts import lines_plot
-from flask_powerauth_telemetry.dashboard.contents import Bar, Content, Number, Share, Table, bar
-from flask_powerauth_telemetry.dashboard.figures.active_users import WINDOW_LABELS, in_days
-from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+from flask_powerauth_telemetry.dashboard.figures.active_users import WINDOW_LABELS
+from flask_powerauth_telemetry.dashboard.figures.base import (
+    Asked,
+    Bar,
+    Content,
+    Data,
+    Figure,
+    Number,
+    Parameters,
+    Share,
+    Table,
+    bar,
+    in_days,
+)
 
 
-def ask_across(asked: Asked) -> Iterator[Question]:
-    """``USERS_ACROSS_APPLICATIONS``."""
-    names = list(asked.applications)
-    yield Question("USERS_ACROSS_APPLICATIONS", {"applications": names, "days": asked.days})
+def _ask_across(asked: Asked) -> Iterable[Parameters]:
+    yield {"applications": list(asked.applications), "days": asked.days}
 
 
-def show_across(data: Sequence[Mapping[str, Any]], _: Asked) -> Content:
+def _show_across(data: Data, _: Asked) -> Content:
     """Everyone once, each application, and each pair of them."""
     (one,) = data
     everyone = one["users"]
@@ -37,13 +45,26 @@ def show_across(data: Sequence[Mapping[str, Any]], _: Asked) -> Content:
     )
 
 
-def ask_curves(asked: Asked) -> Iterator[Question]:
-    """``USERS_BY_PAST_DAYS`` of each application."""
+def _row(name: str, users: int, everyone: int) -> tuple[str, int, Share, Bar]:
+    return name, users, Share(users, everyone), bar(everyone, users)
+
+
+ACROSS = Figure(
+    key="across",
+    title="Users across applications",
+    report="USERS_ACROSS_APPLICATIONS",
+    ask=_ask_across,
+    show=_show_across,
+    by_days=True,
+)
+
+
+def _ask_curves(asked: Asked) -> Iterable[Parameters]:
     for name in asked.applications:
-        yield Question("USERS_BY_PAST_DAYS", {"application": name})
+        yield {"application": name}
 
 
-def show_curves(data: Sequence[Mapping[str, Any]], _: Asked) -> Content:
+def _show_curves(data: Data, _: Asked) -> Content:
     """A line for each application, over all windows."""
     names = [one["application"] for one in data]
     curves = [one["users"] for one in data]
@@ -61,5 +82,11 @@ def show_curves(data: Sequence[Mapping[str, Any]], _: Asked) -> Content:
     )
 
 
-def _row(name: str, users: int, everyone: int) -> tuple[str, int, Share, Bar]:
-    return name, users, Share(users, everyone), bar(everyone, users)
+CURVES = Figure(
+    key="curves",
+    title="Active users by window, side by side",
+    report="USERS_BY_PAST_DAYS",
+    ask=_ask_curves,
+    show=_show_curves,
+    cost="It reads the activations of each application.",
+)

@@ -1,58 +1,69 @@
 """Figures of active users, out of the reports that know no calendar."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
-from flask_powerauth_telemetry.dashboard.contents import Content, Number, Share, Table, bar
-from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+from flask_powerauth_telemetry.dashboard.figures.base import (
+    Asked,
+    Content,
+    Data,
+    Figure,
+    Number,
+    Parameters,
+    Share,
+    Table,
+    ask_application,
+    ask_application_and_days,
+    bar,
+    in_days,
+)
 
-WINDOWS = (1, 7, 30, 90, 365)
+SHOWN_DAYS = (1, 7, 30, 90, 365)
 """The windows in days that are shown as numbers."""
 
 WINDOW_LABELS = {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)}
 """The labels below a chart of all windows, by place."""
 
-Data = Sequence[Mapping[str, Any]]
 
-
-def in_days(days: int) -> str:
-    """How a window is called."""
-    return "Past 24 hours" if days == 1 else f"Past {days} days"
-
-
-def ask_now(asked: Asked) -> Iterator[Question]:
-    """``CURRENT_MAU``."""
-    yield Question("CURRENT_MAU", {"application": asked.application})
-
-
-def show_now(data: Data, _: Asked) -> Content:
-    """Its number alone."""
+def _show_now(data: Data, _: Asked) -> Content:
     (one,) = data
     return Content(numbers=[Number(f"Active users in the past {one['days']} days", one["users"])])
 
 
-def ask_windows(asked: Asked) -> Iterator[Question]:
-    """``USERS_IN_PAST_DAYS`` for each window, the widest first: its pass answers the others."""
-    for days in reversed(WINDOWS):
-        yield Question("USERS_IN_PAST_DAYS", {"application": asked.application, "days": days})
+NOW = Figure(
+    key="now",
+    title="Active users now",
+    report="CURRENT_MAU",
+    ask=ask_application,
+    show=_show_now,
+)
 
 
-def show_windows(data: Data, _: Asked) -> Content:
-    """The number of each window."""
+def _ask_windows(asked: Asked) -> Iterable[Parameters]:
+    """Each window, the widest first: its pass answers the others."""
+    for days in reversed(SHOWN_DAYS):
+        yield {"application": asked.application, "days": days}
+
+
+def _show_windows(data: Data, _: Asked) -> Content:
     return Content(numbers=[Number(in_days(one["days"]), one["users"]) for one in reversed(data)])
 
 
-def ask_curve(asked: Asked) -> Iterator[Question]:
-    """``USERS_BY_PAST_DAYS``."""
-    yield Question("USERS_BY_PAST_DAYS", {"application": asked.application})
+WINDOWS = Figure(
+    key="windows",
+    title="Active users by window",
+    report="USERS_IN_PAST_DAYS",
+    ask=_ask_windows,
+    show=_show_windows,
+    unless="USERS_BY_PAST_DAYS",
+)
 
 
-def show_curve(data: Data, _: Asked) -> Content:
+def _show_curve(data: Data, _: Asked) -> Content:
     """The curve over all windows, and some of them as numbers."""
     users = data[0]["users"]
     return Content(
-        numbers=[Number(in_days(days), users[days - 1]) for days in WINDOWS],
+        numbers=[Number(in_days(days), users[days - 1]) for days in SHOWN_DAYS],
         plot=line_plot(
             "A line that rises from the users of the past 24 hours to those of the past 365 days.",
             users,
@@ -62,12 +73,16 @@ def show_curve(data: Data, _: Asked) -> Content:
     )
 
 
-def ask_committed(asked: Asked) -> Iterator[Question]:
-    """``COMMITTED_USERS_IN_PAST_DAYS``."""
-    yield Question("COMMITTED_USERS_IN_PAST_DAYS", asked.application_and_days)
+CURVE = Figure(
+    key="curve",
+    title="Active users by window",
+    report="USERS_BY_PAST_DAYS",
+    ask=ask_application,
+    show=_show_curve,
+)
 
 
-def show_committed(data: Data, _: Asked) -> Content:
+def _show_committed(data: Data, _: Asked) -> Content:
     """The users counted, and those left out by reason."""
     (one,) = data
     left_out, everyone = one["usersLeftOut"], one["usersInPastDays"]
@@ -86,12 +101,18 @@ def show_committed(data: Data, _: Asked) -> Content:
     )
 
 
-def ask_new_users(asked: Asked) -> Iterator[Question]:
-    """``NEW_USERS_IN_PAST_DAYS``."""
-    yield Question("NEW_USERS_IN_PAST_DAYS", asked.application_and_days)
+COMMITTED = Figure(
+    key="committed",
+    title="Users of committed activations",
+    report="COMMITTED_USERS_IN_PAST_DAYS",
+    ask=ask_application_and_days,
+    show=_show_committed,
+    by_days=True,
+    cost="It reads the activations once more.",
+)
 
 
-def show_new_users(data: Data, _: Asked) -> Content:
+def _show_new_users(data: Data, _: Asked) -> Content:
     """A column for each day, the newest to the right."""
     (one,) = data
     by_day = one["usersByDay"]
@@ -111,3 +132,13 @@ def show_new_users(data: Data, _: Asked) -> Content:
             backwards=True,
         ),
     )
+
+
+NEW_USERS = Figure(
+    key="new-users",
+    title="New users",
+    report="NEW_USERS_IN_PAST_DAYS",
+    ask=ask_application_and_days,
+    show=_show_new_users,
+    by_days=True,
+)

@@ -1,16 +1,22 @@
 """Figures of days and months of the calendar, out of the history."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
-from typing import Any
 
 from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
-from flask_powerauth_telemetry.dashboard.contents import Content, Number, Table
-from flask_powerauth_telemetry.dashboard.questions import Asked, Question
+from flask_powerauth_telemetry.dashboard.figures.base import (
+    Asked,
+    Content,
+    Data,
+    Figure,
+    Number,
+    Parameters,
+    Table,
+    ask_application,
+)
 
 HISTORY_DAYS = 180
-MONTHS = 13
-"""How far back days and months are shown."""
+"""How far back days are shown."""
 
 _DAY = timedelta(days=1)
 _MEANINGS = {
@@ -19,17 +25,14 @@ _MEANINGS = {
     "range": "at most",
 }
 
-Data = Sequence[Mapping[str, Any]]
 
-
-def ask_history(asked: Asked) -> Iterator[Question]:
-    """``MAU_HISTORY`` up to today."""
+def _ask_history(asked: Asked) -> Iterable[Parameters]:
     first = asked.today - (HISTORY_DAYS - 1) * _DAY
     period = {"from": first.isoformat(), "to": asked.today.isoformat()}
-    yield Question("MAU_HISTORY", {"application": asked.application, **period})
+    yield {"application": asked.application, **period}
 
 
-def show_history(data: Data, asked: Asked) -> Content:
+def _show_history(data: Data, asked: Asked) -> Content:
     """A line through the days that were recorded, their average and maximum."""
     (one,) = data
     users = one["usersByDay"]
@@ -57,67 +60,64 @@ def show_history(data: Data, asked: Asked) -> Content:
     )
 
 
-def ask_months(asked: Asked) -> Iterator[Question]:
-    """``USERS_IN_MONTH`` for the months up to this one."""
-    months = list(_months(asked.today))
-    for month in reversed(months):
-        yield Question("USERS_IN_MONTH", {"application": asked.application, "month": month})
-
-
-def show_months(data: Data, asked: Asked) -> Content:
-    """A column for each month; where only bounds are known, one up to each of them."""
-    known = [one["users"] for one in data if one["users"] is not None]
-    series = {
-        "range": [one["upperBound"] for one in data],
-        "bound": [one["lowerBound"] for one in data],
-        "column": [one["users"] for one in data],
-    }
-    return Content(
-        numbers=[
-            Number("Average of recorded months", _average(known)),
-            Number("Maximum of recorded months", max(known, default=None)),
-        ],
-        plot=column_plot(
-            "A column for each month, the last one still running.",
-            series,
-            {place: data[place]["month"] for place in range(0, len(data), 6)},
-        ),
-        legend=[(kind, _MEANINGS[kind]) for kind in reversed(series) if any(series[kind])],
-        table=_table_of_months(data, asked),
-    )
-
-
-def _table_of_months(data: Data, asked: Asked) -> Table:
-    return Table(
-        "Users by month",
-        ("Month", "Users", "At least", "At most", "State", f"As of ({asked.zone_name})"),
-        [
-            (
-                one["month"],
-                one["users"],
-                one["lowerBound"],
-                one["upperBound"],
-                one["state"],
-                asked.shown(one["asOf"]),
-            )
-            for one in reversed(data)
-        ],
-        backwards=True,
-    )
-
-
-def _average(values: Sequence[int]) -> float | None:
-    return round(sum(values) / len(values), 2) if values else None
-
-
 def _days(first: date, last: date) -> Iterator[date]:
     while first <= last:
         yield first
         first += _DAY
 
 
-def _months(today: date) -> Iterator[str]:
-    """The names of months, this one first."""
-    for count in range(MONTHS):
-        year, month = divmod(today.year * 12 + today.month - 1 - count, 12)
-        yield f"{year:04}-{month + 1:02}"
+HISTORY = Figure(
+    key="history",
+    title="Active users, day by day",
+    report="MAU_HISTORY",
+    ask=_ask_history,
+    show=_show_history,
+)
+
+
+def _show_months(data: Data, asked: Asked) -> Content:
+    """A column for each month; where only bounds are known, one up to each of them."""
+    (one,) = data
+    months = one["months"]
+    series = {
+        "range": [month["upperBound"] for month in months],
+        "bound": [month["lowerBound"] for month in months],
+        "column": [month["users"] for month in months],
+    }
+    return Content(
+        numbers=[
+            Number("Average of recorded months", one["average"]),
+            Number("Maximum of recorded months", one["maximum"]),
+        ],
+        plot=column_plot(
+            "A column for each month, the last one still running.",
+            series,
+            {place: months[place]["month"] for place in range(0, len(months), 6)},
+        ),
+        legend=[(kind, _MEANINGS[kind]) for kind in reversed(series) if any(series[kind])],
+        table=Table(
+            "Users by month",
+            ("Month", "Users", "At least", "At most", "State", f"As of ({asked.zone_name})"),
+            [
+                (
+                    month["month"],
+                    month["users"],
+                    month["lowerBound"],
+                    month["upperBound"],
+                    month["state"],
+                    asked.shown(month["asOf"]),
+                )
+                for month in reversed(months)
+            ],
+            backwards=True,
+        ),
+    )
+
+
+MONTHS = Figure(
+    key="months",
+    title="Active users by month",
+    report="USERS_BY_MONTH",
+    ask=ask_application,
+    show=_show_months,
+)

@@ -6,24 +6,26 @@ from itertools import pairwise
 from typing import Any
 
 from flask_powerauth_telemetry.dashboard.charts import column_plot
-from flask_powerauth_telemetry.dashboard.contents import Content, Number, Share, Table, bar
-from flask_powerauth_telemetry.dashboard.figures.active_users import in_days
+from flask_powerauth_telemetry.dashboard.figures.base import (
+    Asked,
+    Content,
+    Data,
+    Figure,
+    Number,
+    Share,
+    Table,
+    ask_application_and_days,
+    bar,
+    in_days,
+)
 from flask_powerauth_telemetry.dashboard.formats import percentage
-from flask_powerauth_telemetry.dashboard.questions import Asked, Question
 
 _HOUR = timedelta(hours=1)
 _LABELLED = ("00:", "06:", "12:", "18:")
 _MEANINGS = {"column": "average", "range": "highest"}
 
-Data = Sequence[Mapping[str, Any]]
 
-
-def ask_signatures(asked: Asked) -> Iterator[Question]:
-    """``SIGNATURES_IN_PAST_DAYS``."""
-    yield Question("SIGNATURES_IN_PAST_DAYS", asked.application_and_days)
-
-
-def show_signatures(data: Data, _: Asked) -> Content:
+def _show_signatures(data: Data, _: Asked) -> Content:
     """All together, and each type."""
     (one,) = data
     most = max((kind["total"] for kind in one["byType"]), default=0)
@@ -49,7 +51,17 @@ def show_signatures(data: Data, _: Asked) -> Content:
     )
 
 
-def show_load(data: Data, asked: Asked) -> Content:
+SIGNATURES = Figure(
+    key="signatures",
+    title="Signatures verified",
+    report="SIGNATURES_IN_PAST_DAYS",
+    ask=ask_application_and_days,
+    show=_show_signatures,
+    by_days=True,
+)
+
+
+def _show_load(data: Data, asked: Asked) -> Content:
     """A column for each hour of the day, as the clock in the zone of reports shows it."""
     (one,) = data
     loads = _loads(one["byHour"], asked)
@@ -94,3 +106,13 @@ def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Numb
         "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
     )
     yield Number("A second, in that hour", hour["perSecond"])
+
+
+LOAD = Figure(
+    key="load",
+    title="Signature load by hour of the day",
+    report="SIGNATURES_IN_PAST_DAYS",
+    ask=ask_application_and_days,
+    show=_show_load,
+    by_days=True,
+)

@@ -1,11 +1,12 @@
-"""What a request asks for, out of its address."""
+"""Addresses: what those of requests ask for, and those of the dashboard's pages."""
 
 from collections.abc import Sequence
 
-from flask import request
+from flask import request, url_for
 
 from flask_powerauth_telemetry.clock import read_clock
-from flask_powerauth_telemetry.dashboard.questions import Asked
+from flask_powerauth_telemetry.dashboard.figures.base import Asked
+from flask_powerauth_telemetry.dashboard.parts import Part
 from flask_powerauth_telemetry.exceptions import NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
@@ -62,3 +63,52 @@ def _days() -> int:
     if len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MAXIMUM_DAYS:
         return int(text)
     raise TelemetryError(f"days must be a whole number from 1 to {MAXIMUM_DAYS}")
+
+
+class Links:
+    """The addresses below the blueprint of this name, wherever it is mounted; within a request."""
+
+    def __init__(self, blueprint: str) -> None:
+        self._blueprint = blueprint
+
+    @property
+    def overview(self) -> str:
+        """The page of all applications."""
+        return url_for(f"{self._blueprint}.overview")
+
+    @property
+    def compare(self) -> str:
+        """The page of several applications side by side."""
+        return url_for(f"{self._blueprint}.compare")
+
+    def application(self, name: str, days: int | None = None) -> str:
+        """The page of an application."""
+        return url_for(f"{self._blueprint}.application", application=name, days=days)
+
+    def figure(self, part: Part) -> str:
+        """The page of a figure alone."""
+        return self._figure("figure", part)
+
+    def csv(self, part: Part) -> str:
+        """The figure as CSV."""
+        return self._figure("figure_csv", part)
+
+    def static(self, filename: str) -> str:
+        """A style sheet, script or image."""
+        return url_for(f"{self._blueprint}.static", filename=filename)
+
+    def page_of(self, asked: Asked) -> str:
+        """The page that a figure stands on."""
+        if len(asked.applications) == 1:
+            return self.application(asked.application, asked.days)
+        return url_for(
+            f"{self._blueprint}.compare", application=asked.applications, days=asked.days
+        )
+
+    def _figure(self, endpoint: str, part: Part) -> str:
+        return url_for(
+            f"{self._blueprint}.{endpoint}",
+            key=part.figure.key,
+            application=part.asked.applications,
+            days=part.asked.days if part.figure.by_days else None,
+        )

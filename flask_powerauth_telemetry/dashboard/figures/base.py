@@ -1,0 +1,133 @@
+"""What a figure is: a report, what is asked of it, and the numbers, chart and table it becomes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+from flask_powerauth_telemetry.dashboard import formats
+from flask_powerauth_telemetry.dashboard.charts import Plot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a page is about: applications, a window of ``days``, and ``today`` in ``zone``."""
+
+    applications: Sequence[str]
+    days: int
+    today: date
+    zone: tzinfo
+
+    @property
+    def application(self) -> str:
+        """The only application."""
+        (name,) = self.applications
+        return name
+
+    @property
+    def zone_name(self) -> str:
+        """The zone's IANA name."""
+        return formats.zone_name(self.zone)
+
+    def shown(self, text: str) -> str:
+        """An instant in ISO 8601 as clocks in the zone show it, by the minute."""
+        return f"{datetime.fromisoformat(text).astimezone(self.zone):%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that stands out, and what it is the number of; ``note`` is a text beside it."""
+
+    label: str
+    value: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar in a table's cell: the percentages of the cell's width that its parts take."""
+
+    parts: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a whole, to be shown as a percentage."""
+
+    part: int
+    whole: int
+
+
+Cell = int | float | str | Share | Bar | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a chart; the first cell of each row is its heading.
+
+    Beside a plot there is a row for each of its places; ``backwards`` tells that the first row is
+    that of the last place. ``unfolded`` tells that it is seen at once, and not only when it is
+    asked for.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    backwards: bool = False
+    unfolded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """All that a figure shows; ``notes`` are sentences that a reader has to know."""
+
+    numbers: Sequence[Number] = ()
+    plot: Plot | None = None
+    table: Table | None = None
+    legend: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+
+
+Parameters = Mapping[str, Any]
+Data = Sequence[Mapping[str, Any]]
+"""Report data as they are sent to callers, one for each time that the report was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure: the report that it shows, what it asks of it, and how it shows the answers.
+
+    ``key`` is its name in addresses. ``ask`` gives the raw parameters of the report, once for each
+    time that it is asked for. ``unless`` names a report that shows the same and more. ``by_days``
+    tells that the page's window matters. ``cost`` is a sentence on what it scans that other
+    figures scan as well; with one the figure is only shown when it is asked for.
+    """
+
+    key: str
+    title: str
+    report: str
+    ask: Callable[[Asked], Iterable[Parameters]]
+    show: Callable[[Data, Asked], Content]
+    unless: str | None = None
+    by_days: bool = False
+    cost: str = ""
+
+
+def ask_application(asked: Asked) -> Iterable[Parameters]:
+    """The application alone."""
+    yield {"application": asked.application}
+
+
+def ask_application_and_days(asked: Asked) -> Iterable[Parameters]:
+    """The application and the page's window."""
+    yield {"application": asked.application, "days": asked.days}
+
+
+def in_days(days: int) -> str:
+    """How a window is called."""
+    return "Past 24 hours" if days == 1 else f"Past {days} days"
+
+
+def bar(whole: int, *parts: int) -> Bar:
+    """The bar of parts of a whole, empty for a whole of nothing."""
+    return Bar([100 * part / whole if whole else 0.0 for part in parts])
