@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask_powerauth_telemetry.auth.credentials import Principal
@@ -53,16 +53,18 @@ class Computing:
 
     def part(self, figure: Figure, asked: Asked) -> Part:
         """The figure, or its error."""
+        part, run = self.left_out(figure, asked), self._state.service.run
         try:
-            reports = self._reports(figure, asked)
+            reports = [run(figure.report, one, self._principal) for one in figure.ask(asked)]
             content = figure.show([report.data for report in reports], asked)
         except Exception as error:
-            return self._part(figure, asked, error=log_and_translate(error))
-        return self._part(figure, asked, reports=reports, content=content)
+            return replace(part, error=log_and_translate(error))
+        return replace(part, reports=reports, content=content)
 
     def left_out(self, figure: Figure, asked: Asked) -> Part:
         """The figure, to be asked for apart."""
-        return self._part(figure, asked)
+        definition = self._state.registry.get(figure.report).provider.definition
+        return Part(figure=figure, asked=asked, definition=definition)
 
     def parts(
         self, pieces: Sequence[Piece], clock: Callable[[], float] = time.monotonic
@@ -79,25 +81,3 @@ class Computing:
             make = self.left_out if left_out else self.part
             computed[place] = make(*pieces[place])
         return [computed[place] for place in range(len(pieces))]
-
-    def _reports(self, figure: Figure, asked: Asked) -> Sequence[Report]:
-        run = self._state.service.run
-        return [run(figure.report, parameters, self._principal) for parameters in figure.ask(asked)]
-
-    def _part(
-        self,
-        figure: Figure,
-        asked: Asked,
-        *,
-        reports: Sequence[Report] = (),
-        content: Content | None = None,
-        error: TelemetryError | None = None,
-    ) -> Part:
-        return Part(
-            figure=figure,
-            asked=asked,
-            definition=self._state.registry.get(figure.report).provider.definition,
-            reports=reports,
-            content=content,
-            error=error,
-        )

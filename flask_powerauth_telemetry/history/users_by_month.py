@@ -8,7 +8,6 @@ from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.fields import ApplicationField
 from flask_powerauth_telemetry.history.calendar import Month, day_of
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
 from flask_powerauth_telemetry.history.store import HistoryStore
@@ -21,16 +20,11 @@ from flask_powerauth_telemetry.history.users_in_month import (
     month_period,
 )
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
 MONTHS = 12
 """How many months that are over the report holds, beside the one that is running."""
-
-
-class YearSchema(Schema):
-    """Parameters of ``USERS_BY_MONTH``."""
-
-    application = ApplicationField()
 
 
 class KnownMonthSchema(UsersInMonthSchema):
@@ -62,7 +56,7 @@ class UsersByMonth(ReportProvider):
         " month, which is its number of days times 24 hours up to the local midnight that ends it,"
         " as recorded at that midnight."
     )
-    parameters_schema = YearSchema
+    parameters_schema = ApplicationSchema
     data_schema = UsersByMonthSchema
     bind = HISTORY_BIND
 
