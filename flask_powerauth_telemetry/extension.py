@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 from flask import Flask
+from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import CredentialStore, Scopes
@@ -17,13 +19,12 @@ from flask_powerauth_telemetry.factory.assembly import build_credentials, build_
 from flask_powerauth_telemetry.factory.databases import EngineSource, build_databases
 from flask_powerauth_telemetry.factory.sources import with_history_bind
 from flask_powerauth_telemetry.monitoring.signals import Watch
-from flask_powerauth_telemetry.openapi.routes import OPENAPI, REPORTS
 from flask_powerauth_telemetry.providers import ReportProvider
+from flask_powerauth_telemetry.routing import Route
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
-FURTHER_ROUTES = (REPORTS, OPENAPI)
-"""The routes beside that of reports; a new one is added here, and nowhere else."""
+_OPENAPI_ROUTES = "flask_powerauth_telemetry.openapi.routes:ROUTES"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -57,7 +58,7 @@ class PowerAuthTelemetry:
                 "name=", f"{name!r} can't be a name", "Use a to z, digits and underscores"
             )
         self.name = name
-        self.blueprint = create_blueprint(name, FURTHER_ROUTES)
+        self.blueprint = create_blueprint(name, _further_routes())
         self._providers = list(providers)
         self._engine = engine
         self._credentials = credentials
@@ -118,6 +119,14 @@ class PowerAuthTelemetry:
         """
         state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
         state.close()
+
+
+def _further_routes() -> Iterable[Route]:
+    """The routes beside that of reports: those of the extra ``openapi``, where it is installed."""
+    if find_spec("apispec") is None:
+        return ()
+    routes: Iterable[Route] = import_string(_OPENAPI_ROUTES)
+    return routes
 
 
 def _refuse_taken_prefixes(config: TelemetryConfig, others: Iterable[TelemetryState]) -> None:

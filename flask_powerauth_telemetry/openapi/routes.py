@@ -5,8 +5,7 @@ from urllib.parse import quote
 from flask import Response, request
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.openapi.document import openapi_document
-from flask_powerauth_telemetry.openapi.listing import list_reports
+from flask_powerauth_telemetry.openapi.document import list_reports, openapi_document
 from flask_powerauth_telemetry.responses import json_response
 from flask_powerauth_telemetry.routing import Route
 from flask_powerauth_telemetry.schemas import catalogue_envelope
@@ -30,4 +29,6 @@ def _answer_openapi(state: TelemetryState, _: Principal) -> Response:
 
 
 OPENAPI = Route(path="openapi.json", endpoint="openapi", methods=_READ, answer=_answer_openapi)
-"""The description of the API; 404 without the extra ``openapi``."""
+"""The description of the API."""
+
+ROUTES = (REPORTS, OPENAPI)
