@@ -35,7 +35,7 @@ class RegisteredReport:
     @property
     def definition(self) -> str:
         """What the report counts; empty where its author left that out."""
-        return self.provider.definition
+        return str(self.provider.definition or "")
 
 
 class ReportRegistry:

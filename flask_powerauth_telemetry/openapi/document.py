@@ -16,7 +16,7 @@ from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import LOCALIZED_STATUSES, encode, report_envelope
 
 Part = dict[str, Any]
-Examples = Mapping[str, Part]
+Names = Mapping[str, str]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -78,38 +78,23 @@ def _only(text: str) -> Part:
     return {"type": "string", "enum": [text]}
 
 
+def _header(schema: Part, description: str = "", *, required: bool = True) -> Part:
+    return {"description": description, "required": required, "schema": schema}
+
+
 _HEADERS: Mapping[str, Part] = {
-    "Cache-Control": {"required": True, "schema": _only("no-store")},
-    "X-Content-Type-Options": {"required": True, "schema": _only("nosniff")},
-    "WWW-Authenticate": {"required": True, "schema": _only(CHALLENGE)},
-    "Allow": {"description": "The methods of the path.", "required": True, "schema": _TEXT},
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "required": True,
-        "schema": _SECONDS,
-    },
-    "Last-Modified": {
-        "description": "The instant that the report holds for.",
-        "required": True,
-        "schema": _TEXT,
-    },
-    "Age": {
-        "description": "Seconds since that instant, in a report that was computed before.",
-        "schema": _SECONDS,
-    },
+    "Cache-Control": _header(_only("no-store")),
+    "X-Content-Type-Options": _header(_only("nosniff")),
+    "WWW-Authenticate": _header(_only(CHALLENGE)),
+    "Allow": _header(_TEXT, "The methods of the path."),
+    "Retry-After": _header(_SECONDS, "Seconds after which to try again."),
+    "Last-Modified": _header(_TEXT, "The instant that the report holds for."),
+    "Age": _header(
+        _SECONDS,
+        "Seconds since that instant, in a report that was computed before.",
+        required=False,
+    ),
 }
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A report, and the names that its schemas have in the document."""
-
-    report: RegisteredReport
-    owner: str
-    request: str
-    parameters: str
-    response: str
-    data: str
 
 
 def openapi_document(registry: ReportRegistry, server: str) -> Part:
@@ -121,21 +106,18 @@ def openapi_document(registry: ReportRegistry, server: str) -> Part:
         tags=[{"name": name, "description": told} for name, told in _TAGS.items()],
     )
     spec.components.security_scheme("basic", {"type": "http", "scheme": "basic"})
-    reports = [_named(report, plugin) for report in registry]
-    for schemas in (_common_schemas(reports), *(_report_schemas(one, plugin) for one in reports)):
-        for name, schema in schemas.items():
-            spec.components.schema(name, schema)
+    names = {report.name: _names(report, plugin) for report in registry}
+    schemas = dict(_common_schemas(names))
+    for report in registry:
+        schemas |= _report_schemas(report, names[report.name], plugin)
+    for name, schema in schemas.items():
+        spec.components.schema(name, schema)
     for name, header in _HEADERS.items():
         spec.components.header(name, header)
     for status, error in ERRORS.items():
         spec.components.response(error.name, _error_response(status))
-    asked, given = _examples(reports, spec.components.schemas)
-    report = {"post": _report(asked, given), "options": _options("Report", _REPORTS)}
-    spec.path("/report", operations=report)
-    catalogue = _response("Every report.", _ref("CatalogueResponse"))
-    spec.path("/reports", operations=_readable("Reports", "Which reports there are.", catalogue))
-    described = _response("An OpenAPI document.", _ref("OpenApiDocument"))
-    spec.path("/openapi.json", operations=_readable("Document", "This document.", described))
+    for path, operations in _paths(*_examples(names, spec.components.schemas)).items():
+        spec.path(path, operations=operations)
     document: Part = spec.to_dict()
     return document
 
@@ -159,7 +141,7 @@ def _entry(report: RegisteredReport) -> Part:
 
 
 def _empty(**options: Any) -> tuple[APISpec, SchemaPlugin]:
-    plugin = SchemaPlugin(reserved=_common_schemas(()))
+    plugin = SchemaPlugin(reserved=_common_schemas({}))
     title = "PowerAuth Telemetry"
     return APISpec(title, _package_version(), "3.1.0", plugins=[plugin], **options), plugin
 
@@ -185,17 +167,19 @@ def _alone(schema: Part, spec: APISpec) -> Part:
     return alone
 
 
-def _named(report: RegisteredReport, plugin: SchemaPlugin) -> _Named:
-    owner = "".join(word.capitalize() for word in report.name.split("_"))
+def _owner(report: RegisteredReport) -> str:
+    return "".join(word.capitalize() for word in report.name.split("_"))
+
+
+def _names(report: RegisteredReport, plugin: SchemaPlugin) -> Names:
     parts = ("Request", "Parameters", "Response", "Data")
-    return _Named(report, owner, *(plugin.name(owner, part) for part in parts))
+    return {part: plugin.name(_owner(report), part) for part in parts}
 
 
-def _report_schemas(named: _Named, plugin: SchemaPlugin) -> Mapping[str, Part]:
-    report = named.report
-    parameters = plugin.parameters(report.parameters_schema, named.owner)
+def _report_schemas(report: RegisteredReport, names: Names, plugin: SchemaPlugin) -> Part:
+    parameters = plugin.parameters(report.parameters_schema, _owner(report))
     needed = ["parameters"] if parameters.get("required") else []
-    asked = _ref(named.parameters)
+    asked = _ref(names["Parameters"])
     request = {
         "type": "object",
         "description": report.definition,
@@ -205,17 +189,17 @@ def _report_schemas(named: _Named, plugin: SchemaPlugin) -> Mapping[str, Part]:
         },
         "required": ["name", *needed],
     }
-    given = {"name": _only(report.name), "reportData": _ref(named.data)}
+    given = {"name": _only(report.name), "reportData": _ref(names["Data"])}
     return {
-        named.request: request,
-        named.parameters: parameters,
-        named.response: {"description": report.definition, **_closed(given)},
-        named.data: plugin.report_data(report.data_schema, named.owner),
+        names["Request"]: request,
+        names["Parameters"]: parameters,
+        names["Response"]: {"description": report.definition, **_closed(given)},
+        names["Data"]: plugin.report_data(report.data_schema, _owner(report)),
     }
 
 
-def _common_schemas(reports: Iterable[_Named]) -> Mapping[str, Part]:
-    """The schemas around those of the ``reports``, by their names."""
+def _common_schemas(names: Mapping[str, Names]) -> Mapping[str, Part]:
+    """The schemas around those of the reports; ``names`` are theirs, by report."""
     codes = sorted({code for error in ERRORS.values() for code in error.codes})
     localized = " and ".join(map(str, sorted(LOCALIZED_STATUSES)))
     error = {
@@ -223,21 +207,18 @@ def _common_schemas(reports: Iterable[_Named]) -> Mapping[str, Part]:
         "message": _TEXT,
         "localizedMessage": _TEXT | {"description": f"With the statuses {localized} only."},
     }
-    entry = {
-        "name": _TEXT,
-        "definition": _TEXT,
-        "parameters": {"type": "object", "description": "A JSON Schema."},
-        "reportData": {"type": "object", "description": "A JSON Schema."},
-    }
+    json_schema = {"type": "object", "description": "A JSON Schema."}
+    entry = {"name": _TEXT, "definition": _TEXT}
+    entry |= {"parameters": json_schema, "reportData": json_schema}
     return {
         "ReportRequest": {
             "type": "object",
             "properties": {"requestObject": _ref("ReportRequestObject")},
             "required": ["requestObject"],
         },
-        "ReportRequestObject": _one_of({one.report.name: one.request for one in reports}),
+        "ReportRequestObject": _one_of(names, "Request"),
         "ReportResponse": _envelope("OK", "ReportResponseObject"),
-        "ReportResponseObject": _one_of({one.report.name: one.response for one in reports}),
+        "ReportResponseObject": _one_of(names, "Response"),
         "CatalogueResponse": _envelope("OK", "Catalogue"),
         "Catalogue": _closed({"reports": {"type": "array", "items": _ref("CatalogueEntry")}}),
         "CatalogueEntry": _closed(entry),
@@ -247,73 +228,67 @@ def _common_schemas(reports: Iterable[_Named]) -> Mapping[str, Part]:
     }
 
 
-def _examples(reports: Iterable[_Named], schemas: Mapping[str, Part]) -> tuple[Examples, Examples]:
-    """Examples of requests and responses, by reports."""
-    asked: dict[str, Part] = {}
-    given: dict[str, Part] = {}
-    for named in reports:
-        name = named.report.name
-        parameters = example_of(schemas[named.parameters], schemas)
-        data = example_of(schemas[named.data], schemas, like=parameters)
+def _examples(names: Mapping[str, Names], schemas: Mapping[str, Part]) -> tuple[Part, Part]:
+    """Examples of requests and of responses, by report."""
+    asked, given = {}, {}
+    for report, own in names.items():
+        parameters = example_of(schemas[own["Parameters"]], schemas)
         if parameters is not None:
-            request = {"requestObject": {"name": name, "parameters": parameters}}
-            asked[name] = {"value": request}
+            request = {"requestObject": {"name": report, "parameters": parameters}}
+            asked[report] = {"value": request}
+        data = example_of(schemas[own["Data"]], schemas, like=parameters)
         if data is not None:
-            given[name] = {"value": report_envelope(name, data)}
+            given[report] = {"value": report_envelope(report, data)}
     return asked, given
 
 
-def _report(asked: Examples, given: Examples) -> Part:
+def _paths(asked: Part, given: Part) -> Mapping[str, Part]:
     headers = ("Last-Modified", "Age")
     good = _response("The report.", _ref("ReportResponse"), headers, given)
+    post = _operation("getReport", _REPORTS, "Ask for a report.", good, _errors(ERRORS))
+    post["requestBody"] = {"required": True, "content": _json(_ref("ReportRequest"), asked)}
+    catalogue = _response("Every report.", _ref("CatalogueResponse"))
+    document = _response("An OpenAPI document.", _ref("OpenApiDocument"))
     return {
-        "operationId": "getReport",
-        "tags": [_REPORTS],
-        "summary": "Ask for a report.",
-        "requestBody": {"required": True, "content": _json(_ref("ReportRequest"), asked)},
-        "responses": {"200": good} | {str(status): told.name for status, told in ERRORS.items()},
+        "/report": {"post": post, "options": _options("Report", _REPORTS)},
+        "/reports": _readable("Reports", "Which reports there are.", catalogue),
+        "/openapi.json": _readable("Document", "This document.", document),
     }
 
 
 def _readable(name: str, summary: str, good: Part) -> Part:
     """The operations of a path that is only read."""
-    bodiless = {str(status): _error_response(status) for status in _EVERY_ERROR}
-    heads = {status: _without_body(told) for status, told in {"200": good, **bodiless}.items()}
+    errors = {str(status): _without_body(_error_response(status)) for status in _EVERY_ERROR}
+    same = "The same without its body."
     return {
-        "get": {
-            "operationId": f"get{name}",
-            "tags": [_DESCRIPTION],
-            "summary": summary,
-            "responses": {"200": good, **_errors()},
-        },
-        "head": {
-            "operationId": f"head{name}",
-            "tags": [_DESCRIPTION],
-            "summary": "The same without its body.",
-            "responses": heads,
-        },
+        "get": _operation(f"get{name}", _DESCRIPTION, summary, good, _errors(_EVERY_ERROR)),
+        "head": _operation(f"head{name}", _DESCRIPTION, same, _without_body(good), errors),
         "options": _options(name, _DESCRIPTION),
     }
 
 
-def _without_body(told: Part) -> Part:
-    return {name: part for name, part in told.items() if name != "content"}
-
-
 def _options(name: str, tag: str) -> Part:
+    good = _response("The methods are in Allow.", headers=["Allow"])
+    return _operation(
+        f"options{name}", tag, "Which methods there are.", good, _errors(_EVERY_ERROR)
+    )
+
+
+def _operation(identifier: str, tag: str, summary: str, good: Part, errors: Part) -> Part:
     return {
-        "operationId": f"options{name}",
+        "operationId": identifier,
         "tags": [tag],
-        "summary": "Which methods there are.",
-        "responses": {
-            "200": _response("The methods are in Allow.", headers=["Allow"]),
-            **_errors(),
-        },
+        "summary": summary,
+        "responses": {"200": good, **errors},
     }
 
 
-def _errors() -> Part:
-    return {str(status): ERRORS[status].name for status in _EVERY_ERROR}
+def _errors(statuses: Iterable[int]) -> Part:
+    return {str(status): ERRORS[status].name for status in statuses}
+
+
+def _without_body(response: Part) -> Part:
+    return {name: part for name, part in response.items() if name != "content"}
 
 
 def _error_response(status: int) -> Part:
@@ -330,7 +305,7 @@ def _response(
     description: str,
     schema: Part | None = None,
     headers: Iterable[str] = (),
-    examples: Examples | None = None,
+    examples: Part | None = None,
 ) -> Part:
     """A response; ``schema`` is that of its JSON body, None without a body."""
     part: Part = {
@@ -340,7 +315,7 @@ def _response(
     return part | ({} if schema is None else {"content": _json(schema, examples)})
 
 
-def _json(schema: Part, examples: Examples | None) -> Part:
+def _json(schema: Part, examples: Part | None) -> Part:
     return {"application/json": {"schema": schema} | ({"examples": examples} if examples else {})}
 
 
@@ -348,12 +323,12 @@ def _ref(name: str) -> Part:
     return {"$ref": f"{_SCHEMAS}{name}"}
 
 
-def _one_of(names: Mapping[str, str]) -> Part:
-    """One of the schemas of these names, told by the name of its report."""
-    mapping = {report: f"{_SCHEMAS}{name}" for report, name in names.items()}
+def _one_of(names: Mapping[str, Names], part: str) -> Part:
+    """One of the schemas for a part, told by the name of its report."""
+    refs = {report: f"{_SCHEMAS}{own[part]}" for report, own in names.items()}
     return {
-        "oneOf": [_ref(name) for name in names.values()],
-        "discriminator": {"propertyName": "name", "mapping": mapping},
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "name", "mapping": refs},
     }
 
 
