@@ -96,15 +96,6 @@ class NotFound(TelemetryError):
     status = 404
 
 
-class MissingExtra(NotFound):
-    """What is asked for needs an extra of this package that is not installed."""
-
-    def __init__(self, extra: str) -> None:
-        package = f"flask-powerauth-telemetry[{extra}]"
-        super().__init__(f"This needs the extra {extra}: pip install '{package}'")
-        self.extra = extra
-
-
 class ServerFault(TelemetryError):
     """Something is wrong on the server's side that won't pass by itself.
 

@@ -32,6 +32,11 @@ class RegisteredReport:
         """The report's name on the wire."""
         return self.provider.name
 
+    @property
+    def definition(self) -> str:
+        """What the report counts; empty where its author left that out."""
+        return str(self.provider.definition or "")
+
 
 class ReportRegistry:
     """Reports by their names, without regard to ASCII case.

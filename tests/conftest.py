@@ -43,7 +43,7 @@ class Skipped(pytest.Collector):
 
     def collect(self) -> list[pytest.Item]:
         """Nothing but the reason."""
-        pytest.skip(f"needs {', '.join(missing(self.name))}: see tox -e {self.name}")
+        pytest.skip(f"needs {', '.join(missing(self.name))}: see CONTRIBUTING.md")
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:

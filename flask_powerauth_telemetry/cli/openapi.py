@@ -1,14 +1,17 @@
 """``flask telemetry openapi``: the description of the API, for tools that read one."""
 
 import json
+from importlib.util import find_spec
 
 import click
 from flask import current_app
+from werkzeug.utils import import_string
 
-from flask_powerauth_telemetry.cli.instance import on_instance
+from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.openapi.document import openapi_document
 from flask_powerauth_telemetry.state import TelemetryState
+
+_DOCUMENT = "flask_powerauth_telemetry.openapi.document:openapi_document"
 
 
 @click.command()
@@ -19,11 +22,13 @@ from flask_powerauth_telemetry.state import TelemetryState
 )
 @on_instance
 def openapi(state: TelemetryState, *, server: str | None) -> None:
-    """Print the OpenAPI document of the API, with every report. Needs the extra openapi.
+    """Print the OpenAPI document of the API, with every report. Needs the package apispec.
 
-    Exit codes: 0 printed, 2 the extra is missing, or there is no such instance.
+    Exit codes: 0 printed, 2 apispec is not installed, or there is no such instance.
     """
-    document = openapi_document(state.registry, server or _path(state.config))
+    if find_spec("apispec") is None:
+        raise Failed("the package apispec is not installed: pip install apispec")
+    document = import_string(_DOCUMENT)(state.registry, server or _path(state.config))
     click.echo(json.dumps(document, indent=2))
 
 

@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import click
+from marshmallow import fields, missing
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.cli.arguments import parameters_of
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
-from flask_powerauth_telemetry.openapi.listing import definition_of, list_reports
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
@@ -28,19 +28,25 @@ class NotNow(click.ClickException):
 
 
 @click.command()
-@click.option("--json", "json_wanted", is_flag=True, help="Print the catalogue as a JSON list.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print a JSON list.")
 @on_instance
 def reports(state: TelemetryState, *, json_wanted: bool) -> None:
-    """Print the names and the definitions of all reports, one on each line.
+    """Print the names, definitions and parameters of all reports.
+
+    A parameter with a default has it behind its name; another one that may be left out is in
+    brackets.
 
     Exit codes: 0 printed, 2 there is no such instance.
     """
+    listed = [_listed(report) for report in state.registry]
     if json_wanted:
-        click.echo(json.dumps(list_reports(state.registry), indent=2))
+        click.echo(json.dumps(listed, indent=2, default=str))
         return
-    width = max(len(report.name) for report in state.registry)
-    for report in state.registry:
-        click.echo(f"{report.name:<{width}}  {one_line(definition_of(report))}")
+    width = max(len(report["name"]) for report in listed)
+    for report in listed:
+        click.echo(f"{report['name']:<{width}}  {one_line(report['definition'])}")
+        parameters = ", ".join(_shown(parameter) for parameter in report["parameters"])
+        click.echo(f"{'':<{width}}  Parameters: {one_line(parameters) or 'none'}")
 
 
 @click.command()
@@ -50,8 +56,9 @@ def reports(state: TelemetryState, *, json_wanted: bool) -> None:
     "--parameter",
     "pairs",
     multiple=True,
-    metavar="NAME=VALUE",
-    help="A parameter of the report; several times for a list.",
+    metavar="NAME=TEXT|NAME:=JSON",
+    help="A parameter of the report: text, as in days=90, or JSON, as in flags:=[1,2]."
+    " A name that is given several times is a list.",
 )
 @click.option("--json", "form", flag_value="json", help="Print the report data as JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print the report data as CSV.")
@@ -64,7 +71,7 @@ def report(state: TelemetryState, *, name: str, pairs: Sequence[str], form: str 
     Exit codes: 0 printed, 1 not available now, 2 refused or failed.
     """
     known = _registered(state.registry, name)
-    parameters = parameters_of(known, pairs)
+    parameters = _parameters(known, pairs)
     try:
         with waiting_shown(known.name):
             given = state.service.unobserved().run(known.name, parameters, _OPERATOR)
@@ -79,6 +86,73 @@ def _registered(registry: ReportRegistry, name: str) -> RegisteredReport:
     except UnknownReport as error:
         names = ", ".join(known.name for known in registry)
         raise Failed(f"{error.message} (there are: {names})") from error
+
+
+def _listed(report: RegisteredReport) -> Mapping[str, Any]:
+    parameters = []
+    for name, field in _fields(report).items():
+        default = field.load_default
+        told = {} if default in (missing, None) or callable(default) else {"default": default}
+        parameters.append({"name": name, "required": field.required, **told})
+    return {"name": report.name, "definition": report.definition, "parameters": parameters}
+
+
+def _shown(parameter: Mapping[str, Any]) -> str:
+    name = parameter["name"]
+    if "default" in parameter:
+        return f"{name}={parameter['default']}"
+    return name if parameter["required"] else f"[{name}]"
+
+
+def _fields(report: RegisteredReport) -> "Mapping[str, fields.Field[Any]]":
+    """The parameters of a report, by their names in requests."""
+    loaded = report.parameters_schema.load_fields
+    return {
+        name if field.data_key is None else field.data_key: field for name, field in loaded.items()
+    }
+
+
+def _parameters(report: RegisteredReport, pairs: Iterable[str]) -> Mapping[str, Any]:
+    """The parameters in texts such as ``days=90`` and ``flags:=[1, 2]``, for the report to load.
+
+    A name that is given several times is a list, and so is one text for a list. Raises
+    ``click.BadParameter`` for a text of another form, and for a parameter that the report does
+    not know: on the command line that is a slip.
+    """
+    known = _fields(report)
+    given: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise _bad(f"{pair!r} is no NAME=VALUE")
+        value = _json(pair) if name.endswith(":") else text
+        name = name.removesuffix(":")
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise _bad(f"{report.name} has no parameter {name!r} (it has: {names})")
+        given.setdefault(name, []).append(value)
+    return {name: _one_or_all(known[name], values) for name, values in given.items()}
+
+
+def _one_or_all(field: "fields.Field[Any]", values: list[Any]) -> Any:
+    is_list = isinstance(field, fields.List) and isinstance(values[0], str)
+    return values if is_list or len(values) > 1 else values[0]
+
+
+def _json(pair: str) -> Any:
+    name, _, text = pair.partition(":=")
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise _bad(f"the value of {name!r} is not JSON") from error
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bad(cause: str) -> click.BadParameter:
+    return click.BadParameter(cause, param_hint="-p")
 
 
 def _print(report: Report, form: str) -> None:

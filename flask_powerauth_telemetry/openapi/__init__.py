@@ -1,1 +1,1 @@
-"""The catalogue of reports, and the OpenAPI document."""
+"""The catalogue of reports, and the OpenAPI document: imported where apispec is installed."""

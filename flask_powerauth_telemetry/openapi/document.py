@@ -1,66 +1,149 @@
-"""The API as an OpenAPI 3.1 document, grown from the registered reports."""
+"""The API as an OpenAPI 3.1 document, and the catalogue: both grown from the registered reports."""
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from flask_powerauth_telemetry.exceptions import MissingExtra
-from flask_powerauth_telemetry.openapi.json_schemas import (
-    data_json_schema,
-    parameters_json_schema,
-)
-from flask_powerauth_telemetry.openapi.listing import definition_of
-from flask_powerauth_telemetry.openapi.responses import (
-    ERRORS,
-    HEADERS,
-    Part,
-    closed_object,
-    envelope,
-    error_response,
-    json_content,
-    response,
-)
+from apispec import APISpec
+
+from flask_powerauth_telemetry.auth.basic import CHALLENGE
+from flask_powerauth_telemetry.openapi.examples import example_of
+from flask_powerauth_telemetry.openapi.schemas import SchemaPlugin
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
+from flask_powerauth_telemetry.schemas import LOCALIZED_STATUSES, encode, report_envelope
 
-EXTRA = "openapi"
+Part = dict[str, Any]
+Names = Mapping[str, str]
 
-_VERSION = "3.1.0"
-_TITLE = "PowerAuth Telemetry"
-_DESCRIPTION = "Reports on the active users of applications, read from PowerAuth's database."
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_SCHEMAS = "#/components/schemas/"
+_REPORTS, _DESCRIPTION = "reports", "description"
+_TAGS = {_REPORTS: "Reports on applications.", _DESCRIPTION: "What the API is able to answer."}
+_EVERY_HEADER = ("Cache-Control", "X-Content-Type-Options")
 _EVERY_ERROR = (401, 404, 405, 500, 503)
-_REPORT_ERRORS = (400, 401, 404, 405, 413, 415, 500, 503)
+_TEXT: Part = {"type": "string"}
+_SECONDS: Part = {"type": "integer", "minimum": 0}
 
 
-def openapi_document(registry: ReportRegistry, server: str) -> dict[str, Any]:
-    """The document; ``server`` is the URL or the path that the routes are below.
+@dataclass(frozen=True)
+class DocumentedError:
+    """An error of the API: what it is called in the document, when it is answered, its codes."""
 
-    Raises ``MissingExtra`` without apispec.
-    """
-    try:
-        from apispec import APISpec  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise MissingExtra(EXTRA) from error
-    spec = APISpec(
-        _TITLE,
-        _package_version(),
-        _VERSION,
-        info={"description": _DESCRIPTION},
+    name: str
+    description: str
+    codes: tuple[str, ...]
+    headers: tuple[str, ...] = ()
+
+
+ERRORS: Mapping[int, DocumentedError] = {
+    400: DocumentedError(
+        "BadRequest",
+        "The body is not the JSON that it must be (ERROR_HTTP_REQUEST), the report is unknown, or"
+        " its parameters are refused (ERROR_TELEMETRY).",
+        ("ERROR_TELEMETRY", "ERROR_HTTP_REQUEST"),
+    ),
+    401: DocumentedError(
+        "Unauthorized",
+        "Application credentials are missing or wrong. This is checked before everything else.",
+        ("ERROR_UNAUTHORIZED",),
+        ("WWW-Authenticate",),
+    ),
+    404: DocumentedError("NotFound", "There is nothing at this path.", ("ERROR_NOT_FOUND",)),
+    405: DocumentedError(
+        "MethodNotAllowed", "The path has other methods.", ("ERROR_HTTP_REQUEST",), ("Allow",)
+    ),
+    413: DocumentedError("PayloadTooLarge", "The body is too long.", ("ERROR_HTTP_REQUEST",)),
+    415: DocumentedError(
+        "UnsupportedMediaType", "The content type is not JSON.", ("ERROR_HTTP_REQUEST",)
+    ),
+    500: DocumentedError(
+        "Fault", "A fault on the server's side that won't pass by itself.", ("ERROR_GENERIC",)
+    ),
+    503: DocumentedError(
+        "Unavailable",
+        "The database is down or slow, or no fresh recording is there. Try again later.",
+        ("ERROR_GENERIC",),
+        ("Retry-After",),
+    ),
+}
+"""Every error that a route may answer, by its status."""
+
+
+def _only(text: str) -> Part:
+    # As an enum: tools that make clients read a bare const as any value.
+    return {"type": "string", "enum": [text]}
+
+
+def _header(schema: Part, description: str = "", *, required: bool = True) -> Part:
+    return {"description": description, "required": required, "schema": schema}
+
+
+_HEADERS: Mapping[str, Part] = {
+    "Cache-Control": _header(_only("no-store")),
+    "X-Content-Type-Options": _header(_only("nosniff")),
+    "WWW-Authenticate": _header(_only(CHALLENGE)),
+    "Allow": _header(_TEXT, "The methods of the path."),
+    "Retry-After": _header(_SECONDS, "Seconds after which to try again."),
+    "Last-Modified": _header(_TEXT, "The instant that the report holds for."),
+    "Age": _header(
+        _SECONDS,
+        "Seconds since that instant, in a report that was computed before.",
+        required=False,
+    ),
+}
+
+
+def openapi_document(registry: ReportRegistry, server: str) -> Part:
+    """The document; ``server`` is the URL or the path that the routes are below."""
+    spec, plugin = _empty(
+        info={"description": "Reports on active users, read from PowerAuth's database."},
         servers=[{"url": server}],
         security=[{"basic": []}],
+        tags=[{"name": name, "description": told} for name, told in _TAGS.items()],
     )
     spec.components.security_scheme("basic", {"type": "http", "scheme": "basic"})
-    for name, header in HEADERS.items():
+    names = {report.name: _names(report, plugin) for report in registry}
+    schemas = dict(_common_schemas(names))
+    for report in registry:
+        schemas |= _report_schemas(report, names[report.name], plugin)
+    for name, schema in schemas.items():
+        spec.components.schema(name, schema)
+    for name, header in _HEADERS.items():
         spec.components.header(name, header)
-    for status, documented in ERRORS.items():
-        spec.components.response(documented.name, error_response(status))
-    reports = list(registry)
-    for report in reports:
-        spec.components.schema(_request_name(report), _request(report))
-        spec.components.schema(_response_name(report), _response(report))
-    for path, operations in _paths(reports).items():
+    for status, error in ERRORS.items():
+        spec.components.response(error.name, _error_response(status))
+    for path, operations in _paths(*_examples(names, spec.components.schemas)).items():
         spec.path(path, operations=operations)
-    document: dict[str, Any] = spec.to_dict()
+    document: Part = spec.to_dict()
     return document
+
+
+def list_reports(registry: ReportRegistry) -> list[Part]:
+    """The reports in the order in which they were registered, as JSON can carry them.
+
+    ``parameters`` and ``reportData`` of each are JSON Schemas.
+    """
+    return [_entry(report) for report in registry]
+
+
+def _entry(report: RegisteredReport) -> Part:
+    spec, plugin = _empty()
+    return {
+        "name": report.name,
+        "definition": report.definition,
+        "parameters": _alone(plugin.parameters(report.parameters_schema), spec),
+        "reportData": _alone(plugin.report_data(report.data_schema), spec),
+    }
+
+
+def _empty(**options: Any) -> tuple[APISpec, SchemaPlugin]:
+    plugin = SchemaPlugin(reserved=_common_schemas({}))
+    title = "PowerAuth Telemetry"
+    return APISpec(title, _package_version(), "3.1.0", plugins=[plugin], **options), plugin
 
 
 def _package_version() -> str:
@@ -70,62 +153,133 @@ def _package_version() -> str:
         return "unknown"
 
 
-def _paths(reports: Iterable[RegisteredReport]) -> dict[str, dict[str, Part]]:
-    catalogue = response("Every report.", envelope("OK", closed_object({"reports": _ENTRIES})))
-    document = response("An OpenAPI document.", {"type": "object"})
+def _alone(schema: Part, spec: APISpec) -> Part:
+    """A schema outside the document, with those that it refers to inside."""
+    inside: Part = {}
+    pending = [schema]
+    while pending:
+        for name in re.findall(rf'"{_SCHEMAS}(\w+)"', encode(pending.pop())):
+            if name in spec.components.schemas and name not in inside:
+                inside[name] = spec.components.schemas[name]
+                pending.append(inside[name])
+    whole = {"$schema": DIALECT, **schema} | ({"$defs": inside} if inside else {})
+    alone: Part = json.loads(encode(whole).replace(f'"{_SCHEMAS}', '"#/$defs/'))
+    return alone
+
+
+def _owner(report: RegisteredReport) -> str:
+    return "".join(word.capitalize() for word in report.name.split("_"))
+
+
+def _names(report: RegisteredReport, plugin: SchemaPlugin) -> Names:
+    parts = ("Request", "Parameters", "Response", "Data")
+    return {part: plugin.name(_owner(report), part) for part in parts}
+
+
+def _report_schemas(report: RegisteredReport, names: Names, plugin: SchemaPlugin) -> Part:
+    parameters = plugin.parameters(report.parameters_schema, _owner(report))
+    needed = ["parameters"] if parameters.get("required") else []
+    asked = _ref(names["Parameters"])
+    request = {
+        "type": "object",
+        "description": report.definition,
+        "properties": {
+            "name": _only(report.name),
+            "parameters": asked if needed else {"anyOf": [asked, {"type": "null"}]},
+        },
+        "required": ["name", *needed],
+    }
+    given = {"name": _only(report.name), "reportData": _ref(names["Data"])}
     return {
-        "/report": {"post": _report(list(reports)), "options": _options("Report")},
+        names["Request"]: request,
+        names["Parameters"]: parameters,
+        names["Response"]: {"description": report.definition, **_closed(given)},
+        names["Data"]: plugin.report_data(report.data_schema, _owner(report)),
+    }
+
+
+def _common_schemas(names: Mapping[str, Names]) -> Mapping[str, Part]:
+    """The schemas around those of the reports; ``names`` are theirs, by report."""
+    codes = sorted({code for error in ERRORS.values() for code in error.codes})
+    localized = " and ".join(map(str, sorted(LOCALIZED_STATUSES)))
+    error = {
+        "code": {"type": "string", "enum": codes},
+        "message": _TEXT,
+        "localizedMessage": _TEXT | {"description": f"With the statuses {localized} only."},
+    }
+    json_schema = {"type": "object", "description": "A JSON Schema."}
+    entry = {"name": _TEXT, "definition": _TEXT}
+    entry |= {"parameters": json_schema, "reportData": json_schema}
+    return {
+        "ReportRequest": {
+            "type": "object",
+            "properties": {"requestObject": _ref("ReportRequestObject")},
+            "required": ["requestObject"],
+        },
+        "ReportRequestObject": _one_of(names, "Request"),
+        "ReportResponse": _envelope("OK", "ReportResponseObject"),
+        "ReportResponseObject": _one_of(names, "Response"),
+        "CatalogueResponse": _envelope("OK", "Catalogue"),
+        "Catalogue": _closed({"reports": {"type": "array", "items": _ref("CatalogueEntry")}}),
+        "CatalogueEntry": _closed(entry),
+        "OpenApiDocument": {"type": "object"},
+        "ErrorResponse": _envelope("ERROR", "Error"),
+        "Error": _closed(error) | {"required": ["code", "message"]},
+    }
+
+
+def _examples(names: Mapping[str, Names], schemas: Mapping[str, Part]) -> tuple[Part, Part]:
+    """Examples of requests and of responses, by report."""
+    asked, given = {}, {}
+    for report, own in names.items():
+        parameters = example_of(schemas[own["Parameters"]], schemas)
+        if parameters is not None:
+            request = {"requestObject": {"name": report, "parameters": parameters}}
+            asked[report] = {"value": request}
+        data = example_of(schemas[own["Data"]], schemas, like=parameters)
+        if data is not None:
+            given[report] = {"value": report_envelope(report, data)}
+    return asked, given
+
+
+def _paths(asked: Part, given: Part) -> Mapping[str, Part]:
+    headers = ("Last-Modified", "Age")
+    good = _response("The report.", _ref("ReportResponse"), headers, given)
+    post = _operation("getReport", _REPORTS, "Ask for a report.", good, _errors(ERRORS))
+    post["requestBody"] = {"required": True, "content": _json(_ref("ReportRequest"), asked)}
+    catalogue = _response("Every report.", _ref("CatalogueResponse"))
+    document = _response("An OpenAPI document.", _ref("OpenApiDocument"))
+    return {
+        "/report": {"post": post, "options": _options("Report", _REPORTS)},
         "/reports": _readable("Reports", "Which reports there are.", catalogue),
         "/openapi.json": _readable("Document", "This document.", document),
     }
 
 
-def _report(reports: list[RegisteredReport]) -> Part:
-    asked = _one_of([_request_name(report) for report in reports], reports)
-    given = _one_of([_response_name(report) for report in reports], reports)
-    body = {
-        "type": "object",
-        "properties": {"requestObject": asked},
-        "required": ["requestObject"],
-    }
-    good = response("The report.", envelope("OK", given), ["Last-Modified", "Age"])
-    return {
-        "operationId": "getReport",
-        "summary": "Ask for a report.",
-        "requestBody": {"required": True, "content": json_content(body)},
-        "responses": {"200": good, **_errors(_REPORT_ERRORS)},
-    }
-
-
-def _readable(name: str, summary: str, good: Part) -> dict[str, Part]:
+def _readable(name: str, summary: str, good: Part) -> Part:
     """The operations of a path that is only read."""
-    bodiless = [error_response(status) for status in _EVERY_ERROR]
-    for part in (head := dict(good), *bodiless):
-        part.pop("content")
-    heads = {str(status): part for status, part in zip(_EVERY_ERROR, bodiless, strict=True)}
+    errors = {str(status): _without_body(_error_response(status)) for status in _EVERY_ERROR}
+    same = "The same without its body."
     return {
-        "get": {
-            "operationId": f"get{name}",
-            "summary": summary,
-            "responses": {"200": good, **_errors(_EVERY_ERROR)},
-        },
-        "head": {
-            "operationId": f"head{name}",
-            "summary": "The same without its body.",
-            "responses": {"200": head, **heads},
-        },
-        "options": _options(name),
+        "get": _operation(f"get{name}", _DESCRIPTION, summary, good, _errors(_EVERY_ERROR)),
+        "head": _operation(f"head{name}", _DESCRIPTION, same, _without_body(good), errors),
+        "options": _options(name, _DESCRIPTION),
     }
 
 
-def _options(name: str) -> Part:
+def _options(name: str, tag: str) -> Part:
+    good = _response("The methods are in Allow.", headers=["Allow"])
+    return _operation(
+        f"options{name}", tag, "Which methods there are.", good, _errors(_EVERY_ERROR)
+    )
+
+
+def _operation(identifier: str, tag: str, summary: str, good: Part, errors: Part) -> Part:
     return {
-        "operationId": f"options{name}",
-        "summary": "Which methods there are.",
-        "responses": {
-            "200": response("The methods are in Allow.", headers=["Allow"]),
-            **_errors(_EVERY_ERROR),
-        },
+        "operationId": identifier,
+        "tags": [tag],
+        "summary": summary,
+        "responses": {"200": good, **errors},
     }
 
 
@@ -133,51 +287,64 @@ def _errors(statuses: Iterable[int]) -> Part:
     return {str(status): ERRORS[status].name for status in statuses}
 
 
-def _request_name(report: RegisteredReport) -> str:
-    # Lower case: no report's own name can be the same.
-    return f"{report.name}_request"
+def _without_body(response: Part) -> Part:
+    return {name: part for name, part in response.items() if name != "content"}
 
 
-def _response_name(report: RegisteredReport) -> str:
-    return f"{report.name}_response"
+def _error_response(status: int) -> Part:
+    error = ERRORS[status]
+    body = {"code": error.codes[0], "message": error.description}
+    if status in LOCALIZED_STATUSES:
+        body["localizedMessage"] = error.description
+    example = {"value": {"status": "ERROR", "responseObject": body}}
+    content = _ref("ErrorResponse"), error.headers, {error.name: example}
+    return _response(error.description, *content)
 
 
-def _one_of(names: list[str], reports: list[RegisteredReport]) -> Part:
-    mapping = {
-        report.name: f"#/components/schemas/{name}"
-        for name, report in zip(names, reports, strict=True)
+def _response(
+    description: str,
+    schema: Part | None = None,
+    headers: Iterable[str] = (),
+    examples: Part | None = None,
+) -> Part:
+    """A response; ``schema`` is that of its JSON body, None without a body."""
+    part: Part = {
+        "description": description,
+        "headers": {name: name for name in (*_EVERY_HEADER, *headers)},
     }
-    return {"oneOf": names, "discriminator": {"propertyName": "name", "mapping": mapping}}
+    return part | ({} if schema is None else {"content": _json(schema, examples)})
 
 
-def _request(report: RegisteredReport) -> Part:
-    parameters = parameters_json_schema(report.parameters_schema)
-    if not (needed := parameters.get("required")):
-        parameters = {"anyOf": [parameters, {"type": "null"}]}
+def _json(schema: Part, examples: Part | None) -> Part:
+    return {"application/json": {"schema": schema} | ({"examples": examples} if examples else {})}
+
+
+def _ref(name: str) -> Part:
+    return {"$ref": f"{_SCHEMAS}{name}"}
+
+
+def _one_of(names: Mapping[str, Names], part: str) -> Part:
+    """One of the schemas for a part, told by the name of its report."""
+    refs = {report: f"{_SCHEMAS}{own[part]}" for report, own in names.items()}
+    return {
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "name", "mapping": refs},
+    }
+
+
+def _envelope(status: str, name: str) -> Part:
     return {
         "type": "object",
-        "description": definition_of(report),
-        "properties": {"name": {"const": report.name}, "parameters": parameters},
-        "required": ["name", *(["parameters"] if needed else [])],
+        "properties": {"status": _only(status), "responseObject": _ref(name)},
+        "required": ["status", "responseObject"],
     }
 
 
-def _response(report: RegisteredReport) -> Part:
-    data = data_json_schema(report.data_schema)
+def _closed(properties: Mapping[str, Any]) -> Part:
+    """An object that has these members and no others."""
     return {
-        "description": definition_of(report),
-        **closed_object({"name": {"const": report.name}, "reportData": data}),
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
     }
-
-
-_ENTRIES: Part = {
-    "type": "array",
-    "items": closed_object(
-        {
-            "name": {"type": "string"},
-            "definition": {"type": "string"},
-            "parameters": {"type": "object", "description": "A JSON Schema."},
-            "reportData": {"type": "object", "description": "A JSON Schema."},
-        }
-    ),
-}

@@ -6,8 +6,7 @@ from flask import Response, request
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import Route
-from flask_powerauth_telemetry.openapi.document import openapi_document
-from flask_powerauth_telemetry.openapi.listing import list_reports
+from flask_powerauth_telemetry.openapi.document import list_reports, openapi_document
 from flask_powerauth_telemetry.responses import json_response
 from flask_powerauth_telemetry.schemas import catalogue_envelope
 from flask_powerauth_telemetry.state import TelemetryState
@@ -30,6 +29,6 @@ def _read_openapi(state: TelemetryState, _: Principal, path: str) -> Response:
 
 
 OPENAPI = Route(path="openapi.json", endpoint="openapi", methods=_READ, read=_read_openapi)
-"""The description of the API; 404 without the extra ``openapi``."""
+"""The description of the API."""
 
 ROUTES = (REPORTS, OPENAPI)

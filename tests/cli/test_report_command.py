@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from datetime import UTC, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.monitoring.signals import report_generated
+from flask_powerauth_telemetry.reports.active_users import UsersInPastDays
 from flask_powerauth_telemetry.tabular import as_csv, as_table
 from tests.support import powerauth
 from tests.support.commands import SEPARATELY
@@ -58,7 +59,7 @@ class Echo(ReportProvider):
 
     name = "ECHO"
     definition = "What was sent."
-    parameters_schema = EchoParameters
+    parameters_schema: type[Schema] = EchoParameters
     data_schema = EchoParameters
     keep_seconds = 0
 
@@ -84,6 +85,11 @@ def app(sqlite: Engine) -> Flask:
     return create_app(sqlite, REPORTS=["USERS_BY_PAST_DAYS"], arguments={"providers": [Echo()]})
 
 
+@pytest.fixture
+def without_apispec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apispec", None)
+
+
 def run(app: Flask, *arguments: str) -> Result:
     return FlaskCliRunner(app, **SEPARATELY).invoke(args=["telemetry", *arguments])
 
@@ -100,23 +106,62 @@ def echoed(app: Flask, *pairs: str) -> Any:
     return printed(app, "report", "ECHO", *arguments)
 
 
-def test_reports_are_listed_with_their_definitions(app: Flask) -> None:
-    result = run(app, "reports")
+class Defaults(Echo):
+    """Parameters of every kind: needed, with a default, to be left out."""
+
+    name = "DEFAULTS"
+    definition = "What stands for what is missing."
+    parameters_schema = Schema.from_dict(
+        {
+            "application": ApplicationField(),
+            "days": DaysField(load_default=30),
+            "first": fields.Date(data_key="from", load_default=date(2026, 11, 25)),
+            "made": fields.Integer(load_default=lambda: 7),
+            "none": fields.Integer(load_default=None),
+        }
+    )
+
+
+def test_reports_are_listed_with_definitions_and_parameters(sqlite: Engine) -> None:
+    result = run(create_app(sqlite, arguments={"providers": [Defaults()]}), "reports")
 
     assert result.exit_code == 0
-    assert [line.partition(" ")[0] for line in result.stdout.splitlines()] == [
+    assert [line.partition(" ")[0] for line in result.stdout.splitlines()[::2]] == [
         "CURRENT_MAU",
         "USERS_IN_PAST_DAYS",
-        "USERS_BY_PAST_DAYS",
-        "ECHO",
+        "DEFAULTS",
     ]
-    assert result.stdout.splitlines()[-1] == "ECHO                What was sent."
+    assert result.stdout.splitlines()[3:] == [
+        "                    Parameters: application, days",
+        "DEFAULTS            What stands for what is missing.",
+        "                    Parameters: application, days=30, from=2026-11-25, [made], [none]",
+    ]
 
 
-def test_reports_as_json_are_the_catalogue(app: Flask) -> None:
-    answer = app.test_client().get(f"{PREFIX}/reports", auth=USER).get_json()
+def test_reports_as_json(sqlite: Engine, without_apispec: None) -> None:
+    app = create_app(sqlite, arguments={"providers": [Defaults()]})
 
-    assert printed(app, "reports", "--json") == answer["responseObject"]["reports"]
+    assert printed(app, "reports", "--json")[1:] == [
+        {
+            "name": "USERS_IN_PAST_DAYS",
+            "definition": UsersInPastDays.definition,
+            "parameters": [
+                {"name": "application", "required": True},
+                {"name": "days", "required": True},
+            ],
+        },
+        {
+            "name": "DEFAULTS",
+            "definition": "What stands for what is missing.",
+            "parameters": [
+                {"name": "application", "required": True},
+                {"name": "days", "required": False, "default": 30},
+                {"name": "from", "required": False, "default": "2026-11-25"},
+                {"name": "made", "required": False},
+                {"name": "none", "required": False},
+            ],
+        },
+    ]
 
 
 def test_report_in_a_pipe_is_json(app: Flask) -> None:
@@ -156,30 +201,36 @@ def test_report_as_csv(app: Flask) -> None:
     ("pairs", "expected"),
     [
         (["application=30"], {"application": "30"}),
-        (['application="retail"'], {"application": "retail"}),
+        (['application="retail"'], {"application": '"retail"'}),
         (["application=a=b"], {"application": "a=b"}),
+        (["application=a:=b"], {"application": "a:=b"}),
+        (['application:="a"'], {"application": "a"}),
         (["days=30"], {"days": 30}),
+        (["days:=30"], {"days": 30}),
         (["applications=a", "applications=30"], {"applications": ["a", "30"]}),
         (["applications=a"], {"applications": ["a"]}),
-        (['applications=["a", "b"]'], {"applications": ["a", "b"]}),
-        (["numbers=1", "numbers=2"], {"numbers": [1, 2]}),
-        (["numbers=[1, 2]"], {"numbers": [1, 2]}),
+        (["applications=[a]"], {"applications": ["[a]"]}),
+        (['applications:=["a", "b"]'], {"applications": ["a", "b"]}),
+        (['applications:="a"', "applications=b"], {"applications": ["a", "b"]}),
+        (["numbers:=1", "numbers:=2"], {"numbers": [1, 2]}),
+        (["numbers:=[1, 2]"], {"numbers": [1, 2]}),
+        (["numbers:=[]"], {"numbers": []}),
         (["flag=true"], {"flag": True}),
+        (["flag:=false"], {"flag": False}),
         (["share=0.5"], {"share": 0.5}),
-        (["share=1"], {"share": 1.0}),
+        (["share:=1"], {"share": 1.0}),
         (["day=2026-11-25"], {"day": "2026-11-25"}),
-        (['mapping={"a": [1]}'], {"mapping": {"a": [1]}}),
-        (["anything=1"], {"anything": 1}),
-        (["anything=a b"], {"anything": "a b"}),
+        (['mapping:={"a": [1]}'], {"mapping": {"a": [1]}}),
+        (["anything=1"], {"anything": "1"}),
+        (["anything:=1"], {"anything": 1}),
+        (["anything=a", "anything=b"], {"anything": ["a", "b"]}),
         (["anything=NaN"], {"anything": "NaN"}),
-        (["name=null"], {}),
-        (["name=true"], {"name": "true"}),
+        (["name:=null"], {}),
+        (["name=null"], {"name": "null"}),
         (["name="], {"name": ""}),
     ],
 )
-def test_values_are_read_as_the_schema_asks(
-    app: Flask, pairs: list[str], expected: dict[str, Any]
-) -> None:
+def test_value_is_text_or_json(app: Flask, pairs: list[str], expected: dict[str, Any]) -> None:
     assert echoed(app, *pairs) == expected
 
 
@@ -191,6 +242,11 @@ def test_values_are_read_as_the_schema_asks(
         (["CURRENT_MAU", "-p", "application=no"], 2, "Unknown application: no"),
         (["CURRENT_MAU", "-p", "application"], 2, "'application' is no NAME=VALUE"),
         (["CURRENT_MAU", "-p", "days=7"], 2, "has no parameter 'days' (it has: application)"),
+        (["ECHO", "-p", "day:=NaN"], 2, "the value of 'day' is not JSON"),
+        (["ECHO", "-p", "day:=2026-11-25"], 2, "the value of 'day' is not JSON"),
+        (["ECHO", "-p", "day:=" + "[" * 100_000], 2, "is not JSON"),
+        (["ECHO", "-p", ":=1"], 2, "has no parameter '' (it has: application, applications,"),
+        (["ECHO", "-p", "numbers=1"], 2, "numbers.0: Not a valid integer."),
         (["ECHO", "-p", "days=0"], 2, "days: Must be a whole number from 1 to 365."),
         (["ECHO", "-p", "days=30.0"], 2, "days: Must be a whole number from 1 to 365."),
         (["ECHO", "-p", "days=1", "-p", "days=2"], 2, "days: Must be a whole number"),
@@ -242,9 +298,9 @@ def test_instance_is_picked_by_its_name(sqlite: Engine, app: Flask) -> None:
     assert "STRANGERS_DEVICES" not in run(app, "reports").stdout
     assert "STRANGERS_DEVICES" in run(app, "reports", "--instance", "emea").stdout
     document = printed(app, "openapi", "--instance", "emea")
-    assert "STRANGERS_DEVICES_request" in document["components"]["schemas"]
+    assert "StrangersDevicesRequest" in document["components"]["schemas"]
     assert document["servers"] == [{"url": "/emea"}]
-    asked = ("STRANGERS_DEVICES", "-p", "application=retail", "-p", "status=3")
+    asked = ("STRANGERS_DEVICES", "-p", "application=retail", "-p", "status:=3")
     assert printed(app, "report", *asked, "--instance", "emea") == {"devices": 3}
 
 
@@ -279,13 +335,11 @@ def test_document_finds_where_the_host_mounts_the_routes(
     assert printed(app, "openapi")["servers"] == [{"url": server}]
 
 
-def test_document_without_its_extra(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apispec", None)
-
+def test_document_without_apispec(app: Flask, without_apispec: None) -> None:
     result = run(app, "openapi")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "pip install 'flask-powerauth-telemetry[openapi]'" in result.stderr
+    assert result.stderr == "Error: the package apispec is not installed: pip install apispec\n"
 
 
 TERMINAL = """

