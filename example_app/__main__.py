@@ -1,5 +1,7 @@
 """The command ``python -m example_app``."""
 
+import hashlib
+import secrets
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -7,16 +9,14 @@ from socket import socket
 from typing import Any
 
 import click
-from flask import Flask
+from flask import Flask, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from example_app.app import DASHBOARD_PREFIX, INSTANCE_PATH, create_app
 from example_app.curl import curl_line
-from example_app.health import first_application, probed_database
+from example_app.health import Probe
 from example_app.server import end_on_signals, listen, own_url, start_server
 from flask_powerauth_telemetry import ConfigurationError
-from flask_powerauth_telemetry.auth.credentials import create_token, digest
-from flask_powerauth_telemetry.config.keys import load_config
 
 USER = "demo"
 UNKNOWN_APPLICATION = "YOUR-APPLICATION"
@@ -51,18 +51,19 @@ def main(
     The database is made at the first start, the application credentials at every start.
     """
     end_on_signals()
-    token = create_token()
+    token = secrets.token_urlsafe(32)
     app = _create_app(_config(token, database_url, database_timezone), instance_path)
     application = _application(app)
     listener = _listen(host, port)
     with closing(start_server(app, listener)) as server:
-        click.echo(_greeting(app, own_url(listener), f"{USER}:{token}", application))
+        click.echo(greeting(app, own_url(listener), f"{USER}:{token}", application))
         server.run()
 
 
 def _config(token: str, database_url: str | None, database_timezone: str | None) -> dict[str, Any]:
+    digest = hashlib.sha256(token.encode()).hexdigest()
     given = {
-        "POWERAUTH_TELEMETRY_CREDENTIALS": {USER: digest(token)},
+        "POWERAUTH_TELEMETRY_CREDENTIALS": {USER: f"sha256:{digest}"},
         "POWERAUTH_TELEMETRY_DATABASE_URL": database_url,
         "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE": database_timezone,
     }
@@ -91,15 +92,16 @@ def _listen(host: str, port: int) -> socket:
 def _application(app: Flask) -> str:
     """The name of an application to ask about."""
     try:
-        return first_application(probed_database(app)) or UNKNOWN_APPLICATION
+        return Probe(app.config).first_application() or UNKNOWN_APPLICATION
     except SQLAlchemyError as error:
         app.logger.warning("The database can't be read now: %s", error)
         return UNKNOWN_APPLICATION
 
 
-def _greeting(app: Flask, url: str, credentials: str, application: str) -> str:
-    prefix, *_ = load_config(app.config).url_prefix or [""]
-    report_url = f"{url}{prefix}/report"
+def greeting(app: Flask, url: str, credentials: str, application: str) -> str:
+    """What is printed at the start: how to ask for reports, and where the dashboard is."""
+    with app.test_request_context(base_url=url):
+        report_url = url_for("powerauth_telemetry.report", _external=True)
     mau = {"application": application}
     devices = {"application": application, "days": 30}
     return "\n\n".join(

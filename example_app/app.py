@@ -8,16 +8,16 @@ from flask import Flask
 
 from example_app import health
 from example_app.active_devices import ActiveDevicesByPlatform
-from example_app.database import database_url, ensure_database
-from example_app.recordings import ensure_history
+from example_app.made_up.database import database_url, ensure_database
+from example_app.made_up.recordings import ensure_history
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
-from flask_powerauth_telemetry.factory.databases import HISTORY_FILE
 
 DASHBOARD_PREFIX = "/telemetry"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
 
 _DATABASE_FILE = "powerauth.sqlite"
+_HISTORY_FILE = "telemetry-history.sqlite"  # where recordings are read when no bind is configured
 _DATABASE_URL = "POWERAUTH_TELEMETRY_DATABASE_URL"
 _DATABASE_TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
 _REPORTS = "POWERAUTH_TELEMETRY_REPORTS"
@@ -54,10 +54,10 @@ def create_app(
         app.config.setdefault(_REPORTS, _FURTHER_REPORTS)
     PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()])
     PowerAuthTelemetryDashboard(app, url_prefix=DASHBOARD_PREFIX)
-    app.register_blueprint(health.create_blueprint(health.probed_database(app)))
+    app.register_blueprint(health.create_blueprint(health.Probe(app.config)))
     if own_database:
         ensure_database(own_database)
-        ensure_history(instance_path / HISTORY_FILE, health.probed_database(app))
+        ensure_history(instance_path / _HISTORY_FILE, own_database)
     return app
 
 

@@ -1,40 +1,54 @@
 """Whether the service lives, and whether it can answer: for a load balancer or orchestrator."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from flask import Blueprint, Flask, current_app
+from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
-from sqlalchemy import NullPool, select
+from sqlalchemy import URL, Engine, NullPool, column, create_engine, make_url, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.config.keys import load_config
-from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.factory.databases import build_databases
+_SECONDS = 3
+_CONNECT_TIMEOUTS = {
+    "psycopg": "connect_timeout",
+    "psycopg2": "connect_timeout",
+    "oracledb": "tcp_connect_timeout",
+    "pyodbc": "timeout",
+}
+"""What each driver calls the time in seconds that connecting may take."""
 
 
-def probed_database(app: Flask) -> Database:
-    """The application's database, read-only, on a new connection each time.
+class Probe:
+    """Reads a row of the database that the extension is configured with, on a new connection.
 
     A probe has to find out whether one can connect, and takes no connection from the reports.
+    ``config`` is the application's, which the extension has checked before.
     """
-    config = load_config(app.config)
-    arguments = config.engine_options.get("connect_args", {})
-    options = {"connect_args": arguments, "poolclass": NullPool}
-    return build_databases(app, replace(config, engine_options=options), engine=None)[None]
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        options = config.get("POWERAUTH_TELEMETRY_ENGINE_OPTIONS") or {}
+        views = config.get("POWERAUTH_TELEMETRY_TABLES") or {}
+        schema, _, name = views.get("pa_application", "pa_application").rpartition(".")
+        schema = schema or config.get("POWERAUTH_TELEMETRY_DATABASE_SCHEMA")
+        application = table(name, column("id"), column("name"), schema=schema)
+        self._first_name = select(application.c.name).order_by(application.c.id).limit(1)
+        self._engine = _create_engine(_database_url(config), options.get("connect_args", {}))
+
+    def first_application(self) -> str | None:
+        """The name of PowerAuth's oldest application, None without any.
+
+        Raises ``SQLAlchemyError`` when the database can't be read.
+        """
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "postgresql":  # a lock would keep the probe waiting
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
+            name: str | None = connection.scalar(self._first_name)
+            return name
 
 
-def first_application(database: Database) -> str | None:
-    """The name of PowerAuth's oldest application, None without any.
-
-    Raises ``SQLAlchemyError`` when the database can't be read.
-    """
-    table = database.tables.pa_application
-    with database.connect() as connection:
-        return connection.scalar(select(table.c.name).order_by(table.c.id).limit(1))
-
-
-def create_blueprint(database: Database) -> Blueprint:
-    """The routes ``/healthz``, which reads nothing, and ``/readyz``, which reads ``database``."""
+def create_blueprint(probe: Probe) -> Blueprint:
+    """The routes ``/healthz``, which reads nothing, and ``/readyz``, which asks ``probe``."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz", provide_automatic_options=False)
@@ -44,10 +58,26 @@ def create_blueprint(database: Database) -> Blueprint:
     @blueprint.get("/readyz", provide_automatic_options=False)
     def readyz() -> ResponseReturnValue:
         try:
-            first_application(database)
+            probe.first_application()
         except SQLAlchemyError as error:
             current_app.logger.error("Not ready, the database can't be read: %s", error)
             return {"status": "unavailable"}, 503
         return {"status": "ok"}
 
     return blueprint
+
+
+def _database_url(config: Mapping[str, Any]) -> URL:
+    key = "POWERAUTH_TELEMETRY_DATABASE_URL"
+    path = config.get(f"{key}_FILE")
+    return make_url(Path(path).read_text(encoding="utf-8").strip() if path else config[key])
+
+
+def _create_engine(url: URL, connect_args: Mapping[str, Any]) -> Engine:
+    if url.get_backend_name() == "sqlite" and url.database and "uri" not in url.query:
+        # Read-only, or SQLite would make a file that is missing.
+        url = url.set(database=Path(url.database).absolute().as_uri())
+        url = url.update_query_dict({"mode": "ro", "uri": "true"})
+    limit = _CONNECT_TIMEOUTS.get(url.get_driver_name())
+    limits = {limit: _SECONDS} if limit else {}
+    return create_engine(url, poolclass=NullPool, connect_args={**limits, **connect_args})

@@ -320,3 +320,45 @@ def test_scope_of_an_integration_goes_by_its_name(filled: Engine) -> None:
     assert status(client, ("token-1", "secret-1"), "retail") == 200
     assert status(client, ("token-1", "secret-1"), "corporate") == 400
     assert status(client, ("token-2", "secret-2"), "corporate") == 200
+
+
+def test_integrations_are_read_once_a_minute(
+    sqlite: Engine, store: IntegrationCredentials, time: Time
+) -> None:
+    powerauth.create_schema(sqlite)
+    start = time.seconds
+    read_at: list[float] = []
+
+    def look(seconds: float) -> None:
+        time.seconds = start + seconds
+        with recorded_statements() as statements:
+            store.authenticate("token-1", "secret-1")
+        if any("FROM pa_integration" in one for one in statements):
+            read_at.append(seconds)
+
+    for seconds in (0, 1, 59, 60, 119, 120):
+        look(seconds)
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE pa_integration RENAME TO away")
+    for seconds in (179, 180, 239, 240):  # also while it can't be read
+        look(seconds)
+
+    assert read_at == [0, 60, 120, 180, 240]
+
+
+def test_integration_without_a_token_or_a_secret_lets_nobody_in(
+    sqlite: Engine, store: IntegrationCredentials
+) -> None:
+    rows = ("'a', NULL", "'b', ''", "NULL, 's'", "'', 's'")
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE pa_integration (id TEXT, name TEXT, client_token TEXT,"
+            " client_secret TEXT)"
+        )
+        for row in rows:
+            connection.exec_driver_sql(f"INSERT INTO pa_integration VALUES ('1', 'name', {row})")
+    powerauth.add_integrations(sqlite, INTEGRATIONS[:1])
+
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    for token in ("a", "b", "", "None"):
+        assert {store.authenticate(token, secret) for secret in ("", "s", "None")} == {None}

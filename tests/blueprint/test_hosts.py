@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
 from tests.support import powerauth
+from tests.support.recorded import Clock
 from tests.support.service import CREDENTIALS, NOW, PATH, USER, ask, basic, create_app, url_of
 
 RETAIL = {"application": "retail"}
@@ -411,3 +412,21 @@ def test_body_in_chunks_of_unknown_length(preloaded: str) -> None:
 
     assert post(1_000) == 200
     assert post(70_000) == 413
+
+
+def test_age_is_told_of_kept_answers_alone(filled: Engine) -> None:
+    clock = Clock()
+    client = create_app(filled, clock=clock).test_client()
+
+    ages = []
+    for seconds in (0, 42, 20):
+        clock.now += timedelta(seconds=seconds)
+        ages.append(ask(client, "CURRENT_MAU", RETAIL).headers.get("Age"))
+
+    assert ages == [None, "42", None]
+
+
+def test_age_is_not_told_when_nothing_is_kept(filled: Engine) -> None:
+    client = create_app(filled, CACHE_SECONDS=0).test_client()
+
+    assert [ask(client, "CURRENT_MAU", RETAIL).headers.get("Age") for _ in range(2)] == [None, None]

@@ -255,10 +255,12 @@ def test_processes_belong_to_no_one_and_write_nothing(image: Image, port: int) -
 
 def test_image_holds_what_it_needs_and_no_more(image: Image) -> None:
     top = {str(path.relative_to(image.root)) for path in image.root.glob("*/*")}
-    listed = {path.name for path in image.at("/srv/telemetry/example_app").iterdir()}
+    copied = image.at("/srv/telemetry/example_app")
+    listed = {path.relative_to(copied) for path in copied.rglob("*") if path.is_file()}
 
     assert top == {"opt/telemetry", "srv/telemetry"}
-    assert listed == {path.name for path in (ROOT / "example_app").glob("*.py")}
+    example = ROOT / "example_app"
+    assert listed == {path.relative_to(example) for path in example.rglob("*.py")}
 
 
 def test_build_context_leaves_out_what_is_not_copied() -> None:

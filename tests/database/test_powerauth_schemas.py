@@ -1,15 +1,17 @@
 """PowerAuth's own schema of each version, read by an account that may read five columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, MetaData, Table, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from tests.support import powerauth
+from tests.support.powerauth_columns import OPERATION_APPLICATION_COLUMNS, OPERATION_COLUMNS
 from tests.support.service import NOW, create_app, users_of
 
 ROLE = "telemetry_reader"
@@ -83,3 +85,46 @@ def test_views_are_enough(owner: Engine, keys: dict[str, Any]) -> None:
     assert users_of(client, "retail", 30) == expected_users(owner, 30)
     with reader(owner).connect() as connection, pytest.raises(ProgrammingError):
         connection.execute(text("SELECT id FROM pa_application"))
+
+
+COLUMNS_FOR_AUTHORS = {
+    "pa_application": "id name",
+    "pa_activation": "activation_id application_id user_id activation_status platform device_info"
+    " flags protocol timestamp_created timestamp_last_used",
+    "pa_activation_history": "id activation_id activation_status timestamp_created",
+    "pa_signature_audit": "id activation_id valid signature_type signature_algorithm"
+    " timestamp_created",
+    "pa_operation": "id user_id status template_name timestamp_created timestamp_finalized",
+    "pa_operation_application": "application_id operation_id",
+}
+
+
+def columns_of(engine: Engine, tables: Iterable[Table]) -> dict[str, dict[str, str]]:
+    """The type of each column of each table, as PostgreSQL has it, without a precision."""
+    return {
+        table.name: {
+            column.name: column.type.compile(engine.dialect).replace("(6)", "")
+            for column in table.c
+            if column.name in COLUMNS_FOR_AUTHORS[table.name].split()
+        }
+        for table in tables
+    }
+
+
+def test_columns_for_authors_are_those_of_powerauth(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    for name, columns in (
+        ("pa_operation", OPERATION_COLUMNS),
+        ("pa_operation_application", OPERATION_APPLICATION_COLUMNS),
+    ):
+        run(postgresql, f"CREATE TABLE {name} ({', '.join(map(' '.join, columns.items()))})")
+    there = MetaData()
+    there.reflect(postgresql, only=list(COLUMNS_FOR_AUTHORS))
+    ours = PowerAuthTables().metadata
+
+    found = {table.name: " ".join(table.c.keys()) for table in ours.tables.values()}
+
+    assert found == COLUMNS_FOR_AUTHORS
+    assert columns_of(postgresql, ours.tables.values()) == columns_of(
+        postgresql, there.tables.values()
+    )

@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import shlex
@@ -21,23 +22,33 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, insert
+from sqlalchemy import URL, Engine, insert
 
+import flask_powerauth_telemetry
 from example_app import create_app
+from example_app.__main__ import greeting
 from example_app.active_devices import ActiveDevicesByPlatform
-from example_app.database import build_database, database_url
-from flask_powerauth_telemetry import ConfigurationError, ReportContext
+from example_app.made_up import tables
+from example_app.made_up.database import build_database, database_url
+from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, ReportContext
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.factory.databases import HISTORY_FILE
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DATABASE = "powerauth.sqlite"
 ELSEWHERE = ZoneInfo("Pacific/Kiritimati")
+HISTORY = "telemetry-history.sqlite"
 ACTIVE = 3
+PACKAGE = "flask_powerauth_telemetry"
+PUBLIC = {f"{PACKAGE}.{name}" for name in flask_powerauth_telemetry.__all__} | {
+    f"{PACKAGE}.dashboard.PowerAuthTelemetryDashboard"
+}
+PUBLIC_MODULES = tuple(
+    f"{PACKAGE}.{name}." for name in ("monitoring.signals", "monitoring.metrics", "testing")
+)
 
 
 @dataclass
@@ -201,7 +212,7 @@ def test_printed_lines_answer_with_the_numbers_of_the_database(
     example: Example, instance: Path
 ) -> None:
     assert_exact(example, instance / DATABASE)
-    assert {path.name for path in instance.iterdir()} == {DATABASE, HISTORY_FILE}
+    assert {path.name for path in instance.iterdir()} == {DATABASE, HISTORY}
 
 
 def test_second_start_reuses_the_database(example: Example, instance: Path) -> None:
@@ -248,7 +259,7 @@ def test_progress_shows_on_a_terminal(tmp_path: Path) -> None:
     os.close(terminal)
     assert "Making the example's database: 100%" in shown
     assert "20000/20000" in shown
-    assert {path.name for path in tmp_path.iterdir()} == {DATABASE, HISTORY_FILE}
+    assert {path.name for path in tmp_path.iterdir()} == {DATABASE, HISTORY}
 
 
 def test_population_is_the_same_for_the_same_time(
@@ -318,17 +329,17 @@ def test_health_without_the_database(copy: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_takes_no_other_method(tmp_path: Path, path: str) -> None:
-    client = in_process(tmp_path / "missing").test_client()
+    client = in_process(database_url(tmp_path / "missing")).test_client()
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         response = client.open(path, method=method)
         assert (response.status_code, response.allow.as_set()) == (405, {"get", "head"})
 
 
-def in_process(path: Path) -> Flask:
+def in_process(url: URL) -> Flask:
     return create_app(
         {
             "POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("token")},
-            "POWERAUTH_TELEMETRY_DATABASE_URL": database_url(path),
+            "POWERAUTH_TELEMETRY_DATABASE_URL": url,
         }
     )
 
@@ -405,8 +416,8 @@ def test_factory_without_credentials_makes_no_database(tmp_path: Path) -> None:
 
 
 def test_active_devices_by_platform_at_the_ends_of_the_window(database: Engine) -> None:
-    tables = PowerAuthTables()
-    tables.metadata.create_all(database)
+    powerauth = PowerAuthTables()
+    powerauth.metadata.create_all(database)
     end = NOW.replace(tzinfo=None)
     start, tick = end - timedelta(days=7), timedelta(microseconds=1)
     rows = [
@@ -417,11 +428,11 @@ def test_active_devices_by_platform_at_the_ends_of_the_window(database: Engine) 
     ]
     names = ("platform", "timestamp_last_used", "activation_status", "application_id")
     with database.begin() as connection:
-        connection.execute(insert(tables.pa_application), {"id": 1, "name": "mine"})
+        connection.execute(insert(powerauth.pa_application), {"id": 1, "name": "mine"})
         values = [dict(zip(names, row, strict=True)) for row in rows]
-        connection.execute(insert(tables.pa_activation), values)
+        connection.execute(insert(powerauth.pa_activation), values)
     source = Database(
-        engine=lambda: database, timezone=UTC, tables=tables, statement_timeout=0, ours=False
+        engine=lambda: database, timezone=UTC, tables=powerauth, statement_timeout=0, ours=False
     )
     with ReportContext(source, NOW) as context:
         data = ActiveDevicesByPlatform().generate(context, application="mine", days=7)
@@ -436,7 +447,7 @@ def test_example_answers_from_what_it_recorded(made: Made, tmp_path: Path) -> No
         "POWERAUTH_TELEMETRY_SOURCE": "snapshot",
     }
     app = create_app(config, instance_path=tmp_path / "instance")
-    (tmp_path / "instance" / HISTORY_FILE).unlink()  # the made-up one
+    (tmp_path / "instance" / HISTORY).unlink()  # the made-up one
     body = {"requestObject": {"name": "CURRENT_MAU", "parameters": {"application": "wealth"}}}
     path = "/rest/v3/telemetry/report"
     client = app.test_client()
@@ -451,3 +462,62 @@ def test_example_answers_from_what_it_recorded(made: Made, tmp_path: Path) -> No
         assert "Age" in response.headers
     finally:
         app.extensions["powerauth_telemetry"]["powerauth_telemetry"].close()
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """What a file of the example imports from the package, by its full names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            base = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names = (base + alias.name for alias in node.names)
+            yield from (name for name in names if name.startswith(PACKAGE))
+
+
+def test_example_imports_public_names_alone() -> None:
+    modules = set((ROOT / "example_app").rglob("*.py"))
+    made_up = {path for path in modules if path.parent.name == "made_up"}
+
+    imported = {name for path in modules - made_up for name in imports_of(path)}
+
+    assert imported >= {f"{PACKAGE}.PowerAuthTelemetry", f"{PACKAGE}.ReportProvider"}
+    assert {n for n in imported - PUBLIC if not n.startswith(PUBLIC_MODULES)} == set()
+
+
+def test_readiness_reads_the_configured_view(tmp_path: Path) -> None:
+    path, secret = tmp_path / "a #1%20.sqlite", tmp_path / "url"
+    secret.write_text(database_url(path).render_as_string() + "\n")
+    app = create_app(
+        {
+            "POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("token")},
+            "POWERAUTH_TELEMETRY_DATABASE_URL_FILE": str(secret),
+            "POWERAUTH_TELEMETRY_TABLES": {"pa_application": "main.application"},
+        }
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE application AS SELECT 1 AS id, 'mine' AS name")
+        assert app.test_client().get("/readyz").status_code == 200
+        connection.execute("DROP TABLE application")
+        assert app.test_client().get("/readyz").status_code == 503
+
+
+def test_readiness_does_not_wait_for_a_lock(postgresql: Engine) -> None:
+    tables.metadata.create_all(postgresql)
+    client = in_process(postgresql.url).test_client()
+    assert client.get("/readyz").status_code == 200
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE pa_application IN ACCESS EXCLUSIVE MODE")
+        started = time.monotonic()
+        assert client.get("/readyz").status_code == 503
+    assert time.monotonic() - started < 15
+
+
+def test_greeting_asks_below_the_first_prefix() -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = {"demo": digest("token")}
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = "sqlite:///missing.sqlite"
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = ["/rest/v4/telemetry", "/rest/v3/telemetry"]
+    PowerAuthTelemetry(app)
+
+    text = greeting(app, "http://[::1]:8080", "demo:token", "wealth")
+
+    assert text.count(" 'http://[::1]:8080/rest/v4/telemetry/report'\n") == 2

@@ -8,13 +8,14 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from flask_powerauth_telemetry.history import store as history_store
 from flask_powerauth_telemetry.history.chain import Break, ChainRow, ChainWalk
 from flask_powerauth_telemetry.history.recording import digest_of
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
-from tests.support.past import INSTANCE, recording
+from tests.support.past import INSTANCE, record, recording
 from tests.support.recorded import Site, run
 from tests.support.service import NOW, create_app, recorded_statements, users_of
 
@@ -414,3 +415,39 @@ def test_history_without_its_tables_can_not_be_verified(site: Site) -> None:
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "the history can't be read: " in result.stderr
+
+
+def test_slot_has_one_row_and_one_correction_of_it(database: Engine) -> None:
+    record(database, [ActivityProfile(NOW, (1,) * 365)])
+    copy = (
+        "INSERT INTO telemetry_recording SELECT instance, entry + :more, {id}, application_name,"
+        " {slot}, as_of, definition, milliseconds, recorded_by, {corrects}, reason, users,"
+        " previous, digest FROM telemetry_recording WHERE entry = 1"
+    )
+    same = {"id": "application_id", "slot": "slot", "corrects": "corrects"}
+    others = [same | {"id": "7"}, same | {"slot": "'later'"}, same | {"corrects": "1"}]
+
+    with database.begin() as connection:
+        for more, other in enumerate(others, 1):
+            connection.execute(text(copy.format(**other)), {"more": more})
+    for again in (same, others[-1]):
+        with database.begin() as connection, pytest.raises(IntegrityError, match=r"slot|UNIQUE"):
+            connection.execute(text(copy.format(**again)), {"more": 100})
+
+
+def test_altered_row_is_one_break_while_rows_are_added(small_site: Site) -> None:
+    fill_history(small_site)
+    forge(small_site, 6)
+    store = HistoryStore(INSTANCE)
+    with small_site.history.connect() as connection:
+        walk = ChainWalk(lambda: store.head(connection))
+
+        def growing() -> Iterator[ChainRow]:
+            yield from list(store.chain(connection))
+            small_site.record()
+            yield from list(store.chain(connection))[6:]
+
+        breaks = list(walk.breaks(growing()))
+
+    assert [one.entry for one in breaks] == [6]
+    assert walk.last.entries == 8

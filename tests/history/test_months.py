@@ -570,3 +570,19 @@ class TestUsersInMonth(OnRecordings):
 class TestMauHistory(OnRecordings):
     provider = MauHistory(HistoryStore(INSTANCE), ZoneInfo("Europe/Prague"))
     example: Mapping[str, Any] = {"from": "2026-05-01", "to": "2026-06-15"}
+
+
+def test_month_that_ends_or_begins_now(sqlite: Engine) -> None:
+    now = datetime(2025, 2, 1, tzinfo=UTC)
+    record(sqlite, [ActivityProfile(now - DAY, (5,) * 365)])
+
+    client = reader(sqlite, now=now)
+    early = ask(
+        reader(sqlite, now=now - TICK), MONTH, {"application": "retail", "month": "2025-02"}
+    )
+
+    assert [month_of(client, f"2025-{month}")["state"] for month in ("01", "02")] == [
+        "bounded",
+        "running",
+    ]
+    assert early.status_code == 400

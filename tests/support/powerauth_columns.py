@@ -45,3 +45,18 @@ INDEXES = (
     "pa_activation_history_act ON pa_activation_history (activation_id)",
     "pa_activation_history_created ON pa_activation_history (timestamp_created)",
 )
+OPERATION_COLUMNS: Mapping[str, str] = {
+    "id": "VARCHAR(37) NOT NULL PRIMARY KEY",
+    "user_id": _NAME,
+    "template_name": _NAME,
+    "data": "TEXT NOT NULL",
+    "parameters": "TEXT",
+    "additional_data": "TEXT",
+    "status": "INTEGER NOT NULL",
+    "timestamp_created": "TIMESTAMP(6) NOT NULL",
+    "timestamp_finalized": "TIMESTAMP(6)",
+}
+OPERATION_APPLICATION_COLUMNS: Mapping[str, str] = {
+    "application_id": "BIGINT NOT NULL",
+    "operation_id": "VARCHAR(37) NOT NULL",
+}

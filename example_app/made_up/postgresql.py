@@ -1,4 +1,4 @@
-"""The command ``python -m example_app.postgresql``: a server of PostgreSQL made ready for a trial.
+"""The command ``python -m example_app.made_up.postgresql``: a PostgreSQL made ready for a trial.
 
 The owner's database gets PowerAuth's tables and the made-up population, a second one is for the
 history. Two roles are made: one reads what the example's reports need, the other records.
@@ -12,7 +12,7 @@ import click
 from psycopg import Connection, connect, errors, sql
 from sqlalchemy import Engine, create_engine, inspect
 
-from example_app.database import fill
+from example_app.made_up.database import fill
 
 HISTORY = "telemetry"
 READER, RECORDER = "telemetry_reader", "telemetry_recorder"
@@ -83,4 +83,4 @@ def _execute(connection: Connection, statements: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m example_app.postgresql")
+    main(prog_name="python -m example_app.made_up.postgresql")

@@ -6,17 +6,17 @@ from pathlib import Path
 from shutil import get_terminal_size
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import URL, Connection, Engine, Index, create_engine, insert
+from sqlalchemy import URL, Connection, Engine, create_engine, insert
 from tqdm import tqdm
 
-from example_app.population import (
+from example_app.made_up import tables
+from example_app.made_up.population import (
     ACTIVATIONS,
     APPLICATIONS,
     activations,
     changes,
     verifications,
 )
-from flask_powerauth_telemetry.database.tables import PowerAuthTables
 
 _ROWS_AT_ONCE = 1000
 
@@ -53,25 +53,12 @@ def build_database(path: Path, now: datetime) -> None:
 
 def fill(engine: Engine, now: datetime) -> None:
     """Make PowerAuth's tables and the population as of ``now`` (naive, in UTC), in one piece."""
-    tables = PowerAuthTables()
     with engine.begin() as connection:
-        _create_tables(connection, tables)
-        _add_rows(connection, tables, now)
+        tables.metadata.create_all(connection)
+        _add_rows(connection, now)
 
 
-def _create_tables(connection: Connection, tables: PowerAuthTables) -> None:
-    """PowerAuth's tables with those of its indexes that reports may use."""
-    activation = tables.pa_activation
-    Index("pa_application_name", tables.pa_application.c.name, unique=True)
-    Index("pa_activation_application", activation.c.application_id)
-    Index("pa_activation_user_id", activation.c.user_id)
-    for table in (tables.pa_activation_history, tables.pa_signature_audit):
-        Index(f"{table.name}_activation", table.c.activation_id)
-        Index(f"{table.name}_created", table.c.timestamp_created)
-    tables.metadata.create_all(connection)
-
-
-def _add_rows(connection: Connection, tables: PowerAuthTables, now: datetime) -> None:
+def _add_rows(connection: Connection, now: datetime) -> None:
     width, height = get_terminal_size()  # tqdm shows nothing on a terminal that tells no size
     progress = tqdm(
         activations(now),
@@ -83,13 +70,13 @@ def _add_rows(connection: Connection, tables: PowerAuthTables, now: datetime) ->
         disable=None,
     )
     with progress:
-        connection.execute(insert(tables.pa_application), APPLICATIONS)
+        connection.execute(insert(tables.application), APPLICATIONS)
         rows, ids = iter(progress), count(1)
         while some := list(islice(rows, _ROWS_AT_ONCE)):
-            connection.execute(insert(tables.pa_activation), some)
+            connection.execute(insert(tables.activation), some)
             for table, rows_of in (
-                (tables.pa_activation_history, changes),
-                (tables.pa_signature_audit, verifications),
+                (tables.activation_history, changes),
+                (tables.signature_audit, verifications),
             ):
                 rows_of_all = chain.from_iterable(map(rows_of, some))
                 numbered = [{"id": next(ids), **row} for row in rows_of_all]
