@@ -31,6 +31,10 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 _CONVERTER = "powerauth_telemetry_anything"
 
 
+Read = Callable[..., Any]
+Answer = Callable[[TelemetryState, Principal, Any], Response]
+
+
 def _already_answered(state: TelemetryState, principal: Principal, response: Response) -> Response:
     return response
 
@@ -41,17 +45,14 @@ class Route:
 
     ``path`` is such as ``reports``, ``endpoint`` its name for ``url_for`` inside the blueprint.
     ``methods`` are those that ``Allow`` names, OPTIONS among them, the one to recommend first.
-    ``read`` is called when the credentials are good. It gives the response, or else what
-    ``answer`` makes the response of. Whoever watches is told when ``read`` refuses the request;
-    what ``answer`` does tells of itself. ``failed`` makes the response of what either raises.
+    ``read`` and ``answer`` are as in ``handle``.
     """
 
     path: str
     endpoint: str
     methods: Sequence[str]
-    read: Callable[..., Any]
-    answer: Callable[[TelemetryState, Principal, Any], Response] = _already_answered
-    failed: Callable[[Exception], Response] = error_response
+    read: Read
+    answer: Answer = _already_answered
 
 
 def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
@@ -79,8 +80,19 @@ def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
     return blueprint
 
 
-def handle(name: str, route: Route, **path: Any) -> Response:
+def handle(
+    name: str,
+    read: Read,
+    answer: Answer = _already_answered,
+    failed: Callable[[Exception], Response] = error_response,
+    **path: Any,
+) -> Response:
     """The response of the instance ``name`` to the request: credentials come before all else.
+
+    ``read`` is called with the state, the principal and the variables of the ``path``. It gives
+    the response, or else what ``answer`` makes the response of. Whoever watches is told when
+    ``read`` refuses the request; what ``answer`` does tells of itself. ``failed`` makes the
+    response of what either raises.
 
     Errors become responses here. Error handlers would be the wrong place: the host's own ones
     take precedence over those of a blueprint, and one for ``Exception`` on a blueprint would hide
@@ -90,15 +102,15 @@ def handle(name: str, route: Route, **path: Any) -> Response:
     try:
         state = _state(name)
         principal = state.auth.current_principal()
-        asked = route.read(state, principal, **path)
+        asked = read(state, principal, **path)
     except Exception as error:
         if state is not None:
             state.tell_refusal(translate(error), principal.name if principal else None)
-        return route.failed(error)
+        return failed(error)
     try:
-        return route.answer(state, principal, asked)
+        return answer(state, principal, asked)
     except Exception as error:
-        return route.failed(error)
+        return failed(error)
 
 
 def _state(name: str) -> TelemetryState:
@@ -148,7 +160,7 @@ def _view(name: str, route: Route) -> Callable[..., Response]:
     """A function, because extensions of the host look at the names of views."""
 
     def view(path: str = "", **_: object) -> Response:  # a host's prefix may hold variables
-        return handle(name, route, path=path)
+        return handle(name, route.read, route.answer, path=path)
 
     view.__name__ = route.endpoint
     return view

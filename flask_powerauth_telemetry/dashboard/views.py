@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.blueprint import handle
 from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
     Links,
@@ -35,7 +37,6 @@ from flask_powerauth_telemetry.dashboard.responses import (
 )
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
-from flask_powerauth_telemetry.responses import translate
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
@@ -132,15 +133,13 @@ class Pages:
     def view(self, answer: Callable[..., Response]) -> Callable[..., Response]:
         """A view that asks for credentials before anything else, and answers every error itself."""
 
-        def view(**arguments: str) -> Response:
-            principal = None
-            try:
-                principal = self._state.auth.current_principal()
-                visible = list(self._applications.names(principal))
-                return answer(Caller(principal, visible), **arguments)
-            except Exception as error:
-                self._state.tell_refusal(translate(error), principal.name if principal else None)
-                return error_page(error, self._links)
+        def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
+            visible = list(self._applications.names(principal))
+            return answer(Caller(principal, visible), **path)
+
+        def view(**path: str) -> Response:
+            failed = partial(error_page, links=self._links)
+            return handle(self._state.config.name, read, failed=failed, **path)
 
         view.__name__ = answer.__name__
         return view
