@@ -137,7 +137,7 @@ class Pages:
             visible = list(self._applications.names(principal))
             return answer(Caller(principal, visible), **path)
 
-        def view(**path: str) -> Response:
+        def view(**path: Any) -> Response:
             failed = partial(error_page, links=self._links)
             return handle(self._state.config.name, read, failed=failed, **path)
 
