@@ -78,14 +78,14 @@ def _only(text: str) -> Part:
     return {"type": "string", "enum": [text]}
 
 
-def _header(schema: Part, description: str = "", *, required: bool = True) -> Part:
+def _header(schema: Part, description: str, *, required: bool = True) -> Part:
     return {"description": description, "required": required, "schema": schema}
 
 
 _HEADERS: Mapping[str, Part] = {
-    "Cache-Control": _header(_only("no-store")),
-    "X-Content-Type-Options": _header(_only("nosniff")),
-    "WWW-Authenticate": _header(_only(CHALLENGE)),
+    "Cache-Control": _header(_only("no-store"), "No cache keeps an answer."),
+    "X-Content-Type-Options": _header(_only("nosniff"), "The content type is as told."),
+    "WWW-Authenticate": _header(_only(CHALLENGE), "How to authenticate."),
     "Allow": _header(_TEXT, "The methods of the path."),
     "Retry-After": _header(_SECONDS, "Seconds after which to try again."),
     "Last-Modified": _header(_TEXT, "The instant that the report holds for."),

@@ -117,7 +117,8 @@ class _Converter(OpenAPIConverter):
             return {}
         if "$ref" in ret:
             return {"anyOf": [{"$ref": ret.pop("$ref")}, {"type": "null"}]}
-        keywords: Keywords = {"type": [ret["type"], "null"]} if "type" in ret else {}
+        kinds = ret.get("type", [])
+        keywords: Keywords = {"type": [kinds, "null"]} if isinstance(kinds, str) else {}
         if "enum" in ret and None not in ret["enum"]:
             keywords["enum"] = [*ret["enum"], None]
         return keywords

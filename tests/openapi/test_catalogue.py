@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC
@@ -291,6 +292,7 @@ class Odd(Schema):
 
 class OddProvider(ReportProvider):
     name = "ODD"
+    definition = None  # type: ignore[assignment]
     parameters_schema = Odd
     data_schema = Odd()
 
@@ -298,12 +300,18 @@ class OddProvider(ReportProvider):
         return parameters
 
 
-@BOTH
-def test_odd_provider_hides_no_other(filled: Engine, path: str) -> None:
+def test_odd_provider_hides_no_other(filled: Engine) -> None:
     client = create_app(filled, arguments={"providers": [OddProvider()]}).test_client()
 
-    assert names_in_catalogue(client)[-1] == "ODD"
-    assert client.get(path, auth=USER).status_code == 200
+    *others, odd = client.get(CATALOGUE, auth=USER).get_json()["responseObject"]["reports"]
+    document = client.get(DOCUMENT, auth=USER).get_json()
+
+    assert others == DOCUMENTED
+    assert (odd["name"], odd["definition"]) == ("ODD", "")
+    assert set(odd["parameters"]["properties"]) == {"method", "lost", "default", "text", "names"}
+    assert odd["reportData"]["properties"]["lost"] == {}
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
 
 
 def test_routes_are_below_each_prefix(filled: Engine) -> None:
@@ -397,6 +405,12 @@ def test_without_apispec_the_paths_are_unknown(
         )
         assert client.get(path).status_code == 401
     assert ask(client, parameters={"application": "retail"}).status_code == 200
+
+
+def test_apispec_is_loaded_by_nobody_who_imports_the_package() -> None:
+    code = "import sys, flask_powerauth_telemetry; sys.exit('apispec' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Draft202012Validator:
