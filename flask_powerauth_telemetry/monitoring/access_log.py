@@ -13,7 +13,7 @@ from typing import Any
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
 from flask_powerauth_telemetry.text import printable, shortened
 
-logger = logging.getLogger("flask_powerauth_telemetry.monitoring.access_log")
+logger = logging.getLogger("flask_powerauth_telemetry.access_log")
 
 EXTRA_PREFIX = "telemetry_"
 

@@ -33,7 +33,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from tests.support import powerauth
 from tests.support.service import CREDENTIALS, NOW, PATH, USER, basic, create_app, url_of
 
-LOGGER = "flask_powerauth_telemetry.monitoring.access_log"
+LOGGER = "flask_powerauth_telemetry.access_log"
 SIGNALS = (report_generated, report_failed, credentials_refused, request_refused)
 DATA = {"application": "retail", "days": 30, "users": 3}
 GENERATED = ReportRun(
