@@ -4,7 +4,7 @@ The made-up people have no past, so the numbers of today are made smaller, day b
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -13,7 +13,6 @@ from sqlalchemy import create_engine
 
 from example_app.database import database_url
 from example_app.population import APPLICATIONS
-from flask_powerauth_telemetry.clock import read_clock, system_clock
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.history.recording import Recording
@@ -44,7 +43,7 @@ def ensure_history(path: Path, database: Database) -> None:
         return
     with TemporaryDirectory(prefix="unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder, path.name)
-        build_history(unfinished, database, read_clock(system_clock))
+        build_history(unfinished, database, datetime.now(UTC))
         if not path.exists():  # another process may have been faster
             unfinished.replace(path)
 

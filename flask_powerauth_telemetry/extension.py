@@ -9,7 +9,6 @@ from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import CredentialStore, Scopes
 from flask_powerauth_telemetry.blueprint import create_blueprint
 from flask_powerauth_telemetry.cli.group import telemetry
-from flask_powerauth_telemetry.clock import Clock, ageing_clock, system_clock
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig, load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
@@ -19,7 +18,7 @@ from flask_powerauth_telemetry.factory.sources import with_history_bind
 from flask_powerauth_telemetry.monitoring.signals import Watch
 from flask_powerauth_telemetry.openapi.routes import OPENAPI, REPORTS
 from flask_powerauth_telemetry.providers import ReportProvider
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 FURTHER_ROUTES = (REPORTS, OPENAPI)

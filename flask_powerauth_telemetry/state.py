@@ -7,14 +7,13 @@ from flask import Flask
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.clock import Clock
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.errors import known_error
 from flask_powerauth_telemetry.exceptions import ServerFault, Unauthorized
 from flask_powerauth_telemetry.monitoring.signals import Watch
 from flask_powerauth_telemetry.registry import ReportRegistry
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import Clock, ReportService
 
 EXTENSION_KEY = "powerauth_telemetry"
 

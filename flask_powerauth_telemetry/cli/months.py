@@ -10,12 +10,11 @@ import click
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.instance import on_instance
-from flask_powerauth_telemetry.clock import read_clock
 from flask_powerauth_telemetry.factory.sources import history_store
 from flask_powerauth_telemetry.history.calendar import Month, day_of
 from flask_powerauth_telemetry.history.users_in_month import RECORDED, UsersInMonth
 from flask_powerauth_telemetry.registry import ReportRegistry
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import ReportService, read_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
 MONTHS = 12

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from flask import request
 
-from flask_powerauth_telemetry.clock import read_clock
 from flask_powerauth_telemetry.dashboard.questions import Asked
 from flask_powerauth_telemetry.exceptions import NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
+from flask_powerauth_telemetry.service import read_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
 DAYS = (30, 90, 365)

@@ -14,7 +14,8 @@ from flask_powerauth_telemetry.history.calendar import Month, midnight
 from flask_powerauth_telemetry.history.calendar_fields import MonthField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HISTORY_BIND, HistoryStore
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.activity import DAY, DEFINITION_VERSION, ActivityProfile
 
 TOLERANCE = timedelta(minutes=5)
@@ -43,7 +44,7 @@ class UsersInMonthSchema(Schema):
 
     application = fields.String(required=True)
     month = fields.String(required=True)
-    users = fields.Integer(required=True, strict=True, allow_none=True)
+    users = fields.Integer(required=True, allow_none=True)
     start = fields.AwareDateTime(required=True, data_key="from")
     end = fields.AwareDateTime(required=True, data_key="to")
     complete = fields.Boolean(required=True)
@@ -51,8 +52,8 @@ class UsersInMonthSchema(Schema):
     as_of = fields.AwareDateTime(required=True, data_key="asOf")
     seconds_late = fields.Float(required=True, data_key="secondsLate")
     hours_left_out = fields.Float(required=True, data_key="hoursLeftOut")
-    lower_bound = fields.Integer(required=True, strict=True, allow_none=True, data_key="lowerBound")
-    upper_bound = fields.Integer(required=True, strict=True, allow_none=True, data_key="upperBound")
+    lower_bound = fields.Integer(required=True, allow_none=True, data_key="lowerBound")
+    upper_bound = fields.Integer(required=True, allow_none=True, data_key="upperBound")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class UsersInMonth(ReportProvider):
         self._history = history
         self._timezone = timezone
 
-    def generate(self, context: ReportContext, application: str, month: Month) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str, month: Month) -> Result:
         """The number, or else bounds for it; refuses a month that has not begun."""
         begin = midnight(month.first_day, self._timezone)
         end = midnight(month.following.first_day, self._timezone)
@@ -96,14 +97,16 @@ class UsersInMonth(ReportProvider):
             raise TelemetryError(f"The month {month} has not begun")
         period = Period(end - month.days * DAY, end)
         found = self._find(context, application, end)
-        return {
+        as_of, users = self._users(context, period, found)
+        data = {
             "application": application,
             "month": str(month),
             "start": period.start.astimezone(self._timezone),
             "end": end.astimezone(self._timezone),
             "hours_left_out": (period.start - begin) / _HOUR,
-            **self._users(context, period, found),
+            **users,
         }
+        return Result(data, as_of=as_of, source=RECORDED_SOURCE)
 
     def _find(self, context: ReportContext, application: str, end: datetime) -> _Found:
         """The rows around an instant; raises ``UnknownApplication`` when there are none."""
@@ -118,8 +121,10 @@ class UsersInMonth(ReportProvider):
             raise UnknownApplication(application)
         return _Found([one.profile for one in before], [one.profile for one in after])
 
-    def _users(self, context: ReportContext, period: Period, found: _Found) -> Mapping[str, Any]:
-        """What is known of the number, and from when."""
+    def _users(
+        self, context: ReportContext, period: Period, found: _Found
+    ) -> tuple[datetime, Mapping[str, Any]]:
+        """The instant of the newest row that it is taken from, and what is known of the number."""
         nearest = found.nearest(period.end)
         late = nearest.as_of - period.end
         data = {
@@ -127,16 +132,14 @@ class UsersInMonth(ReportProvider):
             "seconds_late": late.total_seconds(),
         }
         if period.end <= context.now and abs(late) <= TOLERANCE:
-            context.recorded_at(nearest.as_of)
             users = nearest.users_in_past_days(period.days)
-            return {**data, **_known(RECORDED, users)}
-        context.recorded_at(found.newest().as_of)
+            return nearest.as_of, {**data, **_known(RECORDED, users)}
         lower = period.lower_bound((*found.before, *found.after))
         upper = period.upper_bound(
             one for one in found.after if not _in_repeated_hour(context, one)
         )
         state = _state(context, period, lower, upper)
-        return {**data, **_known(state, None, lower, upper)}
+        return found.newest().as_of, {**data, **_known(state, None, lower, upper)}
 
 
 def _state(context: ReportContext, period: Period, *bounds: int | None) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_powerauth_telemetry.exceptions import shortened
-from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
+from flask_powerauth_telemetry.service import ReportRun
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring.access_log")
 

@@ -12,7 +12,8 @@ from flask import Flask, has_request_context, request
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized, shortened
 from flask_powerauth_telemetry.monitoring.access_log import is_logged, log_refusal, log_run
-from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
+from flask_powerauth_telemetry.service import ReportRun
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
 

@@ -1,26 +1,22 @@
 """The whole curve of active users, for every window at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, CountField
+from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import ActivitySource
-from flask_powerauth_telemetry.reports.fields import CountField
+from flask_powerauth_telemetry.reports.activity import ActivityProfile, ActivitySource
 
 
 class CurveSchema(Schema):
     """Report data of ``USERS_BY_PAST_DAYS``."""
 
     application = fields.String(required=True)
-    users = fields.List(
-        CountField(),
-        required=True,
-        validate=validate.Length(equal=MAXIMUM_DAYS),
-    )
+    users = fields.List(CountField(), required=True, validate=validate.Length(equal=MAXIMUM_DAYS))
 
 
 class UsersByPastDays(ReportProvider):
@@ -42,7 +38,12 @@ class UsersByPastDays(ReportProvider):
         self.bind = source.bind
         self.tables = source.tables
 
-    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+    def computations(self, application: str) -> Sequence[Computation]:
+        """The widest profile."""
+        return self._source.profiles(application, MAXIMUM_DAYS)
+
+    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
         """The number of users for each window, the first for 1 day."""
-        profile = self._source.profile(context, application, MAXIMUM_DAYS)
+        if profile is None:
+            raise UnknownApplication(application)
         return {"application": application, "users": profile.users}

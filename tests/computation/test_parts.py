@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask_powerauth_telemetry.places import Task
 
 from flask_powerauth_telemetry.computation import Computations, Postponed
 from flask_powerauth_telemetry.exceptions import ServerFault, TooSlow, Unavailable
-from flask_powerauth_telemetry.places import Task
 from tests.support.callers import (
     LIMIT,
     LONG,

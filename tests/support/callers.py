@@ -7,8 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from flask_powerauth_telemetry.computation import Computations
-from flask_powerauth_telemetry.places import Task
+from flask_powerauth_telemetry.computation import Computations, Task
 
 LONG = 20.0
 """How long a test waits for what must happen, in seconds."""
@@ -38,7 +37,7 @@ class Callers:
         """The future answer to a caller, who waits by the time that this returns."""
         before = self.waiting(key)
         answer = self._pool.submit(
-            self.computations.result, key, compute, keep_seconds=keep, limit=limit
+            self.computations.result, {key: compute}, keep_seconds=keep, limit=limit
         )
         eventually(lambda: self.waiting(key) > before or answer.done())
         return answer
@@ -94,4 +93,4 @@ def callers_of(computations: Computations) -> Iterator[Callers]:
 
 
 def ask_at_once(callers: Callers, key: Any, compute: Callable[[Task], Any], **how: Any) -> Any:
-    return callers.computations.result(key, compute, **{"keep_seconds": 60, "limit": LONG, **how})
+    return callers.computations.result({key: compute}, **{"keep_seconds": 60, "limit": LONG, **how})

@@ -13,7 +13,7 @@ from marshmallow import Schema, fields
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from tests.support import powerauth
@@ -165,7 +165,7 @@ class Months(ReportProvider):
     parameters_schema = _MonthSchema
     data_schema = _AnySchema
 
-    def generate(self, context: ReportContext, application: str, month: str) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str, month: str) -> Result:
         number = int(month[-2:])
         known = {"users": 100 + number, "lowerBound": None, "upperBound": None}
         if number == 5:
@@ -173,9 +173,9 @@ class Months(ReportProvider):
         elif number == 3:
             known = {"users": None, "lowerBound": None, "upperBound": None}
         state = {5: "bounded", 3: "unknown"}.get(number, "recorded")
-        context.recorded_at(context.now - timedelta(hours=3))
         month_of = {"application": application, "month": month, "asOf": f"{month}-01T00:00:00Z"}
-        return {**month_of, "state": state, **known}
+        data = {**month_of, "state": state, **known}
+        return Result(data, as_of=context.now - timedelta(hours=3), source="recorded")
 
 
 class History(ReportProvider):
