@@ -189,10 +189,11 @@ class ReportService:
             self._tell(_Asked(shown, False, principal.name, (), None, started).failed(error))
             raise
         loaded = load_parameters(registered.parameters_schema, parameters)
-        days = _days(loaded.values)
-        asked = _Asked(registered.name, True, principal.name, loaded.applications, days, started)
+        asked = _Asked(registered.name, True, principal.name, loaded.applications, None, started)
         try:
-            report = self._report(registered, loaded, principal)
+            arguments = _arguments(registered, loaded, principal)
+            asked = asked._replace(days=_days(arguments))
+            report = self._report(registered, arguments)
         except Exception as error:
             self._tell(asked.failed(error))
             raise
@@ -207,8 +208,7 @@ class ReportService:
         except Exception:
             logger.exception("An observer of reports failed")
 
-    def _report(self, report: RegisteredReport, loaded: Loaded, principal: Principal) -> Report:
-        arguments = _arguments(report, loaded, principal)
+    def _report(self, report: RegisteredReport, arguments: Mapping[str, Any]) -> Report:
         computed, kept = self._computed(report, arguments)
         return Report(
             name=report.name,
@@ -355,6 +355,6 @@ class _Unique:
     """Equal to nothing else: stands for a value that can't be compared."""
 
 
-def _days(values: Any) -> int | None:
-    days = values.get("days") if isinstance(values, Mapping) else None
+def _days(values: Mapping[str, Any]) -> int | None:
+    days = values.get("days")
     return days if type(days) is int else None

@@ -3,12 +3,24 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, fields
-from sqlalchemy import Connection, Executable, Table, case, func, inspect, literal, select, true
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    case,
+    func,
+    inspect,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.database.functions import WholeSlots
@@ -25,6 +37,7 @@ Kind = tuple[str | None, ...]
 _TYPE = "signature_type"
 _ALGORITHM = "signature_algorithm"
 _HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_MINUTE = timedelta(minutes=1)
 _START = attrgetter("start")
 
 
@@ -88,12 +101,17 @@ class SignaturesInPastDays(ReportProvider):
         "pa_signature_audit": ("activation_id", "valid", "signature_type", "timestamp_created"),
     }
 
+    def __init__(self) -> None:
+        self._known_kinds: WeakKeyDictionary[Engine, tuple[datetime | None, Sequence[str]]]
+        self._known_kinds = WeakKeyDictionary()
+
     def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
         """All numbers, from one pass over the audit of the window."""
         application_id = context.application(application).id
         start = context.now - days * DAY
         slots = wall_slots(start, context.now, context.database_time)
-        found = read_verifications(context, application_id, start, slots)
+        kinds = self._kinds(context)
+        found = _read_verifications(context, application_id, start, slots, kinds)
         totals = _by_clock_hour(found.slots, slots)
         return {
             "application": application,
@@ -103,6 +121,16 @@ class SignaturesInPastDays(ReportProvider):
             "by_hour": _by_hour(totals, slots, start),
             "busiest_hour": _busiest_hour(totals),
         }
+
+    def _kinds(self, context: ReportContext) -> Sequence[str]:
+        """The columns that tell kinds of signatures apart, looked up once a minute."""
+        engine = context.connection.engine
+        looked_up_at, kinds = self._known_kinds.get(engine, (None, ()))
+        if looked_up_at is None or not timedelta(0) <= context.now - looked_up_at < _MINUTE:
+            columns = _columns(context.connection, context.tables.pa_signature_audit)
+            kinds = (_TYPE, _ALGORITHM) if _ALGORITHM in columns else (_TYPE,)
+            self._known_kinds[engine] = (context.now, kinds)
+        return kinds
 
 
 @dataclass(frozen=True)
@@ -114,14 +142,16 @@ class Verifications:
     slots: Counter[int] = field(default_factory=Counter)
 
 
-def read_verifications(
-    context: ReportContext, application_id: int, start: datetime, slots: WallSlots
+def _read_verifications(
+    context: ReportContext,
+    application_id: int,
+    start: datetime,
+    slots: WallSlots,
+    kinds: Sequence[str],
 ) -> Verifications:
     """Those of an application in the closed window from an aware ``start`` to now, by one pass."""
     window = (context.database_time(start), context.database_time(context.now))
-    statement = signatures_statement(
-        context.tables, application_id, window, slots, _kind_columns(context)
-    )
+    statement = signatures_statement(context.tables, application_id, window, slots, kinds)
     found = Verifications()
     for slot, total, valid, *kind in context.connection.execute(statement):
         found.totals[tuple(kind)] += total
@@ -160,12 +190,6 @@ def signatures_statement(
     slot, *others = groups
     counts = (func.count().label("total"), func.sum(verified.c.valid).label("valid"))
     return select(slot, *counts, *others).group_by(*groups)
-
-
-def _kind_columns(context: ReportContext) -> Sequence[str]:
-    """The columns that tell kinds of signatures apart, in this version of PowerAuth."""
-    columns = _columns(context.connection, context.tables.pa_signature_audit)
-    return (_TYPE, _ALGORITHM) if _ALGORITHM in columns else (_TYPE,)
 
 
 def _columns(connection: Connection, table: Table) -> frozenset[str]:
