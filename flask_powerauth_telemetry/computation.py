@@ -34,7 +34,7 @@ SLOW_SECONDS = 60
 """How long "too slow" is remembered at first; each further time twice as long, up to an hour."""
 
 KEPT_BYTES = 32 * 2**20
-"""How many bytes of results are kept, by the estimate of ``size_of``."""
+"""How many bytes of results a process keeps for an instance, by the estimate of ``size_of``."""
 
 _LONGEST_SLOW_SECONDS = 3_600
 
@@ -212,8 +212,8 @@ class Computations:
                 task = self._next()
 
     def _attempt(self, task: Task) -> "_Entry | BaseException":
-        begun = self._clock()
         try:
+            begun = self._clock()
             value, stale_at = task.compute(task), math.inf
             if isinstance(value, Perishable):
                 value, stale_at = value.value, begun + value.seconds
@@ -290,7 +290,7 @@ class _Kept:
         self._slow.pop(key, None)
         self._drop(key)
         stale_at = min(entry.stale_at, entry.made_at + seconds)
-        if stale_at <= self._clock() or entry.size > KEPT_BYTES:
+        if stale_at <= entry.made_at or entry.size > KEPT_BYTES:
             return
         self._entries[key] = replace(entry, stale_at=stale_at)
         self._bytes += entry.size
@@ -300,8 +300,8 @@ class _Kept:
 
     def remember_slow(self, key: Hashable) -> int:
         """Remember that this was too slow, twice as long as the time before; the seconds."""
-        _, before = self._slow.get(key, (0.0, SLOW_SECONDS / 2))
-        seconds = min(int(before * 2), _LONGEST_SLOW_SECONDS)
+        before = self._slow.get(key)
+        seconds = min(2 * before[1], _LONGEST_SLOW_SECONDS) if before else SLOW_SECONDS
         self._put(self._slow, key, (self._clock() + seconds, seconds))
         return seconds
 
