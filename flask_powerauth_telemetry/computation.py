@@ -1,36 +1,88 @@
-"""At most one computation for each key at a time, on a few threads of our own.
+"""One computation for many callers, on a few threads of our own, and what is kept of them.
 
-Callers wait for a result, for a limited time; a caller who waits holds nothing. Whoever asks for
-what is being computed waits with the others. A failure goes to all who waited and is not kept, but
-that a computation was too slow is remembered, so that callers who try again don't start it over
-and over. A computation that hangs is ended from outside, and its place given to another.
+There is at most one task for each key. Callers wait for its result, for a limited time; a caller
+who waits holds nothing, and no task waits for another. A failure goes to all who waited and is not
+kept, but that a computation was too slow is remembered, so that callers who try again don't start
+it over and over. A computation that hangs is ended from outside, and its place given to another.
 """
 
+import logging
 import math
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
+from types import TracebackType
 from typing import Any
 
 from flask_powerauth_telemetry.exceptions import ServerFault, TooSlow, Unavailable
-from flask_powerauth_telemetry.keeping import Entry, KeptResults
-from flask_powerauth_telemetry.places import GRACE_SECONDS, Places, Task
+
+logger = logging.getLogger("flask_powerauth_telemetry.computation")
+
+HANG_SECONDS = 0.75
+"""How much longer than the time limit a computation may take, so that the database can end it."""
+
+GRACE_SECONDS = 1.25
+"""How much longer than the time limit a caller waits, so that one may follow what hangs."""
+
+SLOW_SECONDS = 60
+"""How long "too slow" is remembered at first; each further time twice as long, up to an hour."""
+
+KEPT_BYTES = 32 * 2**20
+"""How many bytes of results a process keeps for an instance, by the estimate of ``size_of``."""
+
+_LONGEST_SLOW_SECONDS = 3_600
+
+Interrupt = Callable[[], None]
 
 
-class Postponed(BaseException):
-    """Ends an attempt at something of which another task computes a part.
+@dataclass(frozen=True)
+class Perishable:
+    """A result that may be kept for ``seconds`` from the start of its computation at most."""
 
-    It is attempted again when the part is there; so nothing waits on a thread of ours. Not an
-    ``Exception``, so that a provider doesn't catch it by accident.
+    value: Any
+    seconds: float
+
+
+@dataclass(eq=False)
+class Task:
+    """One computation under way.
+
+    ``compute`` is given the task and may tell ``interrupt_by`` what ends it from outside.
+    ``limit`` is in seconds, infinite for none. ``started`` is the monotonic time of its start,
+    None while it waits for a place. ``traceback`` is that of what it raised.
     """
 
-    def __init__(self, key: Hashable, part: "Future[Entry]") -> None:
-        super().__init__(key)
-        self.key = key
-        self.part = part
+    key: Hashable
+    compute: "Compute"
+    keep_seconds: float
+    limit: float
+    future: "Future[Any]" = field(default_factory=Future)
+    waiting: int = 0
+    started: float | None = None
+    abandoned: bool = False
+    interrupt: Interrupt | None = None
+    traceback: TracebackType | None = None
+
+    def interrupt_by(self, interrupt: Interrupt | None) -> None:
+        """Have this end the task when it hangs; at once when it has been given up already."""
+        self.interrupt = interrupt
+        if self.abandoned and interrupt is not None:
+            interrupt()
+
+    def seconds_left(self) -> float:
+        """How long it is until the task is overdue."""
+        if self.started is None:
+            return math.inf
+        return self.started + self.limit + HANG_SECONDS - time.monotonic()
+
+
+Compute = Callable[[Task], Any]
 
 
 class Computations:
@@ -51,31 +103,29 @@ class Computations:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
-        self._results = KeptResults(self._size, self._clock)
+        self._kept = _Kept(self._size, self._clock)
         self._tasks: dict[Hashable, Task] = {}
-        self._parts: dict[Hashable, Future[Entry]] = {}
-        self._places = Places(self._threads, self._lock, self._attempt, self._abandoned)
+        self._queue: deque[Task] = deque()
+        self._running: set[Task] = set()
 
     def result(
-        self,
-        key: Hashable,
-        compute: Callable[[Task], Any],
-        *,
-        keep_seconds: float,
-        limit: float = math.inf,
+        self, choices: Mapping[Hashable, Compute], *, keep_seconds: float, limit: float = math.inf
     ) -> tuple[Any, bool]:
-        """The result for a key, and whether it had been kept.
+        """A result for any of the keys, and whether it had been kept.
 
-        Otherwise ``compute`` makes it, on a thread of ours, and this waits for ``limit`` seconds
-        and a little grace. Raises what ``compute`` raises; ``TooSlow`` while that is remembered;
-        ``Unavailable`` when there is no result in time.
+        ``choices`` may all answer this caller, the cheapest first, each wider than the one before.
+        A result that is kept for any of them is taken if it is less than ``keep_seconds`` old. Or
+        this joins the task that is under way for one of them. Or else it starts the first; or the
+        last that callers needed themselves a short while ago, unless that was too slow.
+
+        Waits for ``limit`` seconds and a little grace. Raises what a computation raises;
+        ``TooSlow`` while that is remembered; ``Unavailable`` when there is no result in time.
         """
         with self._lock:
-            entry = self._results.get(key)
+            entry = self._kept.find(choices, keep_seconds)
             if entry is not None:
                 return entry.value, True
-            self._results.refuse_slow(key)
-            task = self._task(key, compute, keep_seconds, limit)
+            task = self._join(choices, keep_seconds, limit)
             task.waiting += 1
         self._wait(task, limit + GRACE_SECONDS)
         with self._lock:
@@ -84,79 +134,17 @@ class Computations:
                 raise Unavailable(f"there is no result after {limit + GRACE_SECONDS:g} s")
         return _outcome(task), False
 
-    def start(
-        self, key: Hashable, compute: Callable[[Task], Any], *, keep_seconds: float, limit: float
-    ) -> None:
-        """Have something computed if it is not under way, without waiting for it."""
-        with self._lock:
-            if key not in self._tasks:
-                self._task(key, compute, keep_seconds, limit).waiting += 1
-            self._places.fill()
-
-    def part(
-        self, task: Task, key: Hashable, compute: Callable[[], Any], keep_seconds: float
-    ) -> Any:
-        """A part of what a task computes, shared with all tasks; on the task's own thread.
-
-        Raises ``Postponed`` while another task computes it.
-        """
-        with self._lock:
-            known = self.kept_part(task, key)
-            if known is not None:
-                return known
-            self._results.refuse_slow(key)
-            if task.abandoned:
-                raise Unavailable("this computation was given up")
-            if key in task.parts:
-                raise ServerFault(f"the part {key} needs itself")
-            if key in self._parts:
-                raise Postponed(key, self._parts[key])
-            self._parts[key] = task.parts[key] = Future()
-        try:
-            entry = Entry(compute(), self._clock() + keep_seconds)
-        except BaseException as error:
-            self._finish_part(task, key, error)
-            raise
-        self._finish_part(task, key, entry)
-        task.fresh_until = min(task.fresh_until, entry.fresh_until)
-        return entry.value
-
-    def kept_part(self, task: Task, key: Hashable) -> Any | None:
-        """A part that need not be computed, None when it must be; raises what its task raised."""
-        given = task.given.get(key)
-        with self._lock:
-            if given is not None and not given.cancelled():
-                entry: Entry | None = given.result()
-            else:
-                entry = self._results.get(key)
-        if entry is None:
-            return None
-        task.fresh_until = min(task.fresh_until, entry.fresh_until)
-        return entry.value
-
-    def note(self, task: Task, key: Hashable) -> None:
-        """Note that a part is asked for, for twice as long as results of the task are kept."""
-        with self._lock:
-            self._results.note(key, 2 * task.keep_seconds)
-
-    def noted(self, key: Hashable) -> bool:
-        """Whether a part was asked for a short while ago, and was not too slow."""
-        with self._lock:
-            return self._results.noted(key)
-
-    def keep_at_most(self, task: Task, seconds: float) -> None:
-        """Keep the result of a task for so many seconds from now at most."""
-        task.fresh_until = min(task.fresh_until, self._clock() + seconds)
-
-    def _task(
-        self, key: Hashable, compute: Callable[[Task], Any], keep_seconds: float, limit: float
-    ) -> Task:
-        """The task for a key, begun as soon as there is a place."""
-        self._places.fill()  # first, because it may give up this key's own task
-        task = self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = Task(key, compute, keep_seconds, limit)
-            self._places.add(task)
+    def _join(self, choices: Mapping[Hashable, Compute], keep_seconds: float, limit: float) -> Task:
+        """A task under way, or a new one, which begins as soon as there is a place."""
+        self._fill()  # first, because it may give up a task of these keys
+        for key in choices:
+            if (task := self._tasks.get(key)) is not None:
+                task.keep_seconds = max(task.keep_seconds, keep_seconds)
+                return task
+        key = self._kept.choose(choices)
+        task = self._tasks[key] = Task(key, choices[key], keep_seconds, limit)
+        self._queue.append(task)
+        self._fill()
         return task
 
     def _wait(self, task: Task, seconds: float) -> None:
@@ -164,84 +152,210 @@ class Computations:
         end = time.monotonic() + seconds
         while not task.future.done() and (left := end - time.monotonic()) > 0:
             with self._lock:
-                self._places.fill()
-                left = min(left, self._places.seconds_left())
+                self._fill()
+                overdue = min((one.seconds_left() for one in self._running), default=math.inf)
+                left = min(left, max(0.0, overdue))
             wait([task.future], None if left == math.inf else left)
 
     def _stop_waiting(self, task: Task) -> None:
         task.waiting -= 1
-        if task.future.done():
-            return
-        if task.waiting == 0 and task.started is None:
-            # What nobody waits for is not begun.
+        if task.waiting == 0 and task in self._queue:  # what nobody waits for is not begun
+            self._queue.remove(task)
             del self._tasks[task.key]
-            self._places.withdraw(task)
 
-    def _attempt(self, task: Task) -> None:
-        outcome: Entry | BaseException
+    def _fill(self) -> None:
+        """Take the places of tasks that hang, and give free ones to those that wait."""
+        for task in [one for one in self._running if one.seconds_left() <= 0]:
+            logger.error("A computation hangs and is given up: %s", task.key)
+            self._give_up(task, f"the database gave no answer within {task.limit:g} s")
+        while (begun := self._next()) is not None:
+            thread = threading.Thread(
+                target=self._work, args=(begun,), name="telemetry-computation", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread to give
+                self._give_up(begun, f"no thread can be started: {error}")
+
+    def _next(self) -> Task | None:
+        """The task that begins now, if there is one and a place for it."""
+        if not self._queue or len(self._running) >= self._threads:
+            return None
+        task = self._queue.popleft()
+        task.started = time.monotonic()
+        self._running.add(task)
+        return task
+
+    def _give_up(self, task: Task, reason: str) -> None:
+        task.abandoned = True
+        self._end(task)
+        task.future.set_exception(Unavailable(reason))
+        if task.interrupt is not None:
+            try:
+                task.interrupt()
+            except Exception:
+                logger.exception("A computation that hangs can't be ended")
+
+    def _end(self, task: Task) -> None:
+        self._running.discard(task)
+        del self._tasks[task.key]
+
+    def _work(self, task: Task | None) -> None:
+        """Compute one task after the other, on a thread of its own."""
+        while task is not None:
+            outcome = self._attempt(task)
+            with self._lock:
+                if task.abandoned:  # its place has gone to another thread
+                    return
+                self._end(task)
+                self._settle(task, outcome)
+                task = self._next()
+
+    def _attempt(self, task: Task) -> "_Entry | BaseException":
         try:
-            value = task.compute(task)
-            outcome = Entry(value, min(self._clock() + task.keep_seconds, task.fresh_until))
+            begun = self._clock()
+            value, stale_at = task.compute(task), math.inf
+            if isinstance(value, Perishable):
+                value, stale_at = value.value, begun + value.seconds
+            return _Entry(value, self._clock(), stale_at, size_of((task.key, value)))
         except BaseException as error:  # whoever waits is to have it
-            outcome, task.traceback = error, error.__traceback__
-        with self._lock:
-            if task.abandoned:
-                return
-            self._places.leave(task)
-            if isinstance(outcome, Postponed):
-                self._put_off(task, outcome)
-            else:
-                del self._tasks[task.key]
-                self._settle(task.key, task.future, outcome)
+            task.traceback = error.__traceback__
+            return error
 
-    def _put_off(self, task: Task, postponed: Postponed) -> None:
-        if task.waiting == 0:
-            del self._tasks[task.key]
-            return
-        task.given[postponed.key] = postponed.part
-        postponed.part.add_done_callback(lambda _: self._resume(task))
-
-    def _resume(self, task: Task) -> None:
-        with self._lock:
-            if self._tasks.get(task.key) is task:
-                self._places.add(task)
-
-    def _finish_part(self, task: Task, key: Hashable, outcome: Entry | BaseException) -> None:
-        with self._lock:
-            future = task.parts.pop(key, None)
-            if future is None:  # the task was given up
-                return
-            del self._parts[key]
-            if isinstance(outcome, Postponed):  # by a part of this part; others may now try it
-                future.cancel()
-            else:
-                self._settle(key, future, outcome)
-
-    def _settle(
-        self, key: Hashable, future: "Future[Entry]", outcome: Entry | BaseException
-    ) -> None:
-        if isinstance(outcome, Entry):
-            self._results.keep(key, outcome)
-            future.set_result(outcome)
+    def _settle(self, task: Task, outcome: "_Entry | BaseException") -> None:
+        if isinstance(outcome, _Entry):
+            self._kept.keep(task.key, outcome, task.keep_seconds)
+            task.future.set_result(outcome.value)
             return
         if isinstance(outcome, TooSlow):
-            self._results.remember_slow(key, outcome)
+            outcome.retry_after = self._kept.remember_slow(task.key)
         if not isinstance(outcome, Exception):
             outcome = ServerFault(f"{type(outcome).__name__} ended a computation")
-        future.set_exception(outcome)
+        task.future.set_exception(outcome)
 
-    def _abandoned(self, task: Task, reason: str) -> None:
-        self._tasks.pop(task.key, None)
-        error = Unavailable(reason)
-        for key in list(task.parts):
-            self._finish_part(task, key, error)
-        self._settle(task.key, task.future, error)
+
+@dataclass(frozen=True)
+class _Entry:
+    """A result, when it was made, when it is stale, both in seconds, and its size in bytes."""
+
+    value: Any
+    made_at: float
+    stale_at: float
+    size: int
+
+
+class _Kept:
+    """Results, that one was too slow, and what is asked for: each for a limited number of keys.
+
+    Those that were not used for longest leave first. Not safe for several threads by itself.
+    """
+
+    def __init__(self, size: int, clock: Callable[[], float]) -> None:
+        self._size = size
+        self._clock = clock
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._first_stale_at = math.inf
+        self._slow: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+        self._asked: OrderedDict[Hashable, float] = OrderedDict()
+
+    def find(self, keys: Collection[Hashable], keep_seconds: float) -> _Entry | None:
+        """A fresh result for any of the keys; notes that the first is asked for."""
+        now = self._clock()
+        if now >= self._first_stale_at:
+            self._drop_stale(now)
+        # The hash will do for a hint, and holds no long key.
+        self._put(self._asked, hash(next(iter(keys))), now + 2 * keep_seconds)
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is not None and now < min(entry.stale_at, entry.made_at + keep_seconds):
+                self._entries.move_to_end(key)
+                return entry
+        return None
+
+    def choose(self, keys: Collection[Hashable]) -> Hashable:
+        """The key to compute; raises ``TooSlow`` while that is remembered for it."""
+        now = self._clock()
+        first, *wider = keys
+        for key in reversed(wider):
+            if now < self._asked.get(hash(key), now) and now >= self._slow_until(key):
+                return key
+        left = self._slow_until(first) - now
+        if left > 0:
+            raise TooSlow("it was too slow a short while ago", retry_after=math.ceil(left))
+        return first
+
+    def keep(self, key: Hashable, entry: _Entry, seconds: float) -> None:
+        """Keep a result for so long, while it is fresh, and forget that it was ever slow."""
+        self._slow.pop(key, None)
+        self._drop(key)
+        stale_at = min(entry.stale_at, entry.made_at + seconds)
+        if stale_at <= entry.made_at or entry.size > KEPT_BYTES:
+            return
+        self._entries[key] = replace(entry, stale_at=stale_at)
+        self._bytes += entry.size
+        self._first_stale_at = min(self._first_stale_at, stale_at)
+        while len(self._entries) > self._size or self._bytes > KEPT_BYTES:
+            self._drop(next(iter(self._entries)))
+
+    def remember_slow(self, key: Hashable) -> int:
+        """Remember that this was too slow, twice as long as the time before; the seconds."""
+        before = self._slow.get(key)
+        seconds = min(2 * before[1], _LONGEST_SLOW_SECONDS) if before else SLOW_SECONDS
+        self._put(self._slow, key, (self._clock() + seconds, seconds))
+        return seconds
+
+    def _slow_until(self, key: Hashable) -> float:
+        return self._slow.get(key, (-math.inf, 0))[0]
+
+    def _drop_stale(self, now: float) -> None:
+        for key in [key for key, entry in self._entries.items() if now >= entry.stale_at]:
+            self._drop(key)
+        stale_times = (entry.stale_at for entry in self._entries.values())
+        self._first_stale_at = min(stale_times, default=math.inf)
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
+        self._bytes -= entry.size if entry is not None else 0
+
+    def _put(self, store: "OrderedDict[Hashable, Any]", key: Hashable, value: Any) -> None:
+        store[key] = value
+        store.move_to_end(key)
+        while len(store) > self._size:
+            store.popitem(last=False)
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes an object takes, with all that its containers and attributes hold.
+
+    Each object counts once. What other objects hold in C or in slots is not seen.
+    """
+    seen: set[int] = set()
+    found = 0
+    left = [value]
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            found += sys.getsizeof(one)
+            left += _parts(one)
+    return found
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from value
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        yield vars(value)
 
 
 def _outcome(task: Task) -> Any:
     error = task.future.exception()
     if error is None:
-        return task.future.result().value
+        return task.future.result()
     try:
         # Raised to many, it would gather the frames of all of them, and be logged with them.
         raise error.with_traceback(task.traceback)

@@ -1,31 +1,48 @@
-"""Parameter fields that reports share."""
+"""Fields that reports share, and how their parameters are loaded."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 MAXIMUM_DAYS = 365
 _MAXIMUM_APPLICATION_LENGTH = 255
+# NUL, and surrogates, which no encoding of a driver knows.
+_IN_NO_NAME = re.compile("[\0\ud800-\udfff]")
 
 _loaded: ContextVar[list[str] | None] = ContextVar("loaded_applications", default=None)
 
 
-@contextmanager
-def loaded_applications() -> Iterator[list[str]]:
-    """Collect every value that an ``ApplicationField`` gives in this ``with`` block.
+@dataclass(frozen=True)
+class Loaded:
+    """What a schema made of raw parameters: ``values``, or else the ``error`` that it raised.
 
-    Collecting in the field sees lists, nested schemas, defaults and values that a ``post_load``
-    renames, so no schema can take an application past the check of scopes.
+    ``applications`` are all values that an ``ApplicationField`` gave, also before an error.
+    """
+
+    values: Any
+    applications: tuple[str, ...]
+    error: Exception | None = None
+
+
+def load_parameters(schema: Schema, raw: Mapping[str, Any]) -> Loaded:
+    """Load raw parameters; keys that the schema doesn't know are left out.
+
+    Applications are collected in their field. That sees lists, nested schemas, defaults and
+    values that a ``post_load`` renames, so no schema can take one past the check of scopes.
     """
     names: list[str] = []
     token = _loaded.set(names)
     try:
-        yield names
+        values = schema.load(raw, unknown=EXCLUDE)
+    except Exception as error:
+        return Loaded({}, tuple(names), error)
     finally:
         _loaded.reset(token)
+    return Loaded(values, tuple(names))
 
 
 class ApplicationField(fields.String):
@@ -54,7 +71,7 @@ class ApplicationField(fields.String):
         name: str = super()._deserialize(value, *arguments, **options)
         if not name.strip():
             raise ValidationError("Must not be blank.")
-        if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+        if _IN_NO_NAME.search(name):
             raise ValidationError("Has a character that no application name can have.")
         return name
 
@@ -69,9 +86,7 @@ class DaysField(fields.Integer):
     def __init__(self, *, maximum: int = MAXIMUM_DAYS, **options: Any) -> None:
         options.setdefault("required", "load_default" not in options)
         self._refusal = f"Must be a whole number from 1 to {maximum}."
-        super().__init__(
-            strict=True, validate=validate.Range(1, maximum, error=self._refusal), **options
-        )
+        super().__init__(validate=validate.Range(1, maximum, error=self._refusal), **options)
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> int:
         if isinstance(value, str) and 1 <= len(value) <= 3 and value.isascii() and value.isdigit():
@@ -79,3 +94,10 @@ class DaysField(fields.Integer):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValidationError(self._refusal)
+
+
+class CountField(fields.Integer):
+    """How many of something there are, in report data: a required JSON integer from 0."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=True, validate=validate.Range(0), **options)

@@ -1,12 +1,12 @@
 """What a report is to the rest of the package, and what it is given to work with."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Mapping
+import math
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 from marshmallow import Schema
 from sqlalchemy import Connection, select
@@ -15,9 +15,6 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.sharing import NotShared, Sharing
-
-Result = TypeVar("Result")
 
 LIVE = "live"
 RECORDED = "recorded"
@@ -32,29 +29,30 @@ class Application:
     name: str
 
 
-@dataclass(frozen=True)
-class _Part:
-    value: Any
-    as_of: datetime
+def _interrupted_by_nobody(interrupt: Callable[[], None] | None) -> None:
+    pass
 
 
 class ReportContext:
-    """All that a report needs while it is computed.
+    """All that a computation needs while it runs.
 
-    ``now`` is the one instant of this computation, ``as_of`` the instant that its data hold for:
-    earlier, when a part of them was computed before. Both are aware, in UTC. ``source`` is
-    ``live``, or ``recorded`` for data that were recorded beforehand. A context is a context
-    manager, used by one thread; leaving it gives its connection back.
+    ``now`` is the one instant of this computation, aware, in UTC. A context is a context manager,
+    used by one thread; leaving it gives its connection back. ``interrupt_by`` is told, each time
+    that it changes, what ends from another thread whatever hangs, None for nothing.
     """
 
-    def __init__(self, database: Database, now: datetime, sharing: Sharing | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now: datetime,
+        interrupt_by: Callable[[Callable[[], None] | None], None] = _interrupted_by_nobody,
+    ) -> None:
         self.now = now
-        self.as_of = now
-        self.source = LIVE
         self._database = database
-        self._sharing = sharing or NotShared()
+        self._interrupt_by = interrupt_by
         self._resources = ExitStack()
         self._connection: Connection | None = None
+        self._applications: dict[str, Application] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -67,9 +65,9 @@ class ReportContext:
     ) -> None:
         self._connection = None
         try:
-            self._resources.close()  # may hang, too
+            self._resources.__exit__(kind, error, traceback)  # may hang, too
         finally:
-            self._sharing.interrupt_by(None)
+            self._interrupt_by(None)
 
     @property
     def tables(self) -> PowerAuthTables:
@@ -81,7 +79,7 @@ class ReportContext:
         """A read-only SQLAlchemy Core connection with a time limit, opened at its first use."""
         if self._connection is None:
             self._connection = self._resources.enter_context(
-                self._database.connect(self._sharing.interrupt_by)
+                self._database.connect(self._interrupt_by)
             )
         return self._connection
 
@@ -96,46 +94,9 @@ class ReportContext:
 
     def application(self, name: str) -> Application:
         """The application of exactly this name; raises ``UnknownApplication`` without one."""
-        return self.share(("application", name), lambda: self._look_up(name))
-
-    def share(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """What ``compute`` returns: a part of the report that others have in common with it.
-
-        It is computed once for all who ask for ``key`` at the same time on the same database, and
-        kept as long as results are. ``as_of`` goes back to the instant that it was computed at.
-        """
-        part = self._sharing.share((self._database, key), lambda: _Part(compute(), self.now))
-        return cast(Result, self._dated(part))
-
-    def kept(self, key: Hashable) -> Any | None:
-        """What ``share`` would give for a key without computing it, None otherwise."""
-        part = self._sharing.kept((self._database, key))
-        return None if part is None else self._dated(part)
-
-    def note(self, key: Hashable) -> None:
-        """Note that ``key`` is asked for, for twice as long as results are kept."""
-        self._sharing.note((self._database, key))
-
-    def noted(self, key: Hashable) -> bool:
-        """Whether any report noted ``key`` a short while ago, and sharing it was not too slow."""
-        return self._sharing.noted((self._database, key))
-
-    def holds_for(self, instant: datetime) -> None:
-        """Tell that the data hold for this aware instant, if it is earlier than is known so far."""
-        self.as_of = min(self.as_of, instant)
-
-    def recorded_at(self, instant: datetime) -> None:
-        """Tell that the data were recorded beforehand, and hold for this aware instant."""
-        self.source = RECORDED
-        self.holds_for(instant)
-
-    def keep_at_most(self, seconds: float) -> None:
-        """Tell that the report may be kept for so many seconds at most, from now on."""
-        self._sharing.keep_at_most(seconds)
-
-    def _dated(self, part: _Part) -> Any:
-        self.holds_for(part.as_of)
-        return part.value
+        if name not in self._applications:
+            self._applications[name] = self._look_up(name)
+        return self._applications[name]
 
     def _look_up(self, name: str) -> Application:
         table = self.tables.pa_application
@@ -147,7 +108,36 @@ class ReportContext:
         raise UnknownApplication(name)
 
 
-class ReportProvider(ABC):
+@dataclass(frozen=True)
+class Result:
+    """What a computation gives, with facts that differ from what is usual.
+
+    ``as_of`` is the aware instant that ``value`` holds for, if that is earlier than the context's
+    ``now``. ``source`` is ``live``, or ``recorded`` for what was recorded beforehand. ``value`` may
+    be kept for ``keep_seconds`` from ``now`` on at most.
+    """
+
+    value: Any
+    as_of: datetime | None = None
+    source: str = LIVE
+    keep_seconds: float = math.inf
+
+
+@dataclass(frozen=True)
+class Computation:
+    """What may answer a report, for all who ask for the same ``key`` on the same database.
+
+    ``run`` is given a ``ReportContext`` and returns what answers: any object, or a ``Result`` of
+    it. It is computed once for all who ask meanwhile, kept as long as results are, and read by
+    several threads, so nothing changes it. ``key`` says all that it depends on, and begins with a
+    word of its own.
+    """
+
+    key: Hashable
+    run: Callable[[ReportContext], Any]
+
+
+class ReportProvider:
     """A report: what it is called, what it counts, and how.
 
     Class attributes of a subclass:
@@ -159,9 +149,14 @@ class ReportProvider(ABC):
     - ``data_schema``: the marshmallow schema of the report data.
     - ``bind``: the name in ``POWERAUTH_TELEMETRY_BINDS`` of the database to read, None for the
       main one.
-    - ``keep_seconds``: how long a result may be kept, in seconds, None as configured.
+    - ``keep_seconds``: how old a result may be, in seconds, None as configured.
     - ``tables``: the PowerAuth tables that it reads, for the operator's check: their names, or a
       mapping from each name to the names of the columns that it reads.
+
+    And ``generate``; or ``computations`` with ``report_data``, for what several reports or several
+    parameters have in common. All are given the parameters that the schema has loaded, by name.
+    They may raise ``TelemetryError`` with a message for the caller; any other exception is a fault
+    of the provider, logged and answered without details.
     """
 
     name: str = ""
@@ -178,12 +173,16 @@ class ReportProvider(ABC):
         return cls()
 
     # *arguments is never passed: with it, type checkers let subclasses name their parameters.
-    @abstractmethod
     def generate(
         self, context: ReportContext, *arguments: Any, **parameters: Any
-    ) -> Mapping[str, Any]:
-        """The report data for parameters that the schema has loaded.
+    ) -> Mapping[str, Any] | Result:
+        """The report data, or a ``Result`` of them; shared by callers with the same parameters."""
+        raise NotImplementedError
 
-        May raise ``TelemetryError`` with a message for the caller; any other exception is a
-        fault of the provider, logged and answered without details.
-        """
+    def computations(self, *arguments: Any, **parameters: Any) -> Sequence[Computation]:
+        """What may answer, at least one, the cheapest first and each wider than the one before."""
+        raise NotImplementedError
+
+    def report_data(self, result: Any, *arguments: Any, **parameters: Any) -> Mapping[str, Any]:
+        """The report data, out of what any of the computations gave; for each caller anew."""
+        raise NotImplementedError

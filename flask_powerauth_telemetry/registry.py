@@ -20,10 +20,15 @@ _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 @dataclass(frozen=True)
 class RegisteredReport:
-    """A provider with its schemas made ready; ``bind`` is the database that it reads."""
+    """A provider with its schemas made ready.
+
+    ``bind`` is the database that it reads. ``shares`` tells that it names computations, which it
+    may have in common with others.
+    """
 
     provider: ReportProvider
     bind: str | None
+    shares: bool
     parameters_schema: Schema
     data_schema: Schema
 
@@ -55,6 +60,7 @@ class ReportRegistry:
         """Add a provider; raises ``InvalidProvider`` when its contract is not kept."""
         _check_kind(provider)
         _check_name(provider)
+        shares = _shares(provider)
         taken = self._reports.get(provider.name)
         if taken is not None:
             raise InvalidProvider(
@@ -64,6 +70,7 @@ class ReportRegistry:
         report = self._reports[provider.name] = RegisteredReport(
             provider,
             bind=self._binds.get(provider.name, provider.bind),
+            shares=shares,
             parameters_schema=_schema(provider, "parameters_schema"),
             data_schema=_schema(provider, "data_schema"),
         )
@@ -105,6 +112,20 @@ def _check_name(provider: ReportProvider) -> None:
         raise InvalidProvider(
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
+
+
+def _shares(provider: ReportProvider) -> bool:
+    """Whether it has computations; raises ``InvalidProvider`` unless it has one way to answer."""
+    kind = type(provider)
+    generate, computations, report_data = (
+        getattr(kind, name) is not getattr(ReportProvider, name)
+        for name in ("generate", "computations", "report_data")
+    )
+    if computations != report_data or generate == computations:
+        raise InvalidProvider(
+            provider, "has to have either generate, or computations and report_data"
+        )
+    return computations
 
 
 def _schema(provider: ReportProvider, attribute: str) -> Schema:

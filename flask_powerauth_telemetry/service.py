@@ -1,34 +1,44 @@
 """From a report's name and raw parameters to the report; no Flask up to here."""
 
 import logging
-from collections.abc import Hashable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
 
 from marshmallow import EXCLUDE, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.clock import Clock, ageing_clock, read_clock, system_clock
-from flask_powerauth_telemetry.computation import Computations
+from flask_powerauth_telemetry.computation import Computations, Compute, Perishable, Task
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import (
     InvalidParameters,
     ProviderFault,
+    ServerFault,
+    TelemetryError,
     UnknownApplication,
+    UnknownReport,
 )
-from flask_powerauth_telemetry.fields import loaded_applications
-from flask_powerauth_telemetry.monitoring.events import Asked, Observer, ReportRun
-from flask_powerauth_telemetry.parts import TaskParts
-from flask_powerauth_telemetry.places import Task
-from flask_powerauth_telemetry.providers import RECORDED, ReportContext
+from flask_powerauth_telemetry.fields import Loaded, load_parameters
+from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode
+from flask_powerauth_telemetry.text import shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.service")
+
+Clock = Callable[[], datetime]
+"""Gives the time now, aware."""
+
+system_clock: Clock = partial(datetime.now, UTC)
+"""The time now, aware, in UTC."""
+
+_REPORT_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,8 @@ class Report:
     """A report: its name, and its data as JSON can carry them.
 
     ``as_of`` is the aware UTC instant that the data hold for, ``age_seconds`` the time since then.
-    ``kept`` tells that they, or a part of them, were computed before this was asked. ``source``
-    is ``live``, or ``recorded`` for data that were recorded beforehand.
+    ``kept`` tells that they were computed before this was asked. ``source`` is ``live``, or
+    ``recorded`` for data that were recorded beforehand.
     """
 
     name: str
@@ -48,12 +58,89 @@ class Report:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class ReportRun:
+    """The facts of one run of a report, answered or failed, for those who watch.
+
+    ``report`` is the name as it is registered, or else (``known`` False) as it was asked for,
+    shortened. ``applications`` are the names asked for, in scope or not, ``days`` is the window,
+    from the parameters or else from the report data. ``seconds`` is how long the caller waited.
+    A failure has the class of its ``error`` and the ``code`` of the answer, and no ``as_of``
+    (aware, UTC), ``source`` ("live" or "recorded") or ``data``. ``kept`` is True when the data
+    were computed before.
+    """
+
+    report: str
+    known: bool
+    principal: str
+    applications: tuple[str, ...]
+    days: int | None
+    seconds: float
+    status: int = 200
+    code: str | None = None
+    error: str | None = None
+    as_of: datetime | None = None
+    source: str | None = None
+    kept: bool = False
+    data: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+Observer = Callable[[ReportRun], None]
+
+
+class _Asked(NamedTuple):
+    """What is known of a run before its outcome, as in ``ReportRun``; ``started`` by the timer."""
+
+    report: str
+    known: bool
+    principal: str
+    applications: tuple[str, ...]
+    days: int | None
+    started: float
+
+    def answered(self, report: Report) -> ReportRun:
+        """The facts of a run that gave a report."""
+        return ReportRun(
+            report=self.report,
+            known=self.known,
+            principal=self.principal,
+            applications=self.applications,
+            days=self.days or _days(report.data),
+            seconds=time.perf_counter() - self.started,
+            as_of=report.as_of,
+            source=report.source,
+            kept=report.kept,
+            data=report.data,
+        )
+
+    def failed(self, error: Exception) -> ReportRun:
+        """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
+        kind = type(error) if isinstance(error, TelemetryError) else ServerFault
+        return ReportRun(
+            report=self.report,
+            known=self.known,
+            principal=self.principal,
+            applications=self.applications,
+            days=self.days,
+            seconds=time.perf_counter() - self.started,
+            status=kind.status,
+            code=kind.code,
+            error=type(error).__name__,
+        )
+
+
+@dataclass(eq=False)
 class _Computed:
-    data: Mapping[str, Any]
-    now: datetime
+    """The value of a result, and its facts; ``before`` tells that it holds for an earlier time.
+
+    ``checked`` is the report and the parameters whose data, made of this, were checked last.
+    """
+
+    value: Any
     as_of: datetime
     source: str
+    before: bool
+    checked: tuple[str, Mapping[str, Any]] | None = None
 
 
 class ReportService:
@@ -94,15 +181,23 @@ class ReportService:
         of the principal's scope; ``Unavailable`` or ``DatabaseFault`` for the database's faults;
         ``ProviderFault`` and whatever else a provider raises.
         """
-        asked = Asked(name, principal.name)
+        started = time.perf_counter()
         try:
-            report = self._run(asked, parameters, principal)
+            registered = self._registry.get(name)
+        except UnknownReport as error:
+            shown = shortened(name, _REPORT_LENGTH)
+            self._tell(_Asked(shown, False, principal.name, (), None, started).failed(error))
+            raise
+        loaded = load_parameters(registered.parameters_schema, parameters)
+        asked = _Asked(registered.name, True, principal.name, loaded.applications, None, started)
+        try:
+            arguments = _arguments(registered, loaded, principal)
+            asked = asked._replace(days=_days(arguments))
+            report = self._report(registered, arguments)
         except Exception as error:
             self._tell(asked.failed(error))
             raise
-        self._tell(
-            asked.answered(report.data, as_of=report.as_of, source=report.source, kept=report.kept)
-        )
+        self._tell(asked.answered(report))
         return report
 
     def _tell(self, run: ReportRun) -> None:
@@ -113,49 +208,134 @@ class ReportService:
         except Exception:
             logger.exception("An observer of reports failed")
 
-    def _run(self, asked: Asked, parameters: Mapping[str, Any], principal: Principal) -> Report:
-        report = self._registry.get(asked.report)
-        asked.report, asked.known = report.name, True
-        asked.arguments = _load_parameters(report, parameters, principal, asked)
-        computed, kept = self._computed(report, asked.arguments)
+    def _report(self, report: RegisteredReport, arguments: Mapping[str, Any]) -> Report:
+        computed, kept = self._computed(report, arguments)
         return Report(
             name=report.name,
-            data=computed.data,
+            data=_data(report, computed, arguments),
             as_of=computed.as_of,
             age_seconds=max(0.0, (read_clock(self._clock) - computed.as_of).total_seconds()),
-            kept=kept or computed.as_of < computed.now or computed.source == RECORDED,
+            kept=kept or computed.before,
             source=computed.source,
         )
 
     def _computed(
         self, report: RegisteredReport, arguments: Mapping[str, Any]
     ) -> tuple[_Computed, bool]:
-        provider = report.provider
         database = self._databases[report.bind]
-        keep = self._keep_seconds if provider.keep_seconds is None else provider.keep_seconds
+        keep = report.provider.keep_seconds
+        choices: dict[Hashable, Compute] = {
+            (report.bind, one.key): partial(self._compute, database, one)
+            for one in _computations(report, arguments)
+        }
+        if not choices:
+            raise ProviderFault(f"{report.name}: it names no computation")
         computed: _Computed
         computed, kept = self._computations.result(
-            (report.name, _frozen(arguments)),
-            lambda task: self._compute(report, arguments, database, task),
-            keep_seconds=keep,
+            choices,
+            keep_seconds=self._keep_seconds if keep is None else keep,
             limit=database.time_limit,
         )
         return computed, kept
 
-    def _compute(
-        self,
-        report: RegisteredReport,
-        arguments: Mapping[str, Any],
-        database: Database,
-        task: Task,
-    ) -> _Computed:
-        sharing = TaskParts(self._computations, task)
+    def _compute(self, database: Database, computation: Computation, task: Task) -> Perishable:
+        now = read_clock(self._clock)
+        # To be deleted when Database.connect translates all errors of SQLAlchemy.
         try:
-            with ReportContext(database, read_clock(self._clock), sharing) as context:
-                data = report.provider.generate(context, **arguments)
+            with ReportContext(database, now, task.interrupt_by) as context:
+                given = computation.run(context)
         except SQLAlchemyError as error:
             raise fault_of(error) from error
-        return _Computed(_dump_data(report, data), context.now, context.as_of, context.source)
+        result = given if isinstance(given, Result) else Result(given)
+        as_of = min(result.as_of or now, now)
+        before = as_of < now or result.source == RECORDED
+        return Perishable(
+            _Computed(result.value, as_of, result.source, before), result.keep_seconds
+        )
+
+
+def read_clock(clock: Clock) -> datetime:
+    """The time that a clock gives, in UTC; raises ``ProviderFault`` for a naive one."""
+    now = clock()
+    if now.tzinfo is None:
+        raise ProviderFault("the clock gave a naive time, it must give an aware one")
+    return now.astimezone(UTC)
+
+
+def ageing_clock(clock: Clock) -> Callable[[], float]:
+    """The seconds by which results age.
+
+    As many as have passed, or as many as ``clock`` was moved by, whichever are more: so a result
+    never outlives a clock that is set, and still grows old by one that stands still.
+    """
+    monotonic_start, start = time.monotonic(), clock()
+
+    def seconds() -> float:
+        moved = abs((clock() - start).total_seconds())
+        return max(time.monotonic() - monotonic_start, moved)
+
+    return seconds
+
+
+def _arguments(report: RegisteredReport, loaded: Loaded, principal: Principal) -> Mapping[str, Any]:
+    """The parameters as a provider gets them, once the caller's scope is checked."""
+    if isinstance(loaded.error, ValidationError):
+        raise InvalidParameters(report.name, loaded.error.messages) from loaded.error
+    if loaded.error is not None:
+        raise loaded.error
+    if not isinstance(loaded.values, Mapping):
+        raise ProviderFault(f"{report.name}: the parameters schema does not load a mapping")
+    for application in loaded.applications:
+        if not principal.may_read(application):
+            raise UnknownApplication(application)
+    return loaded.values
+
+
+def _computations(report: RegisteredReport, arguments: Mapping[str, Any]) -> Sequence[Computation]:
+    """What may answer: the provider's own computations, or else that of its report data."""
+    if report.shares:
+        return report.provider.computations(**arguments)
+    return [Computation((report.name, _frozen(arguments)), partial(_generated, report, arguments))]
+
+
+def _generated(
+    report: RegisteredReport, arguments: Mapping[str, Any], context: ReportContext
+) -> Result:
+    given = report.provider.generate(context, **arguments)
+    result = given if isinstance(given, Result) else Result(given)
+    return replace(result, value=checked_data(report, result.value))
+
+
+def _data(
+    report: RegisteredReport, computed: _Computed, arguments: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The report data made of a result; they are checked unless the last ones were the same."""
+    data: Mapping[str, Any]
+    if not report.shares:
+        data = computed.value
+        return data
+    data = report.provider.report_data(computed.value, **arguments)
+    asked = (report.name, arguments)
+    if computed.checked == asked:
+        data = report.data_schema.dump(data)
+    else:
+        data = checked_data(report, data)
+        computed.checked = asked
+    return data
+
+
+def checked_data(report: RegisteredReport, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report data as their schema gives them.
+
+    Raises ``ProviderFault`` for data that it refuses to load again, or that are no JSON.
+    """
+    try:
+        dumped: Mapping[str, Any] = report.data_schema.dump(data)
+        report.data_schema.load(dumped, unknown=EXCLUDE)
+        encode(dumped)
+    except (ValidationError, TypeError, ValueError, AttributeError) as error:
+        raise ProviderFault(f"{report.name}: its data don't fit its schema: {error}") from error
+    return dumped
 
 
 def _frozen(value: Any) -> Hashable:
@@ -175,29 +355,6 @@ class _Unique:
     """Equal to nothing else: stands for a value that can't be compared."""
 
 
-def _load_parameters(
-    report: RegisteredReport, parameters: Mapping[str, Any], principal: Principal, asked: Asked
-) -> Mapping[str, Any]:
-    with loaded_applications() as applications:
-        asked.applications = applications
-        try:
-            loaded = report.parameters_schema.load(parameters, unknown=EXCLUDE)
-        except ValidationError as error:
-            raise InvalidParameters(report.name, error.messages) from error
-    if not isinstance(loaded, Mapping):
-        raise ProviderFault(f"{report.name}: the parameters schema does not load a mapping")
-    for application in applications:
-        if not principal.may_read(application):
-            raise UnknownApplication(application)
-    return loaded
-
-
-def _dump_data(report: RegisteredReport, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report data as its schema gives them; refused if they don't load again or are no JSON."""
-    try:
-        dumped: Mapping[str, Any] = report.data_schema.dump(data)
-        report.data_schema.load(dumped, unknown=EXCLUDE)
-        encode(dumped)
-    except (ValidationError, TypeError, ValueError, AttributeError) as error:
-        raise ProviderFault(f"{report.name}: its data don't fit its schema: {error}") from error
-    return dumped
+def _days(values: Mapping[str, Any]) -> int | None:
+    days = values.get("days")
+    return days if type(days) is int else None

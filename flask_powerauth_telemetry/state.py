@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
-from flask_powerauth_telemetry.clock import Clock
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.registry import ReportRegistry
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import Clock, ReportService
 
 EXTENSION_KEY = "powerauth_telemetry"
 """Where an application keeps the states of its instances by name, in ``app.extensions``."""

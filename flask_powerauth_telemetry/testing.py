@@ -25,11 +25,11 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.providers import ReportProvider
-from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_parameters
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode, report_envelope
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import ReportService, checked_data
 
 NOW = datetime(2026, 6, 15, 9, 30, tzinfo=UTC)
 """The instant that the tests run at."""
@@ -61,17 +61,18 @@ class ReportProviderContract:
     example: Mapping[str, Any]
 
     @pytest.fixture
-    def database(self, tmp_path: Path) -> "ContractDatabase":
+    def database(self, tmp_path: Path) -> Iterator["ContractDatabase"]:
         """An SQLite database with every table that reports may read."""
-        return ContractDatabase(tmp_path / "powerauth.sqlite")
+        database = ContractDatabase(tmp_path / "powerauth.sqlite")
+        yield database
+        database.close()
 
     @pytest.fixture
-    def service(self, database: "ContractDatabase") -> Iterator[ReportService]:
+    def service(self, database: "ContractDatabase") -> ReportService:
         """The service, with this provider alone."""
         registry = ReportRegistry()
         registry.register(self.provider)
-        yield ReportService(registry, {self.provider.bind: database.read_only()}, lambda: NOW)
-        database.close()
+        return ReportService(registry, {self.provider.bind: database.read_only()}, lambda: NOW)
 
     def test_definition_is_one_sentence(self) -> None:
         definition = self.provider.definition
@@ -131,16 +132,38 @@ class ReportProviderContract:
         read = {table for text in database.statements for table in _TABLE.findall(text)}
         assert read <= set(self.provider.tables), "it reads more than its tables"
 
+    def test_every_computation_gives_the_same_data(self, database: "ContractDatabase") -> None:
+        report = self._registered()
+        if not report.shares:
+            return
+        source = database.read_only()
+        parameters = load_parameters(report.parameters_schema, self._parameters()).values
+        computations = self.provider.computations(**parameters)
+        keys = [one.key for one in computations]
+        assert keys, "it names no computation"
+        assert len({*keys}) == len(keys), "two computations have one key"
+        again = [one.key for one in self.provider.computations(**parameters)]
+        assert again == keys, "the keys differ for the same parameters, so nothing is shared"
+        for one in computations:
+            with ReportContext(source, NOW) as context:
+                given = one.run(context)
+            result = given.value if isinstance(given, Result) else given
+            data = checked_data(report, self.provider.report_data(result, **parameters))
+            if one is computations[0]:
+                narrowest = data
+            assert data == narrowest, f"{one.key} gives other data than {keys[0]}"
+
     def test_writes_nothing(self, service: ReportService, database: "ContractDatabase") -> None:
         before = database.path.read_bytes()
         service.run(self.provider.name, self._parameters(), _ANYONE)
         assert database.path.read_bytes() == before, "it has written"
 
+    def _registered(self) -> RegisteredReport:
+        return ReportRegistry().register(self.provider)
+
     def _fields(self) -> Mapping[str, Any]:
-        registry = ReportRegistry()
-        registry.register(self.provider)
-        schema = registry.get(self.provider.name).parameters_schema
-        return {field.data_key or name: field for name, field in schema.load_fields.items()}
+        fields_by_name = self._registered().parameters_schema.load_fields
+        return {field.data_key or name: field for name, field in fields_by_name.items()}
 
     def _parameters(self) -> dict[str, Any]:
         known: dict[type, Any] = {ApplicationField: "retail", DaysField: 30}

@@ -13,13 +13,12 @@ from sqlalchemy import Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, digest, matches
-from flask_powerauth_telemetry.computation import Computations
+from flask_powerauth_telemetry.computation import Computations, Task
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.places import Task
 
-logger = logging.getLogger("flask_powerauth_telemetry.auth.basic")
+logger = logging.getLogger("flask_powerauth_telemetry.auth")
 
 REFRESH_SECONDS = 60
 _LONGEST_READING_SECONDS = 10.0
@@ -78,8 +77,7 @@ class IntegrationCredentials:
     def _read_anew(self, limit: float) -> dict[str, _Integration]:
         read: dict[str, _Integration]
         read, _ = self._computations.result(
-            "integrations",
-            self._read,
+            {"integrations": self._read},
             keep_seconds=0,
             limit=min(self._database.time_limit, limit),
         )

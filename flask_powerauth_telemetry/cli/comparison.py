@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from flask_powerauth_telemetry.cli.checks.zones import offset_text
 from flask_powerauth_telemetry.cli.counts import SHIFTS, shifted_users
-from flask_powerauth_telemetry.clock import Clock
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import WIDTHS, ActivityProfile, read_profile
+from flask_powerauth_telemetry.service import Clock
 
 EQUAL = "equal"
 EXPLAINED = "explained"

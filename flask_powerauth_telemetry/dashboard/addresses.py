@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from flask import request, url_for
 
-from flask_powerauth_telemetry.clock import read_clock
 from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.dashboard.parts import Part
 from flask_powerauth_telemetry.exceptions import NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
+from flask_powerauth_telemetry.service import read_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
 DAYS = (30, 90, 365)

@@ -13,7 +13,7 @@ from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.history.calendar import DayField, day_of, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
@@ -46,13 +46,13 @@ class MauHistorySchema(Schema):
     application = fields.String(required=True)
     first = fields.Date(required=True, data_key="from")
     last = fields.Date(required=True, data_key="to")
-    days = fields.Integer(required=True, strict=True)
+    days = fields.Integer(required=True)
     users_by_day = fields.Dict(
-        fields.Date(), fields.Integer(strict=True), required=True, data_key="usersByDay"
+        fields.Date(), fields.Integer(), required=True, data_key="usersByDay"
     )
     missing = fields.List(fields.Date(), required=True)
     average = fields.Float(required=True, allow_none=True)
-    maximum = fields.Integer(required=True, strict=True, allow_none=True)
+    maximum = fields.Integer(required=True, allow_none=True)
 
 
 class MauHistory(ReportProvider):
@@ -79,14 +79,14 @@ class MauHistory(ReportProvider):
 
     def generate(
         self, context: ReportContext, application: str, first: date, last: date, days: int
-    ) -> Mapping[str, Any]:
+    ) -> Result:
         """The number of each day, and what they come to; refuses days that have not begun."""
         if last > day_of(context.now, self._timezone):
             raise TelemetryError(f"The day {last} has not begun")
         profiles = self._profiles(context, application, first, last)
         dates = [first + count * _DAY for count in range((last - first).days + 1)]
         users = {day: profiles[day].users_in_past_days(days) for day in dates if day in profiles}
-        return {
+        data = {
             "application": application,
             "first": first,
             "last": last,
@@ -96,6 +96,8 @@ class MauHistory(ReportProvider):
             "average": round(sum(users.values()) / len(users), 2) if users else None,
             "maximum": max(users.values(), default=None),
         }
+        newest = max((profile.as_of for profile in profiles.values()), default=None)
+        return Result(data, as_of=newest, source=RECORDED)
 
     def _profiles(
         self, context: ReportContext, application: str, first: date, last: date
@@ -114,8 +116,6 @@ class MauHistory(ReportProvider):
             day = day_of(profile.as_of, self._timezone)
             found[day] = profile
             until = min(midnight(day, self._timezone), profile.as_of) - _MICROSECOND
-        newest = max((profile.as_of for profile in found.values()), default=context.now)
-        context.recorded_at(newest)
         return found
 
     def _newest(

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.clock import Clock, read_clock
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, WIDTHS, read_profile
+from flask_powerauth_telemetry.service import Clock, read_clock
 
 
 class Recorder:

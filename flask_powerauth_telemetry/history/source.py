@@ -1,17 +1,19 @@
 """Activity profiles out of the history, in place of passes over PowerAuth's tables."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.exceptions import Unavailable, UnknownApplication
+from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, never_recorded
-from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
@@ -40,35 +42,38 @@ class RecordedActivity:
             serve_stale=config.serve_stale,
         )
 
-    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
-        """The profile, which holds every window; the report is dated back to its instant.
+    def profiles(self, application: str, days: int) -> Sequence[Computation]:
+        """The newest profile, which holds every window."""
+        return [Computation(("recorded activity", application), partial(self._read, application))]
 
-        Raises ``UnknownApplication`` for one without a row while others have rows;
-        ``Unavailable`` when there are none, or they are too old; ``DatabaseFault`` for a damaged
-        row or a store of another version.
+    def _read(self, application: str, context: ReportContext) -> Result:
+        """The profile with its instant; None for an application without a row, others having some.
+
+        Raises ``Unavailable`` when there are no rows, or they are too old; ``DatabaseFault`` for a
+        damaged row or a store of another version.
         """
         connection = context.connection
         self._store.check(connection)
         until = context.now + CLOCK_TOLERANCE
         recording = self._store.newest(connection, application, DEFINITION_VERSION, until)
-        if recording is not None:
-            self._date(context, recording.profile.as_of)
-            return recording.profile
-        other = newest_of_any(self._store, context)
-        self._date(context, other.profile.as_of)
-        raise UnknownApplication(application)
+        if recording is None:
+            as_of = newest_of_any(self._store, context).profile.as_of
+            self._seconds_left(context, as_of)
+            return Result(None, as_of, RECORDED, keep_seconds=0)
+        as_of = recording.profile.as_of
+        return Result(recording.profile, as_of, RECORDED, self._seconds_left(context, as_of))
 
-    def _date(self, context: ReportContext, as_of: datetime) -> None:
-        context.recorded_at(as_of)
+    def _seconds_left(self, context: ReportContext, as_of: datetime) -> float:
+        """How long a recording may be served; raises ``Unavailable`` when it is too old."""
         if self._serve_stale:
-            return
+            return math.inf
         left = self._max_age - (context.now - as_of).total_seconds()
         if left < 0:
             raise Unavailable(
                 f"the newest recording, of {as_of}, is older than {self._max_age:g} s",
                 retry_after=RETRY_SECONDS,
             )
-        context.keep_at_most(left)
+        return left
 
 
 def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:

@@ -1,8 +1,8 @@
 """The users of a year's months, out of the history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, tzinfo
-from typing import Any, Self
+from typing import Self
 
 from marshmallow import Schema, fields
 
@@ -19,7 +19,7 @@ from flask_powerauth_telemetry.history.users_in_month import (
     known_of_month,
     month_period,
 )
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
@@ -69,24 +69,24 @@ class UsersByMonth(ReportProvider):
         """On the store and in the zone that are configured."""
         return cls(HistoryStore.from_config(config), config.report_timezone)
 
-    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str) -> Result:
         """The months, the oldest first, and what those that have a number come to."""
         self._history.check(context.connection)
         months = _months_until(day_of(context.now, self._timezone))
         found = self._find(context, application, months)
-        context.recorded_at(found[-1].newest().as_of)
         known = [
             known_of_month(month, self._timezone, profiles, context)
             for month, profiles in zip(months, found, strict=True)
         ]
         users = [one["users"] for one in known if one["complete"]]
-        return {
+        data = {
             "application": application,
             "average": round(sum(users) / len(users), 2) if users else None,
             "maximum": max(users, default=None),
             "months": known,
             "missing": [one["month"] for one in known[:-1] if not one["complete"]],
         }
+        return Result(data, as_of=found[-1].newest().as_of, source=RECORDED)
 
     def _find(
         self, context: ReportContext, application: str, months: Sequence[Month]

@@ -21,7 +21,8 @@ from flask_powerauth_telemetry.fields import ApplicationField
 from flask_powerauth_telemetry.history.calendar import Month, MonthField, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.activity import DAY, DEFINITION_VERSION, ActivityProfile
 
 TOLERANCE = timedelta(minutes=5)
@@ -50,7 +51,7 @@ class UsersInMonthSchema(Schema):
 
     application = fields.String(required=True)
     month = fields.String(required=True)
-    users = fields.Integer(required=True, strict=True, allow_none=True)
+    users = fields.Integer(required=True, allow_none=True)
     start = fields.AwareDateTime(required=True, data_key="from")
     end = fields.AwareDateTime(required=True, data_key="to")
     complete = fields.Boolean(required=True)
@@ -58,8 +59,8 @@ class UsersInMonthSchema(Schema):
     as_of = fields.AwareDateTime(required=True, data_key="asOf")
     seconds_late = fields.Float(required=True, data_key="secondsLate")
     hours_left_out = fields.Float(required=True, data_key="hoursLeftOut")
-    lower_bound = fields.Integer(required=True, strict=True, allow_none=True, data_key="lowerBound")
-    upper_bound = fields.Integer(required=True, strict=True, allow_none=True, data_key="upperBound")
+    lower_bound = fields.Integer(required=True, allow_none=True, data_key="lowerBound")
+    upper_bound = fields.Integer(required=True, allow_none=True, data_key="upperBound")
 
 
 class UsersInMonth(ReportProvider):
@@ -84,7 +85,7 @@ class UsersInMonth(ReportProvider):
         """On the store and in the zone that are configured."""
         return cls(HistoryStore.from_config(config), config.report_timezone)
 
-    def generate(self, context: ReportContext, application: str, month: Month) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str, month: Month) -> Result:
         """The number, or else bounds for it; refuses a month that has not begun."""
         if midnight(month.first_day, self._timezone) > context.now:
             raise TelemetryError(f"The month {month} has not begun")
@@ -93,8 +94,8 @@ class UsersInMonth(ReportProvider):
         found = find_profiles(self._history, context, application, end)
         known = known_of_month(month, self._timezone, found, context)
         used = found.nearest(end) if known["complete"] else found.newest()
-        context.recorded_at(used.as_of)
-        return {"application": application, **known}
+        data = {"application": application, **known}
+        return Result(data, as_of=used.as_of, source=RECORDED_SOURCE)
 
 
 @dataclass(frozen=True)

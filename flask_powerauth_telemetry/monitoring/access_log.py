@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
+from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.text import printable, shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.access_log")

@@ -11,7 +11,7 @@ from flask import Flask
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from flask_powerauth_telemetry.exceptions import ConfigurationError
-from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,
     report_failed,
@@ -19,6 +19,7 @@ from flask_powerauth_telemetry.monitoring.signals import (
     request_refused,
 )
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 METRICS_KEY = "powerauth_telemetry_metrics"

@@ -12,7 +12,8 @@ from flask import Flask, has_request_context, request
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.monitoring import access_log
-from flask_powerauth_telemetry.monitoring.events import Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
+from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.text import shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring")

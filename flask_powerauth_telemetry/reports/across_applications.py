@@ -7,6 +7,7 @@ every number of the report.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -15,16 +16,15 @@ from sqlalchemy import Executable, func, select
 
 from flask_powerauth_telemetry.database.bits import AnyBits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider
+from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
+from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.activity import DAY, READ_COLUMNS
-from flask_powerauth_telemetry.reports.fields import CountField
 
 FEWEST, MOST = 2, 10
 """How many applications a caller may name."""
 
-UsersBySet = Mapping[frozenset[int], int]
-"""How many users were active in exactly these applications, by the set of the applications' ids."""
+UsersBySet = Mapping[frozenset[str], int]
+"""How many users were active in exactly these applications, by the set of their names."""
 
 
 def _check_different(names: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ class UsersAcrossSchema(Schema):
     """Report data of ``USERS_ACROSS_APPLICATIONS``."""
 
     applications = fields.List(fields.String(), required=True)
-    days = fields.Integer(required=True, strict=True)
+    days = fields.Integer(required=True)
     users = CountField()
     users_by_application = fields.Dict(
         fields.String(), CountField(), required=True, data_key="usersByApplication"
@@ -80,46 +80,42 @@ class UsersAcrossApplications(ReportProvider):
     data_schema = UsersAcrossSchema
     tables = READ_COLUMNS
 
-    def generate(
-        self, context: ReportContext, applications: Sequence[str], days: int
+    def computations(self, applications: Sequence[str], days: int) -> Sequence[Computation]:
+        """The one pass, the same for all who name these applications in whatever order."""
+        names = tuple(sorted(applications))
+        key = ("users across applications", names, days)
+        return [Computation(key, partial(_read_users_by_set, names, days))]
+
+    def report_data(
+        self, sets: UsersBySet, applications: Sequence[str], days: int
     ) -> Mapping[str, Any]:
         """The users of all applications together, of each, and of each pair."""
-        asked = [context.application(name) for name in applications]
-        sets = _users_by_set(context, asked, days)
         return {
             "applications": applications,
             "days": days,
             "users": sum(sets.values()),
-            "users_by_application": {one.name: _users_of(sets, {one.id}) for one in asked},
+            "users_by_application": {name: _users_of(sets, {name}) for name in applications},
             "overlaps": [
-                {
-                    "applications": [one.name, other.name],
-                    "users": _users_of(sets, {one.id, other.id}),
-                }
-                for one, other in combinations(asked, 2)
+                {"applications": pair, "users": _users_of(sets, pair)}
+                for pair in combinations(applications, 2)
             ],
         }
 
 
-def _users_of(sets: UsersBySet, ids: Collection[int]) -> int:
+def _users_of(sets: UsersBySet, names: Collection[str]) -> int:
     """The users active in all of these applications, and maybe in others."""
-    return sum(users for active_in, users in sets.items() if active_in.issuperset(ids))
+    return sum(users for active_in, users in sets.items() if active_in.issuperset(names))
 
 
-def _users_by_set(
-    context: ReportContext, applications: Sequence[Application], days: int
-) -> UsersBySet:
-    """Shared with all who ask for the same applications, in whatever order."""
-    ids = sorted(application.id for application in applications)
-    key = ("users across applications", tuple(ids), days)
-    return context.share(key, lambda: _read_users_by_set(context, ids, days))
-
-
-def _read_users_by_set(context: ReportContext, ids: Sequence[int], days: int) -> UsersBySet:
+def _read_users_by_set(names: Sequence[str], days: int, context: ReportContext) -> UsersBySet:
+    by_id = {(one := context.application(name)).id: one.name for name in names}
+    ids = sorted(by_id)
     start = context.database_time(context.now - days * DAY)
     end = context.database_time(context.now)
     rows = context.connection.execute(sets_statement(context.tables, ids, start, end))
-    return {frozenset(_members(ids, int(bits))): users for bits, users in rows}
+    return {
+        frozenset(by_id[one] for one in _members(ids, int(bits))): users for bits, users in rows
+    }
 
 
 def _members(ids: Sequence[int], bits: int) -> Iterator[int]:

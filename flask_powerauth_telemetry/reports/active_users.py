@@ -1,22 +1,22 @@
 """The two reports of PowerAuth's public documentation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
+from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.activity import (
+    ActivityProfile,
     ActivitySource,
     LiveActivity,
     activity_source,
 )
 
 MONTH_DAYS = 30
-_AT_LEAST_ZERO = validate.Range(0)
 
 
 class ApplicationSchema(Schema):
@@ -35,8 +35,8 @@ class ActiveUsersSchema(Schema):
     """Report data of both."""
 
     application = fields.String(required=True)
-    days = fields.Integer(required=True, strict=True)
-    users = fields.Integer(required=True, strict=True, validate=_AT_LEAST_ZERO)
+    days = fields.Integer(required=True)
+    users = CountField()
 
 
 class ActiveUsersProvider(ReportProvider):
@@ -61,15 +61,13 @@ class ActiveUsersProvider(ReportProvider):
         """On the source that is configured."""
         return cls(strict_application=config.strict_application, source=activity_source(config))
 
-    def active_users(self, context: ReportContext, application: str, days: int) -> dict[str, Any]:
-        """The report data for a window of ``days`` days."""
-        try:
-            profile = self._source.profile(context, application, days)
-            users = profile.users_in_past_days(days)
-        except UnknownApplication:
-            if self._strict_application:
-                raise
-            users = 0
+    def active_users(
+        self, profile: ActivityProfile | None, application: str, days: int
+    ) -> Mapping[str, Any]:
+        """The report data for a window of ``days`` days; without a profile there are no users."""
+        if profile is None and self._strict_application:
+            raise UnknownApplication(application)
+        users = profile.users_in_past_days(days) if profile is not None else 0
         return {"application": application, "days": days, "users": users}
 
 
@@ -83,9 +81,13 @@ class CurrentMau(ActiveUsersProvider):
     )
     parameters_schema = ApplicationSchema
 
-    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+    def computations(self, application: str) -> Sequence[Computation]:
+        """Profiles of 30 days and more."""
+        return self._source.profiles(application, MONTH_DAYS)
+
+    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
         """The users of the past 30 days."""
-        return self.active_users(context, application, MONTH_DAYS)
+        return self.active_users(profile, application, MONTH_DAYS)
 
 
 class UsersInPastDays(ActiveUsersProvider):
@@ -98,6 +100,12 @@ class UsersInPastDays(ActiveUsersProvider):
     )
     parameters_schema = ApplicationAndDaysSchema
 
-    def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
+    def computations(self, application: str, days: int) -> Sequence[Computation]:
+        """Profiles that are wide enough."""
+        return self._source.profiles(application, days)
+
+    def report_data(
+        self, profile: ActivityProfile | None, application: str, days: int
+    ) -> Mapping[str, Any]:
         """The users of the past ``days`` days."""
-        return self.active_users(context, application, days)
+        return self.active_users(profile, application, days)

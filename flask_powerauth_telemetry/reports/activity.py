@@ -9,6 +9,7 @@ table, and adding up gives the number of every window.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from typing import Protocol, Self
 
@@ -19,7 +20,13 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import LIVE, SNAPSHOT
 from flask_powerauth_telemetry.database.functions import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
-from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.providers import (
+    Application,
+    Computation,
+    ReportContext,
+    Result,
+)
 
 WIDTHS = (30, 90, 365)
 """The windows in days that a pass may cover; the smallest that holds a question is taken."""
@@ -68,8 +75,11 @@ class ActivitySource(Protocol):
     bind: str | None
     tables: Mapping[str, Sequence[str]]
 
-    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
-        """A profile wide enough for a window of ``days`` days; raises ``UnknownApplication``."""
+    def profiles(self, application: str, days: int) -> Sequence[Computation]:
+        """Those wide enough for a window of ``days`` days (1 to 365), the narrowest first.
+
+        Their result is an ``ActivityProfile``, or None where there is no such application.
+        """
 
 
 class LiveActivity:
@@ -83,9 +93,13 @@ class LiveActivity:
         """The source, of which nothing is configured."""
         return cls()
 
-    def profile(self, context: ReportContext, application: str, days: int) -> ActivityProfile:
-        """The profile as of now, or one that is kept."""
-        return activity_profile(context, context.application(application), days)
+    def profiles(self, application: str, days: int) -> Sequence[Computation]:
+        """Passes over the smallest window that holds ``days`` days, and over wider ones."""
+        return [
+            Computation(("activity", application, width), partial(_profile, application, width))
+            for width in WIDTHS
+            if width >= days
+        ]
 
 
 _SOURCES = {
@@ -100,24 +114,12 @@ def activity_source(config: TelemetryConfig) -> ActivitySource:
     return source
 
 
-def activity_profile(
-    context: ReportContext, application: Application, days: int
-) -> ActivityProfile:
-    """The application's profile, wide enough for a window of ``days`` days (1 to 365).
-
-    One that is kept is taken, also a wider one. Otherwise it is computed as of now, as wide as
-    anyone asked for a short while ago, so that callers with different windows need one pass.
-    """
-    widths = {width: ("activity", application.id, width) for width in WIDTHS if width >= days}
-    narrowest, *wider = widths
-    context.note(widths[narrowest])
-    for key in widths.values():
-        kept: ActivityProfile | None = context.kept(key)
-        if kept is not None:
-            return kept
-    asked = [width for width in wider if context.noted(widths[width])]
-    width = max(asked, default=narrowest)
-    return context.share(widths[width], lambda: read_profile(context, application, width))
+def _profile(name: str, width: int, context: ReportContext) -> ActivityProfile | Result:
+    try:
+        application = context.application(name)
+    except UnknownApplication:
+        return Result(None, keep_seconds=0)  # names that don't exist push out no profile
+    return read_profile(context, application, width)
 
 
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:

@@ -9,10 +9,10 @@ from marshmallow import Schema, fields
 from sqlalchemy import ColumnElement, Executable, Table, case, func, select
 
 from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables
+from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.reports.activity import DAY
-from flask_powerauth_telemetry.reports.fields import CountField
 
 _COMMITTED = (ActivationStatus.ACTIVE.value, ActivationStatus.BLOCKED.value)
 
@@ -44,7 +44,7 @@ class CommittedUsersSchema(Schema):
     """Report data of ``COMMITTED_USERS_IN_PAST_DAYS``."""
 
     application = fields.String(required=True)
-    days = fields.Integer(required=True, strict=True)
+    days = fields.Integer(required=True)
     users = CountField()
     users_left_out = fields.Nested(LeftOutSchema, required=True, data_key="usersLeftOut")
     users_in_past_days = CountField(data_key="usersInPastDays")

@@ -1,27 +1,27 @@
 """The whole curve of active users, for every window at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from marshmallow import Schema, fields, validate
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
+from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, CountField
+from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import ActivitySource, activity_source
-from flask_powerauth_telemetry.reports.fields import CountField
+from flask_powerauth_telemetry.reports.activity import (
+    ActivityProfile,
+    ActivitySource,
+    activity_source,
+)
 
 
 class CurveSchema(Schema):
     """Report data of ``USERS_BY_PAST_DAYS``."""
 
     application = fields.String(required=True)
-    users = fields.List(
-        CountField(),
-        required=True,
-        validate=validate.Length(equal=MAXIMUM_DAYS),
-    )
+    users = fields.List(CountField(), required=True, validate=validate.Length(equal=MAXIMUM_DAYS))
 
 
 class UsersByPastDays(ReportProvider):
@@ -48,7 +48,12 @@ class UsersByPastDays(ReportProvider):
         """On the source that is configured."""
         return cls(activity_source(config))
 
-    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+    def computations(self, application: str) -> Sequence[Computation]:
+        """The widest profile."""
+        return self._source.profiles(application, MAXIMUM_DAYS)
+
+    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
         """The number of users for each window, the first for 1 day."""
-        profile = self._source.profile(context, application, MAXIMUM_DAYS)
+        if profile is None:
+            raise UnknownApplication(application)
         return {"application": application, "users": profile.users}

@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from marshmallow import fields, validate
 from sqlalchemy import Executable, func, literal, select
 
 from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables, WallClock
-from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
-from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, CountField
+from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import (
     ActiveUsersSchema,
     ApplicationAndDaysSchema,
 )
 from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
-from flask_powerauth_telemetry.reports.fields import CountField
 
 
 class NewUsersSchema(ActiveUsersSchema):
@@ -45,25 +45,25 @@ class NewUsersInPastDays(ReportProvider):
         "pa_activation_history": ("activation_id", "activation_status", "timestamp_created"),
     }
 
-    def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
+    def computations(self, application: str, days: int) -> Sequence[Computation]:
+        """The one pass over the history, which has to be read as a whole for any window.
+
+        A user is new once, so the numbers of its days add up to those of every window.
+        """
+        return [Computation(("new users", application), partial(_read_new_users, application))]
+
+    def report_data(
+        self, new_users: Sequence[int], application: str, days: int
+    ) -> Mapping[str, Any]:
         """The new users of each day of the window, and of all of them."""
-        by_day = new_users_by_day(context, context.application(application))[:days]
+        by_day = new_users[:days]
         users = sum(by_day)
         return {"application": application, "days": days, "users": users, "users_by_day": by_day}
 
 
-def new_users_by_day(context: ReportContext, application: Application) -> Sequence[int]:
-    """The new users of each of the past 365 days of 24 hours, the newest day first.
-
-    A user is new once, so these numbers add up to those of every window, and one pass over the
-    history, which has to be read as a whole anyway, answers them all.
-    """
-    return context.share(
-        ("new users", application.id), lambda: _read_new_users(context, application)
-    )
-
-
-def _read_new_users(context: ReportContext, application: Application) -> Sequence[int]:
+def _read_new_users(name: str, context: ReportContext) -> Sequence[int]:
+    """The new users of each of the past 365 days of 24 hours, the newest day first."""
+    application = context.application(name)
     edges = [context.database_time(context.now - days * DAY) for days in range(MAXIMUM_DAYS + 1)]
     counts = [0] * MAXIMUM_DAYS
     rows = context.connection.execute(new_users_statement(context.tables, application.id, edges))

@@ -2,20 +2,42 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, fields
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    case,
+    func,
+    inspect,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.exc import NoSuchTableError
 
+from flask_powerauth_telemetry.database.functions import WholeSlots
+from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
+from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.reports.activity import DAY
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots, wall_slots
-from flask_powerauth_telemetry.reports.fields import CountField
-from flask_powerauth_telemetry.reports.verifications import Verifications, read_verifications
 
+Kind = tuple[str | None, ...]
+"""The type of a signature, and its algorithm where that is recorded."""
+
+_TYPE = "signature_type"
+_ALGORITHM = "signature_algorithm"
 _HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_MINUTE = timedelta(minutes=1)
 _START = attrgetter("start")
 
 
@@ -56,7 +78,7 @@ class SignaturesSchema(VerificationsSchema):
     """Report data of ``SIGNATURES_IN_PAST_DAYS``."""
 
     application = fields.String(required=True)
-    days = fields.Integer(required=True, strict=True)
+    days = fields.Integer(required=True)
     by_type = fields.List(fields.Nested(TypeSchema), required=True, data_key="byType")
     by_hour = fields.Nested(ByHourSchema, required=True, data_key="byHour")
     busiest_hour = fields.Nested(HourSchema, required=True, allow_none=True, data_key="busiestHour")
@@ -79,12 +101,17 @@ class SignaturesInPastDays(ReportProvider):
         "pa_signature_audit": ("activation_id", "valid", "signature_type", "timestamp_created"),
     }
 
+    def __init__(self) -> None:
+        self._known_kinds: WeakKeyDictionary[Engine, tuple[datetime | None, Sequence[str]]]
+        self._known_kinds = WeakKeyDictionary()
+
     def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
         """All numbers, from one pass over the audit of the window."""
         application_id = context.application(application).id
         start = context.now - days * DAY
         slots = wall_slots(start, context.now, context.database_time)
-        found = read_verifications(context, application_id, start, slots)
+        kinds = self._kinds(context)
+        found = _read_verifications(context, application_id, start, slots, kinds)
         totals = _by_clock_hour(found.slots, slots)
         return {
             "application": application,
@@ -94,6 +121,84 @@ class SignaturesInPastDays(ReportProvider):
             "by_hour": _by_hour(totals, slots, start),
             "busiest_hour": _busiest_hour(totals),
         }
+
+    def _kinds(self, context: ReportContext) -> Sequence[str]:
+        """The columns that tell kinds of signatures apart, looked up once a minute."""
+        engine = context.connection.engine
+        looked_up_at, kinds = self._known_kinds.get(engine, (None, ()))
+        if looked_up_at is None or not timedelta(0) <= context.now - looked_up_at < _MINUTE:
+            columns = _columns(context.connection, context.tables.pa_signature_audit)
+            kinds = (_TYPE, _ALGORITHM) if _ALGORITHM in columns else (_TYPE,)
+            self._known_kinds[engine] = (context.now, kinds)
+        return kinds
+
+
+@dataclass(frozen=True)
+class Verifications:
+    """How many there were: all and the valid ones by kind, all by slot of the wall clock."""
+
+    totals: Counter[Kind] = field(default_factory=Counter)
+    valid: Counter[Kind] = field(default_factory=Counter)
+    slots: Counter[int] = field(default_factory=Counter)
+
+
+def _read_verifications(
+    context: ReportContext,
+    application_id: int,
+    start: datetime,
+    slots: WallSlots,
+    kinds: Sequence[str],
+) -> Verifications:
+    """Those of an application in the closed window from an aware ``start`` to now, by one pass."""
+    window = (context.database_time(start), context.database_time(context.now))
+    statement = signatures_statement(context.tables, application_id, window, slots, kinds)
+    found = Verifications()
+    for slot, total, valid, *kind in context.connection.execute(statement):
+        found.totals[tuple(kind)] += total
+        found.valid[tuple(kind)] += int(valid)
+        found.slots[int(slot)] += total
+    return found
+
+
+def signatures_statement(
+    tables: PowerAuthTables,
+    application_id: int,
+    window: tuple[datetime, datetime],
+    slots: WallSlots,
+    kinds: Sequence[str],
+) -> Executable:
+    """Rows of (slot, total, valid, one value for each column that ``kinds`` names).
+
+    ``window`` is the start and the end of a closed window, naive times of the database's clock.
+    """
+    activation, audit = tables.pa_activation, tables.pa_signature_audit
+    created = audit.c.timestamp_created
+    start, end, origin = (literal(time, WallClock) for time in (*window, slots.origin))
+    verified = (
+        select(
+            WholeSlots(created, origin, slots.seconds).label("slot"),
+            case((audit.c.valid == true(), 1), else_=0).label("valid"),
+            *(audit.c[kind] for kind in kinds),
+        )
+        .select_from(audit)
+        .join(activation, activation.c.activation_id == audit.c.activation_id)
+        .where(activation.c.application_id == application_id)
+        .where(created.between(start, end))
+        .subquery("verified")
+    )
+    groups = [verified.c.slot, *(verified.c[kind] for kind in kinds)]
+    slot, *others = groups
+    counts = (func.count().label("total"), func.sum(verified.c.valid).label("valid"))
+    return select(slot, *counts, *others).group_by(*groups)
+
+
+def _columns(connection: Connection, table: Table) -> frozenset[str]:
+    """The names of a table's columns, none where the catalog doesn't list it."""
+    try:
+        columns = inspect(connection).get_columns(table.name, table.schema)
+    except NoSuchTableError:
+        return frozenset()
+    return frozenset(column["name"] for column in columns)
 
 
 def _by_type(found: Verifications) -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ from marshmallow import Schema, fields
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
+from flask_powerauth_telemetry.reports.curve import UsersByPastDays
 from flask_powerauth_telemetry.testing import contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())
@@ -18,6 +20,7 @@ TestUsersAcrossApplications = contract_suite(
     UsersAcrossApplications(), parameters={"applications": ["retail", "corporate"]}
 )
 TestCommittedUsersInPastDays = contract_suite(CommittedUsersInPastDays())
+TestUsersByPastDays = contract_suite(UsersByPastDays(LiveActivity()))
 
 
 WRONG_PROVIDERS = """
@@ -42,14 +45,79 @@ TestWrong = contract_suite(Wrong())
 """
 
 
+WRONG_COMPUTATIONS = """
+from marshmallow import Schema, fields
+from sqlalchemy import func, select
+from flask_powerauth_telemetry import ApplicationField, Computation, ReportProvider
+from flask_powerauth_telemetry.testing import contract_suite
+
+class Uneven(ReportProvider):
+    name = "UNEVEN"
+    definition = "Activations of the application."
+    parameters_schema = Schema.from_dict({"application": ApplicationField()})
+    data_schema = Schema.from_dict({"activations": fields.Integer(required=True)})
+    tables = ("pa_application", "pa_activation")
+
+    def computations(self, application):
+        def run(context):
+            column = context.tables.pa_activation.c
+            wanted = column.application_id == context.application(application).id
+            return context.connection.scalar(select(func.count()).where(wanted))
+
+        return [*self.keyed(application, run)]
+
+    def report_data(self, result, application):
+        return {"activations": result}
+
+class OtherData(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations", application), run)
+        yield Computation(("more activations", application), lambda context: run(context) + 1)
+
+class OtherKeys(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations", application, run), run)
+
+class OneKey(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations", application), run)
+        yield Computation(("activations", application), run)
+
+class NoKey(Uneven):
+    def keyed(self, application, run):
+        return ()
+
+TestOtherData = contract_suite(OtherData())
+TestOtherKeys = contract_suite(OtherKeys())
+TestOneKey = contract_suite(OneKey())
+TestNoKey = contract_suite(NoKey())
+"""
+
+
+def failures(pytester: pytest.Pytester) -> list[tuple[str, str]]:
+    """The class and the name of each test that fails."""
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    failed = [line for line in result.outlines if line.startswith("FAILED")]
+    return [(line.split("::")[1], line.split("::")[2].split(" ")[0]) for line in failed]
+
+
+def test_contract_finds_faults_of_computations(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_wrong=WRONG_COMPUTATIONS)
+
+    found = {
+        kind
+        for kind, test in failures(pytester)
+        if test == "test_every_computation_gives_the_same_data"
+    }
+
+    assert found == {"TestOtherData", "TestOtherKeys", "TestOneKey", "TestNoKey"}
+
+
 def test_contract_finds_faults(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_wrong=WRONG_PROVIDERS)
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    failed = {test for _, test in failures(pytester)}
 
-    failed = {
-        line.split("::")[2].split(" ")[0] for line in result.outlines if line.startswith("FAILED")
-    }
     assert failed == {
         "test_definition_is_one_sentence",
         "test_gives_the_same_data_at_the_same_instant",

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from flask_powerauth_telemetry.computation import Computations
+from flask_powerauth_telemetry.computation import (
+    GRACE_SECONDS,
+    HANG_SECONDS,
+    Computations,
+    Task,
+)
 from flask_powerauth_telemetry.exceptions import ServerFault, TooSlow, Unavailable
-from flask_powerauth_telemetry.places import GRACE_SECONDS, HANG_SECONDS, Task
 from tests.support.callers import (
     LIMIT,
     LONG,
@@ -279,18 +283,6 @@ def test_no_thread_to_be_had_is_unavailable(
     assert ask_at_once(callers, "key", lambda _: "value") == ("value", False)
 
 
-def test_started_computation_is_there_for_the_next_caller(callers: Callers) -> None:
-    gate = Gate()
-    for _ in range(2):
-        callers.computations.start("key", gate, keep_seconds=60, limit=LONG)
-    gate.wait()
-    answer = callers.ask("key", gate)
-    gate.opened.set()
-
-    assert answer.result(LONG) == ("value", False)
-    assert gate.runs == 1
-
-
 def test_no_thread_is_left_after_many_computations(callers: Callers) -> None:
     before = threading.active_count()
     for number in range(2_000):
@@ -348,8 +340,7 @@ def test_random_computations_from_many_threads() -> None:
             key = source.randrange(8)
             try:
                 value, _ = computations.result(
-                    key,
-                    lambda _, key=key: compute(key, source),  # type: ignore[misc]
+                    {key: lambda _, key=key: compute(key, source)},  # type: ignore[misc]
                     keep_seconds=source.choice((0, 0.01)),
                     limit=10,
                 )
@@ -365,4 +356,4 @@ def test_random_computations_from_many_threads() -> None:
     assert violations == []
     assert min(answered) > 10
     eventually(lambda: not threads_of_ours())
-    assert (computations._tasks, computations._parts) == ({}, {})
+    assert computations._tasks == {}

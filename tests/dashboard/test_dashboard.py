@@ -15,13 +15,14 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
 from flask_powerauth_telemetry.dashboard.addresses import asked
 from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
-from flask_powerauth_telemetry.monitoring.events import Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Refusal
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,
     report_generated,
     request_refused,
 )
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.tabular import as_csv
 from tests.support import powerauth
 from tests.support.audit import Verification, add_verifications

@@ -164,9 +164,10 @@ def test_recording_costs_one_indexed_query(site: Site) -> None:
     users_of(client, "retail", 1)
 
     with recorded_statements() as statements:
-        users_of(client, "retail", 2)
+        users_of(client, "corporate", 2)
     with recorded_statements() as again:
-        users_of(client, "retail", 2)
+        for days in (2, 1, 365):
+            users_of(client, "corporate", days)
 
     selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert ["telemetry_recording" in statement for statement in selects] == [False, True]

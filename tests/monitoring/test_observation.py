@@ -21,14 +21,14 @@ from flask_powerauth_telemetry import ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.monitoring.events import Observer, Origin, Refusal, ReportRun
+from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,
     report_failed,
     report_generated,
     request_refused,
 )
-from flask_powerauth_telemetry.service import ReportService
+from flask_powerauth_telemetry.service import Observer, ReportRun, ReportService
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from tests.support import powerauth
 from tests.support.service import CREDENTIALS, NOW, PATH, USER, basic, create_app, url_of

@@ -13,7 +13,7 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import ActivityProfile, activity_profile
+from flask_powerauth_telemetry.reports.activity import ActivityProfile, LiveActivity
 from tests.support import powerauth
 from tests.support.service import NOW, ask, create_app, recorded_statements, users_of
 
@@ -45,7 +45,9 @@ def database_of(engine: Engine, zone: str) -> Database:
 
 def profile_of(engine: Engine, zone: str, now: datetime, days: int = 365) -> ActivityProfile:
     with ReportContext(database_of(engine, zone), now) as context:
-        return activity_profile(context, context.application("retail"), days)
+        profile = LiveActivity().profiles("retail", days)[0].run(context)
+    assert isinstance(profile, ActivityProfile)
+    return profile
 
 
 @pytest.fixture
@@ -179,17 +181,15 @@ def test_pass_is_no_wider_than_needed(powerauth_database: Engine, days: int, wid
         profile.users_in_past_days(0)
 
 
-def test_one_context_computes_a_profile_once(powerauth_database: Engine) -> None:
+def test_one_context_looks_an_application_up_once(powerauth_database: Engine) -> None:
     with (
         recorded_statements() as statements,
         ReportContext(database_of(powerauth_database, "UTC"), NOW) as context,
     ):
-        application = context.application("retail")
-        first = activity_profile(context, application, 7)
-        second = activity_profile(context, application, 30)
+        first, second = context.application("retail"), context.application("retail")
 
-    assert first is second
-    assert sum("pa_activation" in statement for statement in statements) == 1
+    assert first == second
+    assert sum("pa_application" in statement for statement in statements) == 1
 
 
 class MovingClock:

@@ -16,7 +16,7 @@ from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed_users import standings_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.verifications import signatures_statement
+from flask_powerauth_telemetry.reports.signatures import signatures_statement
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.database.test_statements import edges
 from tests.shards.cluster import SHARDS, Cluster

@@ -2,13 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from flask_powerauth_telemetry.computation import Computations
-from flask_powerauth_telemetry.places import Task
+from flask_powerauth_telemetry.computation import Computations, Task
 
 LONG = 20.0
 """How long a test waits for what must happen, in seconds."""
@@ -36,16 +35,22 @@ class Callers:
         self, key: Any, compute: Callable[[Task], Any], keep: float = 60, limit: float = LONG
     ) -> "Future[tuple[Any, bool]]":
         """The future answer to a caller, who waits by the time that this returns."""
-        before = self.waiting(key)
+        return self.ask_for_any({key: compute}, keep, limit)
+
+    def ask_for_any(
+        self, choices: Mapping[Any, Callable[[Task], Any]], keep: float = 60, limit: float = LONG
+    ) -> "Future[tuple[Any, bool]]":
+        """The same, of a caller whom several computations may answer."""
+        before = self._waiting(choices)
         answer = self._pool.submit(
-            self.computations.result, key, compute, keep_seconds=keep, limit=limit
+            self.computations.result, choices, keep_seconds=keep, limit=limit
         )
-        eventually(lambda: self.waiting(key) > before or answer.done())
+        eventually(lambda: self._waiting(choices) > before or answer.done())
         return answer
 
-    def waiting(self, key: Any) -> int:
-        task = self.computations._tasks.get(key)
-        return task.waiting if task is not None else 0
+    def _waiting(self, keys: Iterable[Any]) -> int:
+        tasks = [self.computations._tasks.get(key) for key in keys]
+        return sum(task.waiting for task in tasks if task is not None)
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -94,4 +99,4 @@ def callers_of(computations: Computations) -> Iterator[Callers]:
 
 
 def ask_at_once(callers: Callers, key: Any, compute: Callable[[Task], Any], **how: Any) -> Any:
-    return callers.computations.result(key, compute, **{"keep_seconds": 60, "limit": LONG, **how})
+    return callers.computations.result({key: compute}, **{"keep_seconds": 60, "limit": LONG, **how})

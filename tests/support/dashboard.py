@@ -13,7 +13,7 @@ from marshmallow import Schema, fields
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from tests.support import powerauth
@@ -164,16 +164,16 @@ class Months(ReportProvider):
     parameters_schema = _ApplicationSchema
     data_schema = _AnySchema
 
-    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str) -> Result:
         names = ["2025-11", "2025-12", *(f"2026-{number:02}" for number in range(1, 12))]
-        context.recorded_at(context.now - timedelta(hours=3))
-        return {
+        data = {
             "application": application,
             "average": 107.25,
             "maximum": 112,
             "months": [self._month(name) for name in names],
             "missing": ["2026-03", "2026-05"],
         }
+        return Result(data, as_of=context.now - timedelta(hours=3), source="recorded")
 
     def _month(self, name: str) -> Mapping[str, Any]:
         month = {"month": name, "asOf": f"{name}-01T00:00:00Z", "state": "recorded"}

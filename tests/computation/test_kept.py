@@ -1,0 +1,142 @@
+"""What is kept of computations: for how long, and how much."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from flask_powerauth_telemetry.computation import KEPT_BYTES, Computations, Perishable, size_of
+from tests.support.callers import Callers, Clock, ask_at_once, callers_of
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def callers(clock: Clock) -> Iterator[Callers]:
+    with callers_of(Computations(clock=clock)) as callers:
+        yield callers
+
+
+def is_kept(callers: Callers, key: Any, value: Any = "anew", keep: float = 60) -> bool:
+    """Whether a result is kept for a key; a value is, from now on."""
+    return bool(ask_at_once(callers, key, lambda _: value, keep_seconds=keep)[1])
+
+
+def kept_bytes(callers: Callers) -> int:
+    return callers.computations._kept._bytes
+
+
+def keys(callers: Callers) -> set[Any]:
+    return set(callers.computations._kept._entries)
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(10, 10), (90, 60), (0, 0), (-1, 0)])
+def test_result_may_be_good_for_less(
+    callers: Callers, clock: Clock, seconds: float, until: float
+) -> None:
+    assert ask_at_once(callers, "key", lambda _: Perishable("value", seconds)) == ("value", False)
+    if until:
+        clock.now = until - 0.1
+        assert ask_at_once(callers, "key", lambda _: "anew") == ("value", True)
+    clock.now = until
+    assert ask_at_once(callers, "key", lambda _: "anew") == ("anew", False)
+
+
+def test_it_is_good_from_the_start_of_its_computation_on(callers: Callers, clock: Clock) -> None:
+    def compute(_: object) -> Perishable:
+        clock.now += 7
+        return Perishable("value", 10)
+
+    ask_at_once(callers, "key", compute)
+    clock.now = 9.9
+    assert is_kept(callers, "key")
+    clock.now = 10
+    assert not is_kept(callers, "key")
+
+
+def test_it_is_kept_from_the_end_of_its_computation_on(callers: Callers, clock: Clock) -> None:
+    def compute(_: object) -> str:
+        clock.now += 7
+        return "value"
+
+    ask_at_once(callers, "key", compute)
+    clock.now = 66.9
+    assert is_kept(callers, "key")
+    clock.now = 67
+    assert not is_kept(callers, "key")
+
+
+def test_what_is_stale_is_dropped_by_whoever_asks_for_anything(
+    callers: Callers, clock: Clock
+) -> None:
+    for key, keep in (("short", 10), ("long", 60), ("shorter", 5)):
+        is_kept(callers, key, "x" * 10_000, keep)
+    assert keys(callers) == {"short", "long", "shorter"}
+    clock.now = 5
+    is_kept(callers, "other", keep=0)
+    assert keys(callers) == {"short", "long"}
+    clock.now = 10
+    is_kept(callers, "other", keep=0)
+    assert keys(callers) == {"long"}
+    assert 10_000 < kept_bytes(callers) < 11_000
+    clock.now = 60
+    is_kept(callers, "other", keep=0)
+    assert (keys(callers), kept_bytes(callers)) == (set(), 0)
+
+
+def test_bytes_are_bounded(callers: Callers) -> None:
+    large = KEPT_BYTES // 4
+    for number in range(20):
+        assert not is_kept(callers, number, b"x" * (large - 10_000))
+        assert kept_bytes(callers) <= KEPT_BYTES
+    assert keys(callers) == {16, 17, 18, 19}
+    is_kept(callers, 16)
+    is_kept(callers, "small")
+    is_kept(callers, "large", b"x" * large)
+    assert keys(callers) == {16, 18, 19, "small", "large"}
+
+
+def test_what_takes_more_than_all_is_not_kept_and_pushes_nothing_out(callers: Callers) -> None:
+    is_kept(callers, "small")
+    is_kept(callers, "huge", b"x" * KEPT_BYTES)
+    assert keys(callers) == {"small"}
+    assert not is_kept(callers, "huge")
+
+
+def test_keys_count_too(callers: Callers) -> None:
+    is_kept(callers, "k" * 100_000)
+    assert kept_bytes(callers) > 100_000
+
+
+def test_newer_result_takes_the_place_of_the_older(callers: Callers) -> None:
+    ask_at_once(callers, "key", lambda _: b"x" * 50_000)
+    ask_at_once(callers, "key", lambda _: b"x" * 10_000, keep_seconds=0)
+    assert (keys(callers), kept_bytes(callers)) == (set(), 0)
+
+
+@dataclass(frozen=True)
+class Point:
+    numbers: tuple[int, ...]
+
+
+def test_size_is_that_of_all_that_is_held() -> None:
+    numbers = tuple(range(1_000, 1_365))
+    plain = sys.getsizeof(numbers) + 365 * sys.getsizeof(1_000)
+    assert size_of(numbers) == plain
+    assert plain < size_of(Point(numbers)) < plain + 1_000
+    assert size_of({"a": numbers, "b": numbers}) < plain + 1_000
+    assert size_of([list(numbers), set(numbers)]) > plain + sys.getsizeof(list(numbers))
+    assert size_of(Counter({"x" * 5_000: 1})) > 5_000
+    assert size_of([b"x" * 5_000, frozenset([b"y" * 5_000])]) > 10_000
+
+
+def test_size_of_what_holds_itself() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert size_of(endless) == sys.getsizeof(endless)
