@@ -1,4 +1,4 @@
-"""Data made up for the example; to make a past, it imports the history's store, which is internal.
+"""What makes up the example's data; it alone imports an internal, the history's store, for a past.
 
-No host needs this package: how the extension is used stands in the modules beside it.
+No host needs any of it: how the extension is used stands in the modules beside this package.
 """
