@@ -35,7 +35,6 @@ ROOMS = [
     "schemas",
     "tabular",
     "fields",
-    "clock",
     "exceptions",
     "text",
 ]
