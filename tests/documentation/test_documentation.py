@@ -272,6 +272,8 @@ def test_documented_providers_give_reports() -> None:
             "days": 30,
             "platforms": {"ios": USERS},
         },
+        "APPLICATION_COUNT_OF_YESTERDAY": {"applications": 2},
+        "ACTIVATIONS_IN_STATUS": {"activations": USERS},
         "COMMON_USERS": {"users": 0},
         "ACME_NEW_ACTIVATIONS": {"activations": USERS},
     }
@@ -657,7 +659,8 @@ def test_table_of_arguments_is_complete() -> None:
 
 
 def test_table_of_provider_attributes_is_complete() -> None:
-    attributes = [*ReportProvider.__annotations__, "generate"]
+    ways = ("generate", "computations", "report_data")
+    attributes = [*ReportProvider.__annotations__, *ways]
 
     assert sorted(column(PROVIDERS, "## What a provider has", "Attribute")) == sorted(attributes)
 

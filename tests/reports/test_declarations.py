@@ -1,0 +1,114 @@
+"""What our reports declare: the columns that they read, and what their data always have."""
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marshmallow import Schema, ValidationError
+
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.providers import ReportProvider
+from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
+from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.activity import LiveActivity
+from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
+from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
+from flask_powerauth_telemetry.service import Report, ReportService
+from flask_powerauth_telemetry.testing import NOW, ContractDatabase
+
+WINDOW = {"application": "retail", "days": 200}
+REPORTS: Mapping[ReportProvider, Mapping[str, Any]] = {
+    CurrentMau(): {"application": "retail"},
+    UsersInPastDays(): WINDOW,
+    UsersByPastDays(LiveActivity()): {"application": "retail"},
+    UsersAcrossApplications(): {"applications": ["retail", "corporate"], "days": 200},
+    CommittedUsersInPastDays(): WINDOW,
+    NewUsersInPastDays(): WINDOW,
+    SignaturesInPastDays(): WINDOW,
+}
+MAPS = frozenset({"usersByApplication"})
+"""Keys whose objects have the caller's words for keys."""
+OPTIONAL_COLUMNS = {"pa_signature_audit": {"signature_algorithm"}}
+"""Those that only newer versions of PowerAuth have; a check must not ask for them."""
+
+_COLUMN = re.compile(r"\b(pa_\w+)\.(\w+)")
+each_report = pytest.mark.parametrize(
+    ("provider", "parameters"), REPORTS.items(), ids=[provider.name for provider in REPORTS]
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[ContractDatabase]:
+    database = ContractDatabase(tmp_path / "powerauth.sqlite")
+    yield database
+    database.close()
+
+
+def run(
+    database: ContractDatabase, provider: ReportProvider, parameters: Mapping[str, Any]
+) -> Report:
+    registry = ReportRegistry()
+    registry.register(provider)
+    service = ReportService(registry, {None: database.read_only()}, lambda: NOW)
+    return service.run(provider.name, parameters, Principal("anyone"))
+
+
+@each_report
+def test_tables_names_the_columns_that_statements_read(
+    database: ContractDatabase, provider: ReportProvider, parameters: Mapping[str, Any]
+) -> None:
+    run(database, provider, parameters)
+
+    read: dict[str, set[str]] = {}
+    for statement in database.statements:
+        for table, column in _COLUMN.findall(statement):
+            read.setdefault(table, set()).add(column)
+    assert isinstance(provider.tables, Mapping)
+    declared = {table: set(columns) for table, columns in provider.tables.items()}
+    assert declared == {
+        table: columns - OPTIONAL_COLUMNS.get(table, set()) for table, columns in read.items()
+    }
+
+
+def places(data: Any) -> Iterator[tuple[Any, ...]]:
+    """The way to each key of each object in report data, once for all objects of a list."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield (key,)
+            if key not in MAPS:
+                yield from ((key, *rest) for rest in places(value))
+    elif isinstance(data, list) and data:
+        yield from ((0, *rest) for rest in places(data[0]))
+
+
+def refuses(schema: Schema, data: Any) -> bool:
+    try:
+        schema.load(data)
+    except ValidationError:
+        return True
+    return False
+
+
+@each_report
+def test_nothing_of_the_data_may_be_left_out(
+    database: ContractDatabase, provider: ReportProvider, parameters: Mapping[str, Any]
+) -> None:
+    data = run(database, provider, parameters).data
+    schema = ReportRegistry().register(provider).data_schema
+    assert not refuses(schema, data)
+
+    ways = list(places(data))
+    assert len(ways) >= len(data) >= 2
+    for *way, key in ways:
+        without = deepcopy(data)
+        inner: Any = without
+        for step in way:
+            inner = inner[step]
+        del inner[key]
+        assert refuses(schema, without), (*way, key)
