@@ -18,7 +18,7 @@ from example_app.made_up.tables import activation
 from flask_powerauth_telemetry import Application
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
 DAYS = 400
 
@@ -93,7 +93,6 @@ def recordings(curves: Curves, now: datetime) -> Iterator[Recording]:
                 application=Application(**row),
                 slot=as_of,
                 profile=ActivityProfile(as_of=as_of, users=users),
-                definition=DEFINITION_VERSION,
                 milliseconds=0,
                 recorded_by="example",
             )

@@ -13,7 +13,6 @@ from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.state import TelemetryState
 
@@ -61,7 +60,7 @@ class _RecordedNames(ReportProvider):
     def generate(self, context: ReportContext) -> Mapping[str, Any]:
         """All names, in no order; refuses a store that is missing or of another version."""
         self._history.check(context.connection)
-        return {"names": self._history.names(context.connection, DEFINITION_VERSION)}
+        return {"names": self._history.names(context.connection)}
 
 
 class Applications:

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
 MAXIMUM_DATES = 3_660
 """How many days one report may cover."""
@@ -121,5 +121,5 @@ class MauHistory(ReportProvider):
     def _newest(
         self, context: ReportContext, application: str, until: datetime
     ) -> ActivityProfile | None:
-        found = self._history.newest(context.connection, application, DEFINITION_VERSION, until)
+        found = self._history.newest(context.connection, application, until)
         return None if found is None else found.profile

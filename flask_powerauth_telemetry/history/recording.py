@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.providers import Application
-from flask_powerauth_telemetry.reports.activity import ActivityProfile
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
 REASON_LENGTH = 1000
 """How many characters the reason of a correction may have."""
@@ -47,9 +47,9 @@ class Recording:
     application: Application
     slot: datetime
     profile: ActivityProfile
-    definition: int
     milliseconds: int
     recorded_by: str
+    definition: int = DEFINITION_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, WIDTHS, read_profile
+from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
 from flask_powerauth_telemetry.service import Clock, read_clock
 
 
@@ -81,7 +81,6 @@ class Recorder:
             application=application,
             slot=self.slot,
             profile=profile,
-            definition=DEFINITION_VERSION,
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
         )

@@ -13,7 +13,6 @@ from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, never_recorded
 from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
@@ -55,7 +54,7 @@ class RecordedActivity:
         connection = context.connection
         self._store.check(connection)
         until = context.now + CLOCK_TOLERANCE
-        recording = self._store.newest(connection, application, DEFINITION_VERSION, until)
+        recording = self._store.newest(connection, application, until)
         if recording is None:
             as_of = newest_of_any(self._store, context).profile.as_of
             self._seconds_left(context, as_of)
@@ -79,7 +78,7 @@ class RecordedActivity:
 def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:
     """The newest row of any application; ``Unavailable`` when there is none."""
     until = context.now + CLOCK_TOLERANCE
-    found = store.newest_of_any(context.connection, DEFINITION_VERSION, until)
+    found = store.newest_of_any(context.connection, until)
     if found is None:
         raise never_recorded()
     return found

@@ -38,6 +38,7 @@ from flask_powerauth_telemetry.history.recording import (
 )
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 ROWS_AT_ONCE = 500
 """How many rows of the chain are read by one statement."""
@@ -107,57 +108,51 @@ class HistoryStore:
         """Whether the application has a row for this slot."""
         return self._entry_of(connection, application, slot) is not None
 
-    def newest(
-        self, connection: Connection, application: str, definition: int, until: datetime
-    ) -> Recording | None:
+    def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
         """The newest row of the application of this name, none of them later than ``until``.
 
         Raises ``DatabaseFault`` for a damaged row.
         """
-        return next(iter(self.last(connection, application, definition, until, 1)), None)
+        return next(iter(self.last(connection, application, until, 1)), None)
 
-    def newest_of_any(
-        self, connection: Connection, definition: int, until: datetime
-    ) -> Recording | None:
+    def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
         """The newest row of any application; as ``newest``."""
-        row = connection.execute(self._selections.newest(None, definition, until, 1)).first()
+        row = connection.execute(self._selections.newest(None, until, 1)).first()
         return None if row is None else recording_of(row._asdict())
 
     def last(
         self,
         connection: Connection,
         application: str,
-        definition: int,
         until: datetime,
         count: int,
     ) -> Sequence[Recording]:
         """The ``count`` newest rows of the application, newest first; as ``newest``."""
-        statement = self._selections.newest(application, definition, until, count)
+        statement = self._selections.newest(application, until, count)
         return _of_name(application, connection.execute(statement))
 
     def first(
         self,
         connection: Connection,
         application: str,
-        definition: int,
         since: datetime,
         until: datetime,
         count: int,
     ) -> Sequence[Recording]:
         """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
-        statement = self._selections.oldest(application, definition, since, until, count)
+        statement = self._selections.oldest(application, since, until, count)
         return _of_name(application, connection.execute(statement))
 
     def within(
-        self, connection: Connection, application: str, definition: int, spans: Iterable[Span]
+        self, connection: Connection, application: str, spans: Iterable[Span]
     ) -> Sequence[Recording]:
         """All rows of the application in any of these spans, oldest first; as ``newest``."""
-        statement = self._selections.within(application, definition, spans)
+        statement = self._selections.within(application, spans)
         return _of_name(application, connection.execute(statement))
 
-    def names(self, connection: Connection, definition: int) -> Sequence[str]:
+    def names(self, connection: Connection) -> Sequence[str]:
         """The names of all applications that have a row."""
-        return connection.scalars(self._selections.names(definition)).all()
+        return connection.scalars(self._selections.names()).all()
 
     def head(self, connection: Connection) -> Head | None:
         """The head of the chain; None when it is gone, or nothing was ever recorded."""
@@ -205,8 +200,8 @@ class HistoryStore:
 class Selections:
     """Which rows of a recording table are read: the statements, for the rows of one instance.
 
-    Reports read the rows that no correction replaces. Each statement finds its rows by an index,
-    and gives a limited number of them.
+    Reports read the rows that no correction replaces, and that count what is counted now. Each
+    statement finds its rows by an index, and gives a limited number of them.
     """
 
     def __init__(self, recording: Table, instance: str) -> None:
@@ -217,40 +212,37 @@ class Selections:
             select(recording)
             .where(recording.c.instance == instance)
             .where(_not_replaced(recording))
+            .where(recording.c.definition == DEFINITION_VERSION)
         )
 
-    def newest(
-        self, application: str | None, definition: int, until: datetime, count: int
-    ) -> Select[Any]:
+    def newest(self, application: str | None, until: datetime, count: int) -> Select[Any]:
         """The newest rows of an application, or of any for None, none later than ``until``."""
         columns = self._recording.c
-        statement = self._valid(application, definition).where(columns.as_of <= instant_text(until))
+        statement = self._valid(application).where(columns.as_of <= instant_text(until))
         return statement.order_by(columns.as_of.desc(), columns.entry.desc()).limit(count)
 
-    def oldest(
-        self, application: str, definition: int, since: datetime, until: datetime, count: int
-    ) -> Select[Any]:
+    def oldest(self, application: str, since: datetime, until: datetime, count: int) -> Select[Any]:
         """The oldest rows of an application from ``since`` to ``until``."""
         columns = self._recording.c
         period = columns.as_of.between(instant_text(since), instant_text(until))
-        statement = self._valid(application, definition).where(period)
+        statement = self._valid(application).where(period)
         return statement.order_by(columns.as_of, columns.entry).limit(count)
 
-    def within(self, application: str, definition: int, spans: Iterable[Span]) -> Select[Any]:
+    def within(self, application: str, spans: Iterable[Span]) -> Select[Any]:
         """The rows of an application in any of these spans; short ones have few."""
         columns = self._recording.c
         texts = [(instant_text(first), instant_text(last)) for first, last in spans]
         in_any = or_(*(columns.as_of.between(first, last) for first, last in texts))
-        statement = self._valid(application, definition).where(in_any)
+        statement = self._valid(application).where(in_any)
         return statement.order_by(columns.as_of, columns.entry)
 
-    def names(self, definition: int) -> Select[Any]:
+    def names(self) -> Select[Any]:
         """The names of the applications that have a row, valid or not."""
         columns = self._recording.c
         return (
             select(columns.application_name)
             .where(columns.instance == self._instance)
-            .where(columns.definition == definition)
+            .where(columns.definition == DEFINITION_VERSION)
             .distinct()
         )
 
@@ -277,12 +269,11 @@ class Selections:
             .limit(ROWS_AT_ONCE)
         )
 
-    def _valid(self, application: str | None, definition: int) -> Select[Any]:
+    def _valid(self, application: str | None) -> Select[Any]:
         columns = self._recording.c
-        statement = self._all_valid.where(columns.definition == definition)
         if application is None:
-            return statement
-        return statement.where(columns.application_name == application)
+            return self._all_valid
+        return self._all_valid.where(columns.application_name == application)
 
 
 def _not_replaced(recording: Table) -> ColumnElement[bool]:

@@ -21,7 +21,7 @@ from flask_powerauth_telemetry.history.users_in_month import (
 )
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
 MONTHS = 12
 """How many months that are over the report holds, beside the one that is running."""
@@ -99,7 +99,7 @@ class UsersByMonth(ReportProvider):
         *ends, coming = [month_period(month, self._timezone).end for month in months]
         now = context.now + CLOCK_TOLERANCE
         spans = [(end - TOLERANCE, min(end + TOLERANCE, now)) for end in ends]
-        asked = (context.connection, application, DEFINITION_VERSION)
+        asked = (context.connection, application)
         at_ends = [one.profile for one in self._history.within(*asked, spans)]
         found: list[Found] = []
         gap: Found | None = None

@@ -23,7 +23,7 @@ from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
-from flask_powerauth_telemetry.reports.activity import DAY, DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
 
 TOLERANCE = timedelta(minutes=5)
 """How far a pass may be from the end of a month and still give its number."""
@@ -169,7 +169,7 @@ def find_profiles(
     Raises ``Unavailable`` when nothing was ever recorded, ``DatabaseFault`` for a damaged row.
     """
     now = context.now + CLOCK_TOLERANCE
-    asked = (context.connection, application, DEFINITION_VERSION)
+    asked = (context.connection, application)
     before = history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
     after = history.first(*asked, end, now, ROWS_BESIDE)
     if not before and not after:

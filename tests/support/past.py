@@ -12,7 +12,7 @@ from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
@@ -85,7 +85,6 @@ def recording(profile: ActivityProfile, application: Application = RETAIL) -> Re
         application=application,
         slot=nearest_hour(profile.as_of),
         profile=profile,
-        definition=DEFINITION_VERSION,
         milliseconds=7,
         recorded_by="host",
     )

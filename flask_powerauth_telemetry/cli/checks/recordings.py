@@ -6,7 +6,6 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 _CURE = "Run: flask telemetry snapshot, and see that its schedule works"
 
@@ -19,7 +18,7 @@ def check_history(target: Target) -> Iterator[Finding]:
     try:
         with target.database.connect() as connection:
             store.check(connection)
-            newest = store.newest_of_any(connection, DEFINITION_VERSION, now + CLOCK_TOLERANCE)
+            newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
     except TelemetryError as error:
         yield target.error("history", error.message, _CURE)
         return
