@@ -333,7 +333,7 @@ def test_scope_restricts_what_is_listed(client: FlaskClient) -> None:
 
 def test_failing_report_leaves_the_others(sqlite: Engine) -> None:
     class Broken(NewUsersInPastDays):
-        def generate(self, *arguments: Any, **parameters: Any) -> Any:
+        def report_data(self, *arguments: Any, **parameters: Any) -> Any:
             raise ValueError("a secret detail")
 
     fill(sqlite, UTC)
