@@ -25,7 +25,7 @@ class Parameters(Schema):
 class ReportData(Parameters):
     """What a caller gets: ``platforms`` maps each platform to its number of activations."""
 
-    platforms = fields.Dict(fields.String(), fields.Integer(strict=True), required=True)
+    platforms = fields.Dict(fields.String(), fields.Integer(), required=True)
 
 
 class ActiveDevicesByPlatform(ReportProvider):

@@ -100,22 +100,17 @@ class _Asked(NamedTuple):
 
     def answered(self, report: Report) -> ReportRun:
         """The facts of a run that gave a report."""
-        return ReportRun(
-            report=self.report,
-            known=self.known,
-            principal=self.principal,
-            applications=self.applications,
-            days=self.days or _days(report.data),
-            seconds=time.perf_counter() - self.started,
-            as_of=report.as_of,
-            source=report.source,
-            kept=report.kept,
-            data=report.data,
+        known = self if self.days is not None else self._replace(days=_days(report.data))
+        return known._run(
+            as_of=report.as_of, source=report.source, kept=report.kept, data=report.data
         )
 
     def failed(self, error: Exception) -> ReportRun:
         """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
         kind = type(error) if isinstance(error, TelemetryError) else ServerFault
+        return self._run(status=kind.status, code=kind.code, error=type(error).__name__)
+
+    def _run(self, **outcome: Any) -> ReportRun:
         return ReportRun(
             report=self.report,
             known=self.known,
@@ -123,9 +118,7 @@ class _Asked(NamedTuple):
             applications=self.applications,
             days=self.days,
             seconds=time.perf_counter() - self.started,
-            status=kind.status,
-            code=kind.code,
-            error=type(error).__name__,
+            **outcome,
         )
 
 

@@ -120,6 +120,13 @@ def test_as_wide_as_anyone_needed_lately(callers: Callers, clock: Clock) -> None
     assert ask(callers) == ("middle", False)  # for whom nobody asked since 0 is WIDE
 
 
+def test_the_widest_of_those_that_are_needed(callers: Callers, clock: Clock) -> None:
+    ask(callers, "middle")
+    ask(callers, WIDE)
+    clock.now = 60
+    assert ask(callers) == (WIDE, False)
+
+
 def test_need_is_told_by_kept_answers_too(callers: Callers, clock: Clock) -> None:
     ask(callers, WIDE)
     clock.now = 59
