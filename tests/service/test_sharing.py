@@ -273,6 +273,27 @@ def test_data_that_the_schema_refuses_are_refused_of_kept_results_too(
     assert house.run("DOUBLED", days=1).data == {"number": 2}
 
 
+def test_data_that_the_schema_refuses_are_not_kept(database: ContractDatabase) -> None:
+    given: Iterator[Any] = iter([{}, {"number": float("nan")}, {"number": "x"}, {"number": 7}])
+    house = House(database, 60, Simple(lambda _: next(given)))
+    for _ in range(3):
+        with pytest.raises(ProviderFault, match="SIMPLE: its data don't fit its schema"):
+            house.run("SIMPLE")
+    assert house.run("SIMPLE").data == {"number": 7}
+
+
+def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
+    class Raw(Simple):
+        name = "RAW"
+        data_schema = Schema.from_dict({"number": fields.Raw(required=True)})
+
+    given: Iterator[Any] = iter([float("nan"), {1}, object()])
+    house = House(database, 60, Raw(lambda _: {"number": next(given)}))
+    for _ in range(3):
+        with pytest.raises(ProviderFault, match="RAW: its data don't fit its schema"):
+            house.run("RAW")
+
+
 def test_no_computation_is_a_fault(database: ContractDatabase) -> None:
     class Nothing(Doubled):
         name = "NOTHING"
