@@ -232,6 +232,12 @@ def given(result: Result, _: ReportContext) -> Result:
     return result
 
 
+def test_what_was_recorded_just_now_was_computed_before_too(database: ContractDatabase) -> None:
+    result = Result({"number": 1}, source="recorded")
+    report = House(database, 60, Simple(partial(given, result))).run("SIMPLE")
+    assert (report.as_of, report.source, report.kept) == (NOW, "recorded", True)
+
+
 def test_live_result_of_an_earlier_instant_was_computed_before(
     database: ContractDatabase,
 ) -> None:
