@@ -132,14 +132,10 @@ class Unavailable(TelemetryError):
 
 
 class TooSlow(Unavailable):
-    """A statement ran into its time limit.
+    """A statement ran into its time limit, now or a short while ago."""
 
-    ``remembered`` tells that the next attempts are refused for a while.
-    """
-
-    def __init__(self, message: str, *, retry_after: int = 60, remembered: bool = False) -> None:
+    def __init__(self, message: str, *, retry_after: int = 60) -> None:
         super().__init__(message, retry_after=retry_after)
-        self.remembered = remembered
 
 
 class ConfigurationError(ServerFault):

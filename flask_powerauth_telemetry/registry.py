@@ -2,14 +2,27 @@
 
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
+from typing import Any
 
-from marshmallow import Schema
+from marshmallow import EXCLUDE, Schema, ValidationError
 
-from flask_powerauth_telemetry.exceptions import InvalidProvider, UnknownReport, class_path
-from flask_powerauth_telemetry.providers import ReportProvider
+from flask_powerauth_telemetry.exceptions import (
+    InvalidProvider,
+    ProviderFault,
+    UnknownReport,
+    class_path,
+)
+from flask_powerauth_telemetry.providers import (
+    Computation,
+    ReportContext,
+    ReportProvider,
+    Result,
+)
+from flask_powerauth_telemetry.schemas import encode
 
 ENTRY_POINT_GROUP = "flask_powerauth_telemetry.providers"
 
@@ -41,6 +54,45 @@ class RegisteredReport:
     def definition(self) -> str:
         """What the report counts; empty where its author left that out."""
         return str(self.provider.definition or "")
+
+    def computations(self, arguments: Mapping[str, Any]) -> Sequence[Computation]:
+        """What may answer: the provider's own computations, or else that of its report data."""
+        if self.shares:
+            return self.provider.computations(**arguments)
+        key = (self.name, _frozen(arguments))
+        return [Computation(key, partial(self._generated, arguments))]
+
+    def _generated(self, arguments: Mapping[str, Any], context: ReportContext) -> Result:
+        given = self.provider.generate(context, **arguments)
+        result = given if isinstance(given, Result) else Result(given)
+        data = self._dumped(result.value)
+        self.check(data)  # before they are kept
+        return replace(result, value=data)
+
+    def data(self, result: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The report data made of a result of the provider's own computations, not checked yet.
+
+        Raises ``ProviderFault`` for data that their schema can't dump.
+        """
+        return self._dumped(self.provider.report_data(result, **arguments))
+
+    def check(self, data: Mapping[str, Any]) -> None:
+        """Raise ``ProviderFault`` for data that their schema doesn't load, or that are no JSON."""
+        try:
+            self.data_schema.load(data, unknown=EXCLUDE)
+            encode(data)
+        except (ValidationError, TypeError, ValueError, AttributeError) as error:
+            raise self._misfit(error) from error
+
+    def _dumped(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            dumped: Mapping[str, Any] = self.data_schema.dump(data)
+        except (ValidationError, TypeError, ValueError, AttributeError) as error:
+            raise self._misfit(error) from error
+        return dumped
+
+    def _misfit(self, error: Exception) -> ProviderFault:
+        return ProviderFault(f"{self.name}: its data don't fit its schema: {error}")
 
 
 class ReportRegistry:
@@ -95,6 +147,23 @@ def load_entry_points(names: Iterable[str]) -> Iterator[ReportProvider]:
             known = ", ".join(sorted(offered)) or "none"
             raise LookupError(f"no installed package offers {name!r} (offered: {known})")
         yield offered[name].load()()
+
+
+def _frozen(value: Any) -> Hashable:
+    """A key that two parameters share only if they are the same, of the same types."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return _Unique()
+    return type(value), value
+
+
+class _Unique:
+    """Equal to nothing else: stands for a value that can't be compared."""
 
 
 def _check_kind(provider: object) -> None:

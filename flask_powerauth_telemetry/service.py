@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from marshmallow import EXCLUDE, ValidationError
+from marshmallow import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
@@ -27,7 +27,6 @@ from flask_powerauth_telemetry.exceptions import (
 from flask_powerauth_telemetry.fields import Loaded, load_parameters
 from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
-from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.text import shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.service")
@@ -100,8 +99,8 @@ class _Asked(NamedTuple):
 
     def answered(self, report: Report) -> ReportRun:
         """The facts of a run that gave a report."""
-        known = self if self.days is not None else self._replace(days=_days(report.data))
-        return known._run(
+        asked = self if self.days is not None else self._replace(days=_days(report.data))
+        return asked._run(
             as_of=report.as_of, source=report.source, kept=report.kept, data=report.data
         )
 
@@ -219,7 +218,7 @@ class ReportService:
         keep = report.provider.keep_seconds
         choices: dict[Hashable, Compute] = {
             (report.bind, one.key): partial(self._compute, database, one)
-            for one in _computations(report, arguments)
+            for one in report.computations(arguments)
         }
         if not choices:
             raise ProviderFault(f"{report.name}: it names no computation")
@@ -284,21 +283,6 @@ def _arguments(report: RegisteredReport, loaded: Loaded, principal: Principal) -
     return loaded.values
 
 
-def _computations(report: RegisteredReport, arguments: Mapping[str, Any]) -> Sequence[Computation]:
-    """What may answer: the provider's own computations, or else that of its report data."""
-    if report.shares:
-        return report.provider.computations(**arguments)
-    return [Computation((report.name, _frozen(arguments)), partial(_generated, report, arguments))]
-
-
-def _generated(
-    report: RegisteredReport, arguments: Mapping[str, Any], context: ReportContext
-) -> Result:
-    given = report.provider.generate(context, **arguments)
-    result = given if isinstance(given, Result) else Result(given)
-    return replace(result, value=checked_data(report, result.value))
-
-
 def _data(
     report: RegisteredReport, computed: _Computed, arguments: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -307,45 +291,12 @@ def _data(
     if not report.shares:
         data = computed.value
         return data
-    data = report.provider.report_data(computed.value, **arguments)
+    data = report.data(computed.value, arguments)
     asked = (report.name, arguments)
-    if computed.checked == asked:
-        data = report.data_schema.dump(data)
-    else:
-        data = checked_data(report, data)
+    if computed.checked != asked:
+        report.check(data)
         computed.checked = asked
     return data
-
-
-def checked_data(report: RegisteredReport, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report data as their schema gives them.
-
-    Raises ``ProviderFault`` for data that it refuses to load again, or that are no JSON.
-    """
-    try:
-        dumped: Mapping[str, Any] = report.data_schema.dump(data)
-        report.data_schema.load(dumped, unknown=EXCLUDE)
-        encode(dumped)
-    except (ValidationError, TypeError, ValueError, AttributeError) as error:
-        raise ProviderFault(f"{report.name}: its data don't fit its schema: {error}") from error
-    return dumped
-
-
-def _frozen(value: Any) -> Hashable:
-    """A key that two parameters share only if they are the same, of the same types."""
-    if isinstance(value, Mapping):
-        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
-    try:
-        hash(value)
-    except TypeError:
-        return _Unique()
-    return type(value), value
-
-
-class _Unique:
-    """Equal to nothing else: stands for a value that can't be compared."""
 
 
 def _days(values: Mapping[str, Any]) -> int | None:

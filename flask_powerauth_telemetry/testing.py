@@ -29,7 +29,7 @@ from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_p
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.schemas import encode, report_envelope
-from flask_powerauth_telemetry.service import ReportService, checked_data
+from flask_powerauth_telemetry.service import ReportService
 
 NOW = datetime(2026, 6, 15, 9, 30, tzinfo=UTC)
 """The instant that the tests run at."""
@@ -148,7 +148,8 @@ class ReportProviderContract:
             with ReportContext(source, NOW) as context:
                 given = one.run(context)
             result = given.value if isinstance(given, Result) else given
-            data = checked_data(report, self.provider.report_data(result, **parameters))
+            data = report.data(result, parameters)
+            report.check(data)
             if one is computations[0]:
                 narrowest = data
             assert data == narrowest, f"{one.key} gives other data than {keys[0]}"

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,12 @@ def test_it_is_kept_from_the_end_of_its_computation_on(callers: Callers, clock: 
     assert not is_kept(callers, "key")
 
 
+@pytest.mark.parametrize("order", [("short", "long", "shorter"), ("shorter", "short", "long")])
 def test_what_is_stale_is_dropped_by_whoever_asks_for_anything(
-    callers: Callers, clock: Clock
+    callers: Callers, clock: Clock, order: Sequence[str]
 ) -> None:
-    for key, keep in (("short", 10), ("long", 60), ("shorter", 5)):
+    seconds = {"shorter": 5, "short": 10, "long": 60}
+    for key, keep in ((key, seconds[key]) for key in order):
         is_kept(callers, key, "x" * 10_000, keep)
     assert keys(callers) == {"short", "long", "shorter"}
     clock.now = 5

@@ -232,6 +232,12 @@ def given(result: Result, _: ReportContext) -> Result:
     return result
 
 
+def test_what_was_recorded_just_now_was_computed_before_too(database: ContractDatabase) -> None:
+    result = Result({"number": 1}, source="recorded")
+    report = House(database, 60, Simple(partial(given, result))).run("SIMPLE")
+    assert (report.as_of, report.source, report.kept) == (NOW, "recorded", True)
+
+
 def test_live_result_of_an_earlier_instant_was_computed_before(
     database: ContractDatabase,
 ) -> None:
@@ -271,6 +277,27 @@ def test_data_that_the_schema_refuses_are_refused_of_kept_results_too(
         with pytest.raises(ProviderFault, match="DOUBLED: its data don't fit its schema"):
             house.run("DOUBLED", days=200)
     assert house.run("DOUBLED", days=1).data == {"number": 2}
+
+
+def test_data_that_the_schema_refuses_are_not_kept(database: ContractDatabase) -> None:
+    given: Iterator[Any] = iter([{}, {"number": float("nan")}, {"number": "x"}, {"number": 7}])
+    house = House(database, 60, Simple(lambda _: next(given)))
+    for _ in range(3):
+        with pytest.raises(ProviderFault, match="SIMPLE: its data don't fit its schema"):
+            house.run("SIMPLE")
+    assert house.run("SIMPLE").data == {"number": 7}
+
+
+def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
+    class Raw(Simple):
+        name = "RAW"
+        data_schema = Schema.from_dict({"number": fields.Raw(required=True)})
+
+    given: Iterator[Any] = iter([float("nan"), {1}, object()])
+    house = House(database, 60, Raw(lambda _: {"number": next(given)}))
+    for _ in range(3):
+        with pytest.raises(ProviderFault, match="RAW: its data don't fit its schema"):
+            house.run("RAW")
 
 
 def test_no_computation_is_a_fault(database: ContractDatabase) -> None:
