@@ -3,8 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
@@ -16,8 +15,7 @@ _IN_NO_NAME = re.compile("[\0\ud800-\udfff]")
 _loaded: ContextVar[list[str] | None] = ContextVar("loaded_applications", default=None)
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """What a schema made of raw parameters: ``values``, or else the ``error`` that it raised.
 
     ``applications`` are all values that an ``ApplicationField`` gave, also before an error.

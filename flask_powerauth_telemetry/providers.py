@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from marshmallow import Schema
 from sqlalchemy import Connection, select
@@ -123,8 +123,7 @@ class Result:
     keep_seconds: float = math.inf
 
 
-@dataclass(frozen=True)
-class Computation:
+class Computation(NamedTuple):
     """What may answer a report, for all who ask for the same ``key`` on the same database.
 
     ``run`` is given a ``ReportContext`` and returns what answers: any object, or a ``Result`` of

@@ -94,20 +94,22 @@ class _Asked(NamedTuple):
     known: bool
     principal: str
     applications: tuple[str, ...]
-    days: int | None
     started: float
 
-    def answered(self, report: Report) -> ReportRun:
+    def answered(self, report: Report, days: int | None) -> ReportRun:
         """The facts of a run that gave a report."""
-        asked = self if self.days is not None else self._replace(days=_days(report.data))
-        return asked._run(
-            as_of=report.as_of, source=report.source, kept=report.kept, data=report.data
+        return self._run(
+            days=_days(report.data) if days is None else days,
+            as_of=report.as_of,
+            source=report.source,
+            kept=report.kept,
+            data=report.data,
         )
 
-    def failed(self, error: Exception) -> ReportRun:
+    def failed(self, error: Exception, days: int | None = None) -> ReportRun:
         """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
         kind = type(error) if isinstance(error, TelemetryError) else ServerFault
-        return self._run(status=kind.status, code=kind.code, error=type(error).__name__)
+        return self._run(days=days, status=kind.status, code=kind.code, error=type(error).__name__)
 
     def _run(self, **outcome: Any) -> ReportRun:
         return ReportRun(
@@ -115,7 +117,6 @@ class _Asked(NamedTuple):
             known=self.known,
             principal=self.principal,
             applications=self.applications,
-            days=self.days,
             seconds=time.perf_counter() - self.started,
             **outcome,
         )
@@ -178,18 +179,19 @@ class ReportService:
             registered = self._registry.get(name)
         except UnknownReport as error:
             shown = shortened(name, _REPORT_LENGTH)
-            self._tell(_Asked(shown, False, principal.name, (), None, started).failed(error))
+            self._tell(_Asked(shown, False, principal.name, (), started).failed(error))
             raise
         loaded = load_parameters(registered.parameters_schema, parameters)
-        asked = _Asked(registered.name, True, principal.name, loaded.applications, None, started)
+        asked = _Asked(registered.name, True, principal.name, loaded.applications, started)
+        days = None
         try:
             arguments = _arguments(registered, loaded, principal)
-            asked = asked._replace(days=_days(arguments))
+            days = _days(arguments)
             report = self._report(registered, arguments)
         except Exception as error:
-            self._tell(asked.failed(error))
+            self._tell(asked.failed(error, days))
             raise
-        self._tell(asked.answered(report))
+        self._tell(asked.answered(report, days))
         return report
 
     def _tell(self, run: ReportRun) -> None:

@@ -182,6 +182,16 @@ def test_strangers_reports_share_a_computation(database: ContractDatabase) -> No
     assert (doubled.runs, single.runs) == (1, 0)
 
 
+def test_generated_reports_share_nothing_with_others(database: ContractDatabase) -> None:
+    class Other(Simple):
+        name = "OTHER"
+
+    house = House(database, 60, Simple(), Other(lambda _: {"number": 2}))
+    numbers = [house.run(name).data["number"] for name in ("SIMPLE", "OTHER", "SIMPLE")]
+
+    assert numbers == [1, 2, 1]
+
+
 @pytest.mark.parametrize(("own", "kept_for"), [(None, 60), (10, 10), (90, 90), (0, 0)])
 @pytest.mark.parametrize("kind", [Doubled, Simple])
 def test_provider_says_how_long_its_results_are_kept(
