@@ -16,9 +16,8 @@ from flask_powerauth_telemetry.cli.openapi import openapi
 from flask_powerauth_telemetry.cli.reconcile import reconcile
 from flask_powerauth_telemetry.cli.report import report, reports
 from flask_powerauth_telemetry.cli.snapshot import snapshot
-from flask_powerauth_telemetry.config.access_values import read_principal
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
-from flask_powerauth_telemetry.config.values import Refused
+from flask_powerauth_telemetry.config.values import Refused, read_principal
 
 
 @click.group()
