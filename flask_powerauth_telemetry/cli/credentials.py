@@ -5,9 +5,8 @@ import json
 import click
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
-from flask_powerauth_telemetry.config.access_values import read_principal
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
-from flask_powerauth_telemetry.config.values import Refused
+from flask_powerauth_telemetry.config.values import Refused, read_principal
 
 
 @click.command("create-credential")

@@ -1,98 +1,19 @@
-"""The only reader of the ``POWERAUTH_TELEMETRY_`` keys."""
+"""Every key of the configuration, once: its default, how it is read, and what it is for."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 from sqlalchemy import URL
 
-from flask_powerauth_telemetry.config import access_values as access_settings
-from flask_powerauth_telemetry.config import values as settings
-from flask_powerauth_telemetry.config.values import Bind, Refused
+from flask_powerauth_telemetry.config import values as kinds
+from flask_powerauth_telemetry.config.values import Bind, Refused, Value, kinds_of, setting
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 DEFAULT_NAME = "powerauth_telemetry"
-
-_FILE_SUFFIX = "_FILE"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TelemetryConfig:
-    """The configuration of one instance, checked; one field for each key, in lower case.
-
-    ``name`` is the instance's, ``prefix`` what its keys start with. Times are in seconds, sizes in
-    bytes.
-    """
-
-    name: str = DEFAULT_NAME
-    prefix: str
-    database_url: URL | None = None
-    engine_options: Mapping[str, Any]
-    database_schema: str | None = None
-    tables: Mapping[str, str]
-    database_timezone: tzinfo = UTC
-    binds: Mapping[str, Bind]
-    url_prefix: Sequence[str] | None
-    credentials: str | Mapping[str, Sequence[str]] | None = None
-    scopes: Mapping[str, Sequence[str]]
-    strict_application: bool = True
-    statement_timeout: float = 20.0
-    parallel_workers: int = 0
-    max_content_length: int = 65_536
-    load_entry_points: Sequence[str]
-    cache_seconds: float = 60.0
-    cache_size: int = 1024
-    source: str = settings.LIVE
-    max_age: float = 90_000.0
-    serve_stale: bool = False
-    reports: Sequence[str]
-    report_binds: Mapping[str, str]
-    report_timezone: tzinfo = UTC
-
-    def key(self, field: str) -> str:
-        """The configuration key of a field."""
-        return self.prefix + field.upper()
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """How a key is read: ``read`` turns its raw value into the field's, or raises ``Refused``."""
-
-    read: Callable[[Any], Any]
-    default: Any = None
-    from_file: Callable[[str], Any] | None = None
-
-
-SETTINGS: Mapping[str, _Setting] = {
-    "database_url": _Setting(settings.read_url, from_file=str.strip),
-    "engine_options": _Setting(settings.read_options, {}),
-    "database_schema": _Setting(settings.read_text),
-    "tables": _Setting(settings.read_tables, {}),
-    "database_timezone": _Setting(settings.read_timezone, "UTC"),
-    "binds": _Setting(settings.read_binds, {}, from_file=settings.parse_json),
-    "url_prefix": _Setting(settings.read_url_prefixes, "/rest/v3/telemetry"),
-    "credentials": _Setting(access_settings.read_credentials, from_file=settings.parse_json),
-    "scopes": _Setting(access_settings.read_scopes, {}),
-    "strict_application": _Setting(settings.read_flag, True),
-    "statement_timeout": _Setting(settings.read_seconds, 20.0),
-    "parallel_workers": _Setting(settings.read_workers, 0),
-    "max_content_length": _Setting(settings.read_bytes, 65_536),
-    "load_entry_points": _Setting(settings.read_names, []),
-    "cache_seconds": _Setting(settings.read_seconds, 60.0),
-    "cache_size": _Setting(settings.read_count, 1024),
-    "source": _Setting(settings.read_source, settings.LIVE),
-    "max_age": _Setting(settings.read_seconds, 90_000.0),
-    "serve_stale": _Setting(settings.read_flag, False),
-    "reports": _Setting(settings.read_names, []),
-    "report_binds": _Setting(settings.read_report_binds, {}),
-    "report_timezone": _Setting(settings.read_timezone, "UTC"),
-}
-"""Every key without its prefix, in lower case."""
-
-# The one key for which None is a choice of its own, not the same as leaving it out.
-_NONE_IS_A_VALUE = frozenset({"url_prefix"})
+FILE_SUFFIX = "_FILE"
 
 
 def key_prefix(name: str) -> str:
@@ -101,62 +22,145 @@ def key_prefix(name: str) -> str:
     return f"POWERAUTH_TELEMETRY_{own}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TelemetryConfig:
+    """The configuration of one instance, checked; one field for each key, in lower case.
+
+    ``name`` is the instance's. Times are in seconds, sizes in bytes. What is said below a field
+    stands in the table of docs/configuration.md, printed by ``python -m tests.documentation.keys``.
+    """
+
+    name: str = DEFAULT_NAME
+
+    database_url: URL | None = setting(
+        kinds.DatabaseUrl(), None, file="A UTF-8 text file that holds the URL."
+    )
+    """PowerAuth's database, as a SQLAlchemy URL with an explicit driver. See
+    [databases](databases.md)."""
+    engine_options: Mapping[str, Any] = setting(kinds.EngineOptions(), {})
+    """Keyword arguments of SQLAlchemy's `create_engine` for the main database; they win over the
+    extension's own."""
+    database_schema: str | None = setting(kinds.Text(), None)
+    """The database schema of PowerAuth's tables. Without it, the one that the connection finds."""
+    tables: Mapping[str, str] = setting(kinds.Tables(), {})
+    """PowerAuth table → view or synonym to read instead, such as `reporting.activation`."""
+    database_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
+    """The time zone of the Java VM that PowerAuth Server runs in."""
+    binds: Mapping[str, Bind] = setting(
+        kinds.Binds(), {}, file="A UTF-8 file that holds the binds as JSON."
+    )
+    """Further databases: a name → a URL, or → a mapping with `url`, and if you like `timezone`,
+    `schema`, `statement_timeout`, `parallel_workers` (0 if left out), `options`. `history` is [the
+    recordings](operations.md#the-history), by default `telemetry-history.sqlite` in the instance
+    folder."""
+    url_prefix: Sequence[str] | None = setting(
+        kinds.UrlPrefixes(allow_none=True), "/rest/v3/telemetry"
+    )
+    """Where the routes are. `None`: you register the blueprint."""
+    credentials: str | Mapping[str, Sequence[str]] | None = setting(
+        kinds.Credentials(),
+        None,
+        file="A UTF-8 file that holds the credentials as JSON, or the word `pa_integration`.",
+    )
+    """Principal → digest, or list of two digests; or `"pa_integration"`."""
+    scopes: Mapping[str, Sequence[str]] = setting(kinds.Scopes(), {})
+    """Principal → list of the applications it may ask for. `*` stands for all principals not
+    named."""
+    strict_application: bool = setting(kinds.Flag(), True)
+    """Whether an unknown application is an error in the documented reports; `False`: it has 0
+    users."""
+    statement_timeout: float = setting(kinds.Seconds(), 20)
+    """The time limit of each statement, up to 2,000,000. 0: no limit."""
+    parallel_workers: int = setting(kinds.Workers(), 0)
+    """How many parallel workers PostgreSQL may give a statement on the main database. More than 0
+    is for a replica that [nobody logs in by](performance.md#one-process-not-three)."""
+    max_content_length: int = setting(kinds.Bytes(), 65_536)
+    """The longest request body. It replaces the application's own limit on the report's route."""
+    load_entry_points: Sequence[str] = setting(kinds.Names(), [])
+    """Entry points of installed packages whose reports are served. See [writing a
+    report](providers.md)."""
+    cache_seconds: float = setting(kinds.Seconds(), 60)
+    """How long a report is kept and answered again, with its `Age`. 0: nothing is kept, and callers
+    of the same moment still share one computation."""
+    cache_size: int = setting(kinds.Count(), 1024)
+    """How many are kept; those not used for longest leave first."""
+    source: str = setting(kinds.Source(), kinds.LIVE)
+    """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`, what
+    [was recorded](operations.md#the-recorded-source)."""
+    max_age: float = setting(kinds.Seconds(), 90_000)
+    """How old a recording may be to be answered."""
+    serve_stale: bool = setting(kinds.Flag(), False)
+    """Whether an older recording is answered all the same, with its `Age`; `False`: 503."""
+    reports: Sequence[str] = setting(kinds.Names(), [])
+    """The [further reports](reports.md) to serve beside the documented two, by name."""
+    report_binds: Mapping[str, str] = setting(kinds.ReportBinds(), {})
+    """Report → bind: the database that it reads, in place of the main one or of its provider's
+    `bind`."""
+    report_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
+    """The zone whose calendar days and months the further reports go by."""
+
+    def key(self, field: str) -> str:
+        """The configuration key of a field."""
+        return key_prefix(self.name) + field.upper()
+
+
+KINDS = kinds_of(TelemetryConfig)
+"""Every key without its prefix, in lower case, and how it is read."""
+
+
+def known_keys(name: str = DEFAULT_NAME) -> Mapping[str, Value]:
+    """The keys of an instance, those with ``_FILE`` too."""
+    keys = {key_prefix(name) + field.upper(): kind for field, kind in KINDS.items()}
+    return keys | {key + FILE_SUFFIX: kind for key, kind in keys.items() if kind.file}
+
+
 def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> TelemetryConfig:
     """The configuration of the instance ``name`` out of an application's whole configuration.
 
     Raises ``ConfigurationError`` with the key, the cause and the cure for the first wrong one.
     """
-    prefix = key_prefix(name)
-    _refuse_misspelt(values, prefix)
-    config = TelemetryConfig(
-        name=name,
-        prefix=prefix,
-        **{field: _read(values, prefix + field.upper(), field) for field in SETTINGS},
-    )
+    _refuse_misspelt(values, name)
+    config = TelemetryConfig(name=name, **dict(_given(values, key_prefix(name))))
     _check_scopes(config)
     return config
 
 
-def _read(values: Mapping[str, Any], key: str, field: str) -> Any:
-    setting = SETTINGS[field]
-    try:
-        raw = _raw(values, key, setting)
-        if raw is None and not (field in _NONE_IS_A_VALUE and key in values):
-            raw = setting.default
-        return None if raw is None else setting.read(raw)
-    except Refused as refused:
-        raise ConfigurationError(key, refused.cause, refused.cure) from refused
+def _given(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """The fields that are configured; None counts only where it is a choice of its own."""
+    for field, kind in KINDS.items():
+        key = prefix + field.upper()
+        try:
+            raw = _raw(values, key, kind)
+            if raw is not None or (key in values and kind.allow_none):
+                yield field, kind.deserialize(raw)
+        except Refused as refused:
+            raise ConfigurationError(key, refused.cause, refused.cure) from refused
 
 
-def _raw(values: Mapping[str, Any], key: str, setting: _Setting) -> Any:
-    raw, path = values.get(key), values.get(key + _FILE_SUFFIX)
-    if path is None or setting.from_file is None:
+def _raw(values: Mapping[str, Any], key: str, kind: Value) -> Any:
+    raw, path = values.get(key), values.get(key + FILE_SUFFIX)
+    if path is None or not kind.file:
         return raw
     if raw is not None:
-        raise Refused(f"{key}{_FILE_SUFFIX} is set as well", "Set one of the two")
+        raise Refused(f"{key}{FILE_SUFFIX} is set as well", "Set one of the two")
     try:
         with open(path, encoding="utf-8") as file:
-            return setting.from_file(file.read())
+            return kind.parse(file.read())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise Refused(
-            f"can't read {path}, named by {key}{_FILE_SUFFIX}: {reason}",
+            f"can't read {path}, named by {key}{FILE_SUFFIX}: {reason}",
             "Name a file that this process can read",
         ) from error
 
 
-def _refuse_misspelt(values: Mapping[str, Any], prefix: str) -> None:
-    known = {prefix + field.upper() for field in SETTINGS}
-    known |= {
-        prefix + field.upper() + _FILE_SUFFIX
-        for field, setting in SETTINGS.items()
-        if setting.from_file
-    }
-    others = tuple(f"_{field.upper()}" for field in SETTINGS)
+def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
+    prefix, known = key_prefix(name), known_keys(name)
+    others = tuple(f"_{field.upper()}" for field in KINDS)
     for key in values:
         if not key.startswith(prefix) or key in known:
             continue
-        if key.removesuffix(_FILE_SUFFIX).endswith(others):
+        if key.removesuffix(FILE_SUFFIX).endswith(others):
             continue  # a key of an instance with another name
         if likely := difflib.get_close_matches(key, known, n=1, cutoff=0.85):
             raise ConfigurationError(key, "there is no such key", f"Did you mean {likely[0]}")

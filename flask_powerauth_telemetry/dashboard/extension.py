@@ -3,7 +3,7 @@
 from flask import Flask
 
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
-from flask_powerauth_telemetry.config.values import Refused, read_url_prefixes
+from flask_powerauth_telemetry.config.values import Refused, UrlPrefixes
 from flask_powerauth_telemetry.dashboard.views import create_blueprint
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
@@ -23,7 +23,7 @@ class PowerAuthTelemetryDashboard:
         self, app: Flask | None = None, *, name: str = DEFAULT_NAME, url_prefix: str = "/telemetry"
     ) -> None:
         try:
-            (self.url_prefix,) = read_url_prefixes(url_prefix)
+            (self.url_prefix,) = UrlPrefixes().deserialize(url_prefix)
         except Refused as refused:
             raise ConfigurationError("url_prefix=", refused.cause, "Set /telemetry") from refused
         self.name = name

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, NullPool, make_url
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, TelemetryError
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.config.keys import SETTINGS, load_config
+from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig, load_config
 from tests.support.service import CREDENTIALS, create_app
 
 PREFIX = "POWERAUTH_TELEMETRY_"
@@ -79,6 +79,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("STATEMENT_TIMEOUT", -1, "must be from 0"),
     ("STATEMENT_TIMEOUT", float("nan"), "must be from 0"),
     ("STATEMENT_TIMEOUT", float("inf"), "must be from 0"),
+    ("STATEMENT_TIMEOUT", 10**400, "must be from 0"),
     ("MAX_CONTENT_LENGTH", 0, "number of bytes"),
     ("MAX_CONTENT_LENGTH", 10.5, "number of bytes"),
     ("MAX_CONTENT_LENGTH", "65536", "number of bytes"),
@@ -125,7 +126,7 @@ def test_wrong_value_stops_the_start(key: str, value: Any, cause: str) -> None:
 
 
 def test_every_key_has_a_wrong_value_here() -> None:
-    assert {key.lower() for key, _, _ in WRONG} == set(SETTINGS)
+    assert {key.lower() for key, _, _ in WRONG} == set(KINDS)
 
 
 def test_missing_database_stops_the_start() -> None:
@@ -165,6 +166,7 @@ def test_defaults() -> None:
     assert config.max_content_length == 65_536
     assert config.strict_application is True
     assert config.load_entry_points == ()
+    assert config == TelemetryConfig()
 
 
 def test_values_are_read() -> None:
