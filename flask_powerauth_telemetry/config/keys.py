@@ -80,10 +80,11 @@ class TelemetryConfig:
     """Entry points of installed packages whose reports are served. See [writing a
     report](providers.md)."""
     cache_seconds: float = setting(kinds.Seconds(), 60)
-    """How long a report is kept and answered again, with its `Age`. 0: nothing is kept, and callers
-    of the same moment still share one computation."""
+    """How long the result of a computation is kept and answered from again, with its `Age`. 0:
+    nothing is kept, and callers of the same moment still share one computation."""
     cache_size: int = setting(kinds.Count(), 1024)
-    """How many are kept; those not used for longest leave first."""
+    """How many are kept, and of them about 32 MB in each process; those not used for longest leave
+    first."""
     source: str = setting(kinds.Source(), kinds.LIVE)
     """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`, what
     [was recorded](operations.md#the-recorded-source)."""

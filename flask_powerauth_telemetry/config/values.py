@@ -122,7 +122,7 @@ class Seconds(Value):
 class Count(Value):
     """A whole number from ``least`` to ``most``; a number of reports, unless a subclass differs."""
 
-    types, words = int, ("int", "reports")
+    types, words = int, ("int", "results")
     refusal = ("must be a whole number above 0", "Set a number such as 1024")
     least, most = 1, math.inf
 
