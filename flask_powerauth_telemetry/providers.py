@@ -66,7 +66,7 @@ class ReportContext:
     ) -> None:
         self._connection = None
         try:
-            self._resources.close()  # may hang, too
+            self._resources.__exit__(kind, error, traceback)  # may hang, too
         finally:
             self._sharing.interrupt_by(None)
 
