@@ -10,12 +10,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.computation import Computations, Compute, Perishable, Task
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import (
     InvalidParameters,
     ProviderFault,
@@ -234,12 +232,8 @@ class ReportService:
 
     def _compute(self, database: Database, computation: Computation, task: Task) -> Perishable:
         now = read_clock(self._clock)
-        # To be deleted when Database.connect translates all errors of SQLAlchemy.
-        try:
-            with ReportContext(database, now, task.interrupt_by) as context:
-                given = computation.run(context)
-        except SQLAlchemyError as error:
-            raise fault_of(error) from error
+        with ReportContext(database, now, task.interrupt_by) as context:
+            given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
         as_of = min(result.as_of or now, now)
         before = as_of < now or result.source == RECORDED

@@ -22,7 +22,8 @@ from marshmallow import fields
 from sqlalchemy import Engine, NullPool, create_engine, event, insert, make_url
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_parameters

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Table, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, digest, matches
 from flask_powerauth_telemetry.computation import Computations, Task
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import TelemetryError
 
 logger = logging.getLogger("flask_powerauth_telemetry.auth")
@@ -88,11 +86,8 @@ class IntegrationCredentials:
     def _read(self, task: Task) -> dict[str, _Integration]:
         columns = self._table.c
         statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
-        try:
-            with self._database.connect(task.interrupt_by) as connection:
-                rows = connection.execute(statement).all()
-        except SQLAlchemyError as error:
-            raise fault_of(error) from error
+        with self._database.connect(task.interrupt_by) as connection:
+            rows = connection.execute(statement).all()
         return {
             row.client_token: _Integration(
                 principal=row.name or f"integration:{row.id}",

@@ -3,13 +3,12 @@
 import json
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.auth.credentials import Principal, Scopes
 from flask_powerauth_telemetry.cli.checks.findings import cause_of
 from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import printable
 
@@ -26,8 +25,8 @@ def applications(state: TelemetryState, *, principal: str | None, json_wanted: b
     reader = Principal("operator") if principal is None else _principal(state, principal)
     try:
         found = read_applications(main_database(state))
-    except SQLAlchemyError as error:
-        raise Failed(cause_of(fault_of(error))) from error
+    except TelemetryError as error:
+        raise Failed(cause_of(error)) from error
     names = [application.name for application in found if reader.may_read(application.name)]
     if json_wanted:
         click.echo(json.dumps(names, indent=2))

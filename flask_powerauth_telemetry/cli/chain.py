@@ -3,11 +3,9 @@
 from dataclasses import replace
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.instance import Failed
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import Break, ChainWalk
 from flask_powerauth_telemetry.history.store import HistoryStore
@@ -22,8 +20,6 @@ def verify_chain(state: TelemetryState) -> None:
     """
     try:
         found = _verify(state)
-    except SQLAlchemyError as error:
-        raise Failed(f"the history can't be read: {fault_of(error)}") from error
     except TelemetryError as error:
         raise Failed(f"the history can't be read: {error}") from error
     finally:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.checks.access import check_connection, check_tables
 from flask_powerauth_telemetry.cli.checks.costs import check_passes
@@ -25,7 +24,7 @@ from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 from flask_powerauth_telemetry.state import TelemetryState
@@ -133,10 +132,8 @@ def _caught(target: Target, name: str, check_one: Check) -> Iterator[Finding]:
     """The findings of a check, and as the last one what has stopped it."""
     try:
         yield from check_one(target)
-    except SQLAlchemyError as error:
-        yield target.error(
-            name, f"not checked: {cause_of(fault_of(error))}", "See the findings above"
-        )
+    except TelemetryError as error:
+        yield target.error(name, f"not checked: {cause_of(error)}", "See the findings above")
 
 
 def _limited(database: Database, seconds: float | None) -> Database:

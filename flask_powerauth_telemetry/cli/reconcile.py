@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import IO, Any
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.checks.findings import cause_of
 from flask_powerauth_telemetry.cli.comparison import (
@@ -20,7 +19,7 @@ from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
@@ -84,8 +83,8 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
         _reconcile(state, server, options)
     except CannotAsk as error:
         raise Failed(f"PowerAuth Server: {one_line(str(error))}") from error
-    except SQLAlchemyError as error:
-        raise Failed(f"our database: {cause_of(fault_of(error))}") from error
+    except TelemetryError as error:
+        raise Failed(f"our database: {cause_of(error)}") from error
 
 
 def _server(options: Mapping[str, Any]) -> PowerAuthServer:

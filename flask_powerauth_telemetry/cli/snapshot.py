@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import click
 from flask import current_app
@@ -16,7 +15,8 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.cli.chain import verify_chain
 from flask_powerauth_telemetry.cli.instance import find_instance, instance_option
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.database.connection import create_writing_engine
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording
 from flask_powerauth_telemetry.history.snapshot import Recorder
@@ -132,10 +132,11 @@ def _recorder(state: TelemetryState, time_limit: float) -> Iterator[Recorder]:
 
 
 def _make_folder(url: URL) -> None:
-    """Make the folder of an SQLite file, such as that of the instance."""
-    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith("file:"):
+    """Make the folder of a database that is a file, such as that of the instance."""
+    file = dialect_named(url.get_backend_name()).file(url)
+    if file is None:
         return
-    folder = Path(url.database).parent
+    folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,12 +11,9 @@ from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import (
-    TIMESTAMP,
     BigInteger,
-    BindParameter,
     Boolean,
     Column,
-    ColumnElement,
     DateTime,
     Dialect,
     Integer,
@@ -24,41 +21,25 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    func,
-    literal_column,
-    type_coerce,
 )
-from sqlalchemy.dialects import mssql
 from sqlalchemy.types import TypeEngine
+
+from flask_powerauth_telemetry.database.dialects import dialect_named
 
 Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
 
 
-class _DateTime64(TypeDecorator[datetime]):
-    """A wall clock in ClickHouse's ``DateTime64(6, 'UTC')``, whatever the zone of the server.
-
-    Its driver would cut a plain DateTime to whole seconds.
-    """
+class _WallClock(TypeDecorator[datetime]):
+    """A time without a zone, by the type that keeps its microseconds on each dialect."""
 
     impl = DateTime
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        return value and value.isoformat(" ", "microseconds")
-
-    def bind_expression(self, bindvalue: BindParameter[datetime]) -> ColumnElement[Any]:
-        return func.toDateTime64(type_coerce(bindvalue, self), literal_column("6, 'UTC'"))
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_named(dialect.name).wall_clock
 
 
-# TIMESTAMP(6) without a time zone. Oracle's drivers cut a plain DateTime to whole seconds.
-# SQLAlchemy gives the constructor of DATETIME2 no type hints.
-_DATETIME2: TypeEngine[datetime] = mssql.DATETIME2(6)  # type: ignore[no-untyped-call]
-WallClock = (
-    DateTime()
-    .with_variant(TIMESTAMP(), "oracle")
-    .with_variant(_DATETIME2, "mssql")
-    .with_variant(_DateTime64(), "clickhousedb")
-)
+WallClock = _WallClock()
 
 
 class ActivationStatus(IntEnum):

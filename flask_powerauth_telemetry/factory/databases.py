@@ -16,17 +16,15 @@ from flask_powerauth_telemetry.config.values import (
     SNAPSHOT,
     Bind,
 )
-from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
-from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
+from flask_powerauth_telemetry.database.connection import Database, always
+from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
+from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
-
-_EXTRAS = {"psycopg": "postgresql", "oracledb": "oracle", "pyodbc": "mssql", "impyla": "spark"}
-# Dialects that come with their driver.
-_DRIVERS = {"impala": "impyla"}
 
 
 HISTORY_FILE = "telemetry-history.sqlite"
@@ -86,7 +84,7 @@ def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) ->
 
 def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
     if isinstance(engine, Engine):
-        return lambda: engine
+        return always(engine)
 
     def engine_in_context() -> Engine:
         with app.app_context():
@@ -127,7 +125,7 @@ def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key
     engine = _create_engine(bind, url_key, options_key)
     own_timeout = bind.statement_timeout
     return Database(
-        engine=lambda: engine,
+        engine=always(engine),
         timezone=bind.timezone or config.database_timezone,
         tables=PowerAuthTables(bind.schema or config.database_schema, config.tables),
         statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
@@ -137,30 +135,26 @@ def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key
 
 
 def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
-    url = bind.url
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigurationError(
-            url_key, "an in-memory database would be empty", "Name a file, or pass engine="
-        )
+    dialect = dialect_named(bind.url.get_backend_name())
+    if refusal := dialect.refusal(bind.url):
+        raise ConfigurationError(url_key, *refusal)
     try:
-        engine = create_read_only_engine(url, bind.options)
+        return create_read_only_engine(bind.url, bind.options)
     except ImportError as error:
-        raise _missing_driver(url_key, str(error.name)) from error
+        raise _missing_driver(url_key, dialect, str(error.name)) from error
     except ArgumentError as error:
-        driver = _DRIVERS.get(url.get_backend_name())
-        if driver is not None and isinstance(error, NoSuchModuleError):
-            raise _missing_driver(url_key, driver) from error
+        if dialect.driver is not None and isinstance(error, NoSuchModuleError):
+            raise _missing_driver(url_key, dialect, dialect.driver) from error
         raise ConfigurationError(
             url_key, f"no engine can be made of it: {error}", "Correct the URL"
         ) from error
     except TypeError as error:
         cause = str(error).partition(", using")[0]
         raise ConfigurationError(options_key, cause, "Correct the options") from error
-    return engine
 
 
-def _missing_driver(key: str, driver: str) -> ConfigurationError:
-    extra = _EXTRAS.get(driver)
+def _missing_driver(key: str, dialect: DatabaseDialect, driver: str) -> ConfigurationError:
+    extra = dialect.extras.get(driver)
     package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
     return ConfigurationError(
         key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
@@ -174,6 +168,6 @@ def _readable(key: str, database: Database) -> Database:
 
 
 def _check_dialect(key: str, dialect: str) -> None:
-    if dialect not in SUPPORTED_DIALECTS:
-        supported = ", ".join(sorted(SUPPORTED_DIALECTS))
+    if dialect not in DIALECTS:
+        supported = ", ".join(sorted(DIALECTS))
         raise ConfigurationError(key, f"reports can't read {dialect}", f"Use one of {supported}")

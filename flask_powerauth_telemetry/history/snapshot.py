@@ -1,15 +1,11 @@
 """Recording: one serial pass over PowerAuth's tables for each application, into the history."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.database.connection import Database, translated_errors
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
@@ -42,34 +38,32 @@ class Recorder:
 
     def create_store(self) -> None:
         """Create the store if it is missing, with the folder of an SQLite file."""
-        with _faults():
+        with translated_errors(self._engine):
             self._store.create(self._engine)
 
     def applications(self) -> list[Application]:
         """Every application of the database, by name."""
         table = self._database.tables.pa_application
         statement = select(table.c.id, table.c.name).order_by(table.c.name)
-        with _faults(), self._database.connect() as connection:
+        with self._database.connect() as connection:
             return [Application(row.id, row.name) for row in connection.execute(statement)]
 
     def record(self, application: Application) -> Recording | None:
         """Make the pass and record it; None when the slot has a row already, by now or before."""
-        with _faults():
-            with self._engine.connect() as connection:
-                if self._store.holds(connection, application, self.slot):
-                    return None
-            recording = self._make_pass(application)
-            with self._engine.begin() as connection:
-                added = self._store.add(connection, recording)
-            return recording if added else None
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            if self._store.holds(connection, application, self.slot):
+                return None
+        recording = self._make_pass(application)
+        with translated_errors(self._engine), self._engine.begin() as connection:
+            added = self._store.add(connection, recording)
+        return recording if added else None
 
     def correct(self, application: Application, reason: str) -> Recording:
         """Make the pass and record it in place of the row that the slot has, which stays."""
-        with _faults():
-            recording = self._make_pass(application)
-            with self._engine.begin() as connection:
-                self._store.add(connection, recording, reason)
-            return recording
+        recording = self._make_pass(application)
+        with translated_errors(self._engine), self._engine.begin() as connection:
+            self._store.add(connection, recording, reason)
+        return recording
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
@@ -90,11 +84,3 @@ def nearest_hour(instant: datetime) -> datetime:
     """The full hour of UTC nearest to an aware instant, the later one at half past."""
     later = instant + timedelta(minutes=30)
     return later.replace(minute=0, second=0, microsecond=0)
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise fault_of(error) from error

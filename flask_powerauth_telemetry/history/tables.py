@@ -15,9 +15,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import inspect as inspect_database
-from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.database.connection import translated_errors
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import DatabaseFault, Unavailable
 from flask_powerauth_telemetry.history.chain import head_table
 from flask_powerauth_telemetry.history.recording import recording_table
@@ -45,9 +45,7 @@ class HistoryTables:
     def create(self, engine: Engine) -> None:
         """Create what is missing; raises ``DatabaseFault`` for a store of another version."""
         with engine.begin() as connection:
-            if engine.dialect.name == "sqlite":
-                # Python's driver begins no transaction for statements that create tables.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            dialect_named(engine.dialect.name).begin_schema_change(connection)
             version = None
             if self._exists(connection):
                 version = connection.scalar(self._known_version())
@@ -63,23 +61,19 @@ class HistoryTables:
         And what else an error of the database means, always a ``TelemetryError``.
         """
         try:
-            version = connection.scalar(self._known_version())
-        except SQLAlchemyError as error:
-            fault = fault_of(error)
-            if isinstance(fault, DatabaseFault) and not self._exists_after_error(connection):
-                version = None
-            else:
-                raise fault from error
+            with translated_errors(connection.engine):
+                version = connection.scalar(self._known_version())
+        except DatabaseFault:
+            connection.rollback()
+            if self._exists(connection):
+                raise
+            version = None
         if version is None:
             raise never_recorded()
         _check_version(version)
 
     def _known_version(self) -> Select[Any]:
         return select(func.max(self._version.c.version))
-
-    def _exists_after_error(self, connection: Connection) -> bool:
-        connection.rollback()
-        return self._exists(connection)
 
     def _exists(self, connection: Connection) -> bool:
         return inspect_database(connection).has_table(

@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import Executable, func, select
 
-from flask_powerauth_telemetry.database.bits import AnyBits
+from flask_powerauth_telemetry.database.functions import AnyBits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider

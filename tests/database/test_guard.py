@@ -12,7 +12,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
-from flask_powerauth_telemetry.database.guard import Limits, guarded
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import Limits
 from tests.support import powerauth
 from tests.support.service import ask, create_app, url_of
 
@@ -191,9 +192,8 @@ class DriverConnection:
 class NotRunConnection:
     """As much of a SQLAlchemy connection as the guard touches, for a dialect that can't be run."""
 
-    def __init__(self, dialect: str) -> None:
+    def __init__(self) -> None:
         self.driver = DriverConnection()
-        self.dialect = SimpleNamespace(name=dialect)
         self.connection = SimpleNamespace(driver_connection=self.driver)
 
 
@@ -204,9 +204,9 @@ class NotRunConnection:
 def test_driver_time_limit_is_set_and_put_back(
     dialect: str, attribute: str, held: int, before: int
 ) -> None:
-    connection = NotRunConnection(dialect)
+    connection: Any = NotRunConnection()
 
-    with guarded(connection, Limits(2.5), ours=False):  # type: ignore[arg-type]
+    with dialect_named(dialect).guard(connection, Limits(2.5)):
         assert getattr(connection.driver, attribute) == held
 
     assert getattr(connection.driver, attribute) == before

@@ -38,7 +38,7 @@ from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
 )
-from flask_powerauth_telemetry.database.functions import SUPPORTED_DIALECTS
+from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.recording import recording_table
@@ -613,7 +613,7 @@ def test_documented_urls_name_every_database() -> None:
 
     urls = [make_url(row["URL"].strip("`")) for row in rows]
 
-    assert {url.get_backend_name() for url in urls} == SUPPORTED_DIALECTS
+    assert {url.get_backend_name() for url in urls} == DIALECTS.keys()
     extras = {row["Extra that installs the driver"].strip("`") for row in rows} - {"none needed"}
     distribution = importlib.metadata.metadata("flask-powerauth-telemetry")
     assert extras <= set(distribution.get_all("Provides-Extra") or [])

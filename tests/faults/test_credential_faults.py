@@ -10,7 +10,8 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.auth.pa_integration import REFRESH_SECONDS, IntegrationCredentials
-from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, integration_table
 from tests.support import held, powerauth
 from tests.support.callers import Clock, threads_of_ours

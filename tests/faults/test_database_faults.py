@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from flask_powerauth_telemetry.database.connection import Database, create_read_only_engine
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from tests.database.test_guard import Statement
 from tests.support import held

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, make_url
 
-from flask_powerauth_telemetry.database.connection import create_read_only_engine
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 
 JDBC, PARQUET, HELD = "powerauth_jdbc", "powerauth_parquet", "powerauth_held"
 """Schemas: the tables by JDBC, as files, and files whose activations are read slowly."""

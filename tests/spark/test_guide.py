@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, make_url, text
 
-from flask_powerauth_telemetry.database.connection import create_read_only_engine
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from tests.spark.cluster import HOST
 from tests.spark.conftest import Warehouse
 from tests.support.documents import blocks

@@ -5,12 +5,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, false, literal, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
-from flask_powerauth_telemetry.database.errors import fault_of
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES, integration_table
+from flask_powerauth_telemetry.exceptions import TelemetryError
 
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
 
@@ -22,9 +21,9 @@ def check_connection(target: Target) -> Finding:
         with target.database.connect() as connection:
             connection.execute(select(literal(1))).scalar_one()
             version = connection.dialect.server_version_info or ()
-    except SQLAlchemyError as error:
+    except TelemetryError as error:
         cure = f"Check {_url_key(target)}, the network, and that the server runs"
-        return target.error("connection", f"can't connect: {_cause(error)}", cure)
+        return target.error("connection", f"can't connect: {cause_of(error)}", cure)
     seconds = time.monotonic() - started
     server = f"{target.dialect} {'.'.join(str(part) for part in version)}"
     return target.ok(
@@ -98,13 +97,9 @@ def refusal_of(target: Target, statement: Select[Any]) -> str | None:
     try:
         with target.database.connect() as connection:
             connection.execute(statement.where(false())).all()
-    except SQLAlchemyError as error:
-        return _cause(error)
+    except TelemetryError as error:
+        return cause_of(error)
     return None
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    return cause_of(fault_of(error))
 
 
 def _url_key(target: Target) -> str:

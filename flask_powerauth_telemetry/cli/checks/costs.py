@@ -3,15 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.cli.checks.postgresql import Size, estimated_size
 from flask_powerauth_telemetry.cli.checks.zones import judge_zone
 from flask_powerauth_telemetry.cli.counts import Seen, run_pass
 from flask_powerauth_telemetry.config.values import SNAPSHOT
-from flask_powerauth_telemetry.database.errors import fault_of
-from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 
@@ -27,7 +24,7 @@ def check_passes(
         started = time.monotonic()
         try:
             seen = _passed(target, application, days)
-        except SQLAlchemyError as error:
+        except TelemetryError as error:
             yield _failed_pass(target, application, error)
             failed = True
             continue
@@ -65,14 +62,13 @@ def _pass_finding(
     return target.ok("pass", text, **facts)
 
 
-def _failed_pass(target: Target, application: Application, error: SQLAlchemyError) -> Finding:
-    fault = fault_of(error)
+def _failed_pass(target: Target, application: Application, error: TelemetryError) -> Finding:
     limit = target.state.config.key("statement_timeout")
     cure = f"{_kinder(target)} Or raise {limit}"
     return target.error(
         "pass",
-        f"{application.name}: {cause_of(fault)}",
-        cure if isinstance(fault, TooSlow) else "See the findings above",
+        f"{application.name}: {cause_of(error)}",
+        cure if isinstance(error, TooSlow) else "See the findings above",
         application=application.name,
     )
 

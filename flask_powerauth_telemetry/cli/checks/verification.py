@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.counts import reference_users
-from flask_powerauth_telemetry.database.errors import fault_of
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
 
@@ -20,10 +18,10 @@ def check_numbers(target: Target, applications: Sequence[Application]) -> Iterat
         try:
             with ReportContext(target.database, target.state.clock()) as context:
                 yield _compare(target, context, application)
-        except SQLAlchemyError as error:
+        except TelemetryError as error:
             yield target.error(
                 "verify",
-                f"{application.name}: {cause_of(fault_of(error))}",
+                f"{application.name}: {cause_of(error)}",
                 "Give it more time with --time-limit",
                 application=application.name,
             )

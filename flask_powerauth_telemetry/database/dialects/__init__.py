@@ -1,1 +1,51 @@
-"""What is particular to each kind of database, a module for each."""
+"""What is particular to each kind of database: a file for each, found by its name.
+
+Another database takes a file here, with a class derived from ``base.DatabaseDialect``, and one
+line of ``DIALECTS``.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.database.functions import AnyBits, WholeDays, WholeSlots
+
+DIALECTS = {
+    "clickhousedb": "clickhouse:ClickHouse",
+    "impala": "spark:Spark",
+    "mssql": "mssql:SQLServer",
+    "oracle": "oracle:Oracle",
+    "postgresql": "postgresql:PostgreSQL",
+    "sqlite": "sqlite:SQLite",
+}
+"""The databases that reports can read: SQLAlchemy's name of the dialect, our module and class."""
+
+_UNKNOWN = "base:DatabaseDialect"
+
+
+@cache
+def dialect_named(name: str) -> DatabaseDialect:
+    """What is particular to SQLAlchemy's dialect of this name; the defaults for another one.
+
+    Its module is imported at the first look-up, so that the others take no memory.
+    """
+    module, _, kind = DIALECTS.get(name, _UNKNOWN).partition(":")
+    dialect: DatabaseDialect = getattr(import_module(f"{__name__}.{module}"), kind)()
+    compiles(WholeDays, name)(dialect.whole_days)
+    compiles(WholeSlots, name)(dialect.whole_slots)
+    compiles(AnyBits, name)(dialect.any_bits)
+    return dialect
+
+
+@compiles(WholeDays)
+@compiles(WholeSlots)
+@compiles(AnyBits)
+def _look_up(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:
+    """Compile for a dialect that nobody has looked up before, as without an engine."""
+    dialect_named(compiler.dialect.name)
+    return compiler.process(element, **options)

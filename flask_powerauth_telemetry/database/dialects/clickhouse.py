@@ -1,16 +1,40 @@
-"""ClickHouse by its own driver: settings of statements, and what the server's errors mean."""
+"""ClickHouse, by its own driver."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
-DIALECT = "clickhousedb"
+from sqlalchemy import (
+    URL,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    TypeDecorator,
+    func,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from flask_powerauth_telemetry.database.dialects.base import (
+    SESSION_LABEL,
+    DatabaseDialect,
+    Function,
+    Limits,
+    held_attribute,
+    whens,
+)
+
 # A time limit has to bound all tries together; and a session is locked by what hangs in it.
-CONNECT_ARGS: Mapping[str, Any] = {
+_CONNECT_ARGS: Mapping[str, Any] = {
     "connect_timeout": 5,
     "query_retries": 0,
     "autogenerate_session_id": False,
 }
-
 _SETTINGS: Mapping[str, Any] = {
     "readonly": 2,
     # Each of these could otherwise turn a count into one of a part of the rows.
@@ -21,28 +45,73 @@ _SETTINGS: Mapping[str, Any] = {
     "group_by_overflow_mode": "throw",
     "join_overflow_mode": "throw",
     "result_overflow_mode": "throw",
+    "log_comment": SESSION_LABEL,
 }
+_HANGS_AFTER_SECONDS = 0.5
 _TIMEOUT_EXCEEDED = 159
 # TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, MEMORY_LIMIT_EXCEEDED,
 # ALL_CONNECTION_TRIES_FAILED, ALL_REPLICAS_LOST.
 _PASSING = frozenset({202, 209, 210, 241, 279, 415})
 
 
-def statement_settings(seconds: float, label: str) -> Mapping[str, Any]:
-    """The settings of statements that may take so many seconds, 0 for no limit."""
-    return {**_SETTINGS, "max_execution_time": seconds, "log_comment": label}
+class _DateTime64(TypeDecorator[datetime]):
+    """A wall clock in ClickHouse's ``DateTime64(6, 'UTC')``, whatever the zone of the server.
+
+    Its driver would cut a plain DateTime to whole seconds.
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return value and value.isoformat(" ", "microseconds")
+
+    def bind_expression(self, bindvalue: BindParameter[datetime]) -> ColumnElement[Any]:
+        return func.toDateTime64(type_coerce(bindvalue, self), literal_column("6, 'UTC'"))
 
 
-def timed_out(cause: BaseException | None) -> bool:
-    """Whether a driver's error is that of a statement that took too long."""
-    return _code(cause) == _TIMEOUT_EXCEEDED
+class ClickHouse(DatabaseDialect):
+    """ClickHouse; the driver brings the dialect."""
+
+    wall_clock = _DateTime64()
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+
+    whole_days = whole_slots
+
+    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return f"groupBitOr(CASE {' '.join(whens(element, compiler, **options))} ELSE 0 END)"
+
+    def connect_args(self, url: URL) -> Mapping[str, Any]:
+        return _CONNECT_ARGS
+
+    @contextmanager
+    def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
+        seconds = limits.seconds
+        connection.execution_options(settings={**_SETTINGS, "max_execution_time": seconds})
+        driver: Any = connection.connection.driver_connection
+        waits = driver.client.timeout
+        if seconds:
+            # The server ends it first, unless the network is the trouble.
+            waits = type(waits)(connect=waits.connect_timeout, read=seconds + _HANGS_AFTER_SECONDS)
+        with held_attribute(driver.client, "timeout", waits):
+            yield
+
+    def timed_out(self, cause: BaseException) -> bool:
+        return _code(cause) == _TIMEOUT_EXCEEDED
+
+    def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
+        return _code(cause) in _PASSING or super().passes(error, cause)
 
 
-def passing(cause: BaseException | None) -> bool:
-    """Whether a driver's error may be gone at the next try."""
-    return _code(cause) in _PASSING
+def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
+    microseconds = f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
+    # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
+    return f"intDiv({microseconds}, {seconds} * 1000000)"
 
 
 def _code(cause: BaseException | None) -> int | None:
-    ours = type(cause).__module__.startswith("clickhouse_connect.")
-    return getattr(cause, "code", None) if ours else None
+    """The server's code of an error of this driver's."""
+    own = type(cause).__module__.startswith("clickhouse_connect.")
+    return getattr(cause, "code", None) if own else None

@@ -1,4 +1,4 @@
-"""What impyla, the driver of a Spark Thrift server, needs to be a driver like the others.
+"""Apache Spark, by impyla, the driver of a Spark Thrift server.
 
 impyla opens a session of its own for each cursor, so settings are given with each cursor. What goes
 wrong on the network, or by the server's time limit, it raises as errors that are none of a
@@ -8,18 +8,27 @@ database driver's; SQLAlchemy would let those through.
 import math
 import re
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.engine import Dialect, ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 
-DIALECT = "impala"
-CONNECT_ARGS = {"timeout": 10, "retries": 1}
-"""The seconds that each message to the server may take, and how often it is sent."""
+from flask_powerauth_telemetry.database.dialects.base import (
+    SESSION_LABEL,
+    DatabaseDialect,
+    Function,
+    Limits,
+    whens,
+)
 
+# The seconds that each message to the server may take, and how often it is sent.
+_CONNECT_ARGS = {"timeout": 10, "retries": 1}
 _TIMEOUT = "set:hiveconf:spark.sql.thriftServer.queryTimeout"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times are naive: no clock may be changed meanwhile
@@ -35,58 +44,83 @@ _REFUSED = re.compile(
 )
 
 
-def session_settings(seconds: float) -> dict[str, str]:
-    """The settings of a session whose statement may take so many seconds, 0 for no limit."""
-    settings = {f"set:hiveconf:{name}": value for name, value in _SETTINGS.items()}
-    limit_time(settings, seconds)
-    return settings
+class Spark(DatabaseDialect):
+    """Spark; the driver brings the dialect, made for Impala."""
+
+    extras: Mapping[str, str] = {"impyla": "spark"}
+    driver = "impyla"
+    # No pool: each statement opens a session anyway, and no connection gets old.
+    engine_options: Mapping[str, Any] = {"poolclass": NullPool}
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+
+    whole_days = whole_slots
+
+    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return f"bit_or(CASE {' '.join(whens(element, compiler, **options))} ELSE 0 END)"
+
+    def connect_args(self, url: URL) -> Mapping[str, Any]:
+        return _CONNECT_ARGS
+
+    def prepare(self, engine: Engine) -> None:
+        """Have the engine raise the errors of a driver, and name the user of its sessions."""
+        event.listen(engine, "do_connect", partial(_connect, engine.url.username or SESSION_LABEL))
+        event.listen(engine, "handle_error", _driver_error, retval=True)
+
+    @contextmanager
+    def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
+        settings = {f"set:hiveconf:{name}": value for name, value in _SETTINGS.items()}
+        settings[_TIMEOUT] = _whole_seconds(limits.seconds) if limits.seconds else "0s"
+        connection.execution_options(cursor_configuration=settings)
+
+        def shorten(*_: object) -> None:
+            settings[_TIMEOUT] = _whole_seconds(limits.deadline - time.monotonic())
+
+        if limits.seconds:
+            event.listen(connection, "before_execute", shorten)
+        yield
+
+    def interrupt(self, driver: Any) -> None:
+        # The server then ends the session's statement.
+        transport = driver.service.client._iprot.trans
+        below = getattr(transport, "_trans", transport)
+        if getattr(below, "handle", None) is not None:
+            below.handle.shutdown(socket.SHUT_RDWR)
+        else:
+            transport.close()
+
+    def timed_out(self, cause: BaseException) -> bool:
+        return _is_own(cause) and _TIMED_OUT in str(cause)
+
+    def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
+        if _is_own(cause):
+            return _REFUSED.search(str(cause)) is None
+        return super().passes(error, cause)
+
+    def message(self, cause: BaseException) -> str:
+        """Without the plan, which holds values, and the stack."""
+        text = str(cause)
+        return text.strip().partition("\n")[0] if _is_own(cause) else text
 
 
-def limit_time(settings: dict[str, str], seconds: float) -> None:
-    """Set the time limit in a session's settings, 0 for none.
+def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
+    microseconds = f"{_microseconds(end)} - {_microseconds(start)}"
+    return f"(({microseconds}) DIV ({seconds} * 1000000L))"
 
-    The server counts whole seconds, and the driver hears of the end up to half a second late. So it
-    is rounded down, or the statement would be taken to hang.
+
+def _microseconds(time: str) -> str:
+    # Values are bound as text, and a column may be a TIMESTAMP_NTZ.
+    return f"unix_micros(CAST({time} AS TIMESTAMP))"
+
+
+def _whole_seconds(limit: float) -> str:
+    """A time limit as the server counts it.
+
+    The driver hears of the end up to half a second late. So the limit is rounded down, or the
+    statement would be taken to hang.
     """
-    settings[_TIMEOUT] = f"{max(1, math.floor(seconds)) if seconds else 0}s"
-
-
-def prepare(engine: Engine, user: str) -> None:
-    """Have an engine raise the errors of a driver; ``user`` is that of a URL without one."""
-    name = engine.url.username or user
-    event.listen(engine, "do_connect", partial(_connect, name))
-    event.listen(engine, "handle_error", _driver_error, retval=True)
-
-
-def close_socket(driver: Any) -> None:
-    """End what runs on a connection of impyla's; the server then ends the session's statement."""
-    transport = driver.service.client._iprot.trans
-    below = getattr(transport, "_trans", transport)
-    if getattr(below, "handle", None) is not None:
-        below.handle.shutdown(socket.SHUT_RDWR)
-    else:
-        transport.close()
-
-
-def raised(cause: BaseException | None) -> bool:
-    """Whether an error is one of this driver's."""
-    return type(cause).__module__ == "impala.error"
-
-
-def timed_out(cause: BaseException | None) -> bool:
-    """Whether a driver's error is that of a statement that took too long."""
-    return raised(cause) and _TIMED_OUT in str(cause)
-
-
-def refused(cause: BaseException | None) -> bool:
-    """Whether a driver's error is there again at the next try: somebody must repair something."""
-    return _REFUSED.search(str(cause)) is not None
-
-
-def message(cause: BaseException) -> str:
-    """What a driver says; Spark's without the plan, which holds values, and the stack."""
-    text = str(cause)
-    return text.strip().partition("\n")[0] if raised(cause) else text
+    return f"{max(1, math.floor(limit))}s"
 
 
 def _connect(
@@ -95,7 +129,7 @@ def _connect(
     try:
         connection: Any = dialect.connect(*arguments, **options)
     except Exception as error:
-        if not _of_network(error):
+        if not _is_of_network(error):
             raise
         raise _dbapi(dialect).OperationalError(_text(error)) from error
     if not options.get("use_http_transport"):
@@ -127,7 +161,7 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
     error = context.original_exception
     if isinstance(error, KeyError) and error.args == (_TIMED_OUT_STATE,):
         text = _TIMED_OUT
-    elif _of_network(error):
+    elif _is_of_network(error):
         text = _text(error)
     else:
         return None
@@ -138,7 +172,12 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
     return wrapped
 
 
-def _of_network(error: BaseException) -> bool:
+def _is_own(cause: BaseException | None) -> bool:
+    """Whether an error is one of this driver's."""
+    return type(cause).__module__ == "impala.error"
+
+
+def _is_of_network(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, OSError | EOFError) or "TTransportException" in names
 

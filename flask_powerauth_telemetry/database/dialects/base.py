@@ -1,0 +1,139 @@
+"""What each dialect tells of its database; the defaults are for one that is not known."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, DateTime, Engine, exc
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+SESSION_LABEL = "flask_powerauth_telemetry"
+"""What a database's administrator sees of a session, where there is a place for it."""
+
+
+Function = FunctionElement[int]
+"""A function of ``database.functions``, in a statement."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What reports may take.
+
+    - ``seconds``: the time of all statements of a report, 0 for no limit.
+    - ``workers``: on PostgreSQL, parallel workers beside the session's own process.
+    - ``deadline``: when the time is over, in seconds of ``time.monotonic``.
+    """
+
+    seconds: float
+    workers: int = 0
+    deadline: float = math.inf
+
+
+class DatabaseDialect:
+    """One kind of database: its SQL, engines, guard, interruption and errors. It has no state."""
+
+    # Drivers
+
+    extras: Mapping[str, str] = {}
+    """The extra of this package that installs a driver, by the driver's name."""
+
+    driver: str | None = None
+    """The driver that brings SQLAlchemy's dialect, where SQLAlchemy doesn't."""
+
+    # SQL: the functions of ``database.functions``, as SQLAlchemy's ``compiles`` wants them
+
+    wall_clock: TypeEngine[datetime] = DateTime()
+    """The type of a column that keeps a time without a zone, to the microsecond."""
+
+    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        """``WholeDays``, whose clauses are an end and a start."""
+        raise exc.UnsupportedCompilationError(compiler, type(element))
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        """``WholeSlots``, whose clauses are an end, a start, and the seconds of a span."""
+        raise exc.UnsupportedCompilationError(compiler, type(element))
+
+    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        """``AnyBits``, whose clauses are the conditions; here for want of an aggregate of bits."""
+        branches = whens(element, compiler, **options)
+        return "(" + " + ".join(f"max(CASE {branch} ELSE 0 END)" for branch in branches) + ")"
+
+    # Engines of ours
+
+    engine_options: Mapping[str, Any] = {}
+    """Options of ``create_engine`` for an engine that reads; those that are configured win."""
+
+    closing_waits = True
+    """Whether closing a connection waits for the network, and may hang."""
+
+    def connect_args(self, url: URL) -> Mapping[str, Any]:
+        """Arguments for the driver; those that are configured win."""
+        return {}
+
+    def refusal(self, url: URL) -> tuple[str, str] | None:
+        """The cause and the cure, where no engine of ours can read by this URL."""
+        return None
+
+    def file(self, url: URL) -> Path | None:
+        """The file that holds the database, if it is one."""
+        return None
+
+    def prepare(self, engine: Engine) -> None:
+        """Listen to the events of an engine that reads, before it opens its first connection."""
+
+    def begin_schema_change(self, connection: Connection) -> None:
+        """Begin the transaction that creates tables, where the driver would begin none."""
+
+    # Connections, those of a host's engine too
+
+    guards_host_engines = True
+    """Whether connections of an engine that a host made are guarded, too."""
+
+    def guard(self, connection: Connection, limits: Limits) -> AbstractContextManager[None]:
+        """Hold an idle connection to what reports may do, for the length of a ``with`` block."""
+        return nullcontext()
+
+    def interrupt(self, driver: Any) -> None:
+        """End the statement that runs on a driver's connection; called from another thread.
+
+        What a driver can't do is left out. Whatever it raises is ignored.
+        """
+
+    # Errors
+
+    def timed_out(self, cause: BaseException) -> bool:
+        """Whether a driver's error is that of a statement that took too long."""
+        return False
+
+    def passes(self, error: exc.SQLAlchemyError, cause: BaseException | None) -> bool:
+        """Whether an error may be gone at the next try; ``cause`` is the driver's, if it is one."""
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            return True
+        return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+    def message(self, cause: BaseException) -> str:
+        """What a driver says, for the log."""
+        return str(cause)
+
+
+def whens(element: Function, compiler: SQLCompiler, **options: Any) -> list[str]:
+    """For ``any_bits``: the branch of a CASE for each condition, with the bit that it sets."""
+    conditions = (compiler.process(condition, **options) for condition in element.clauses)
+    return [f"WHEN {condition} THEN {1 << place}" for place, condition in enumerate(conditions)]
+
+
+@contextmanager
+def held_attribute(driver: Any, name: str, value: Any) -> Iterator[None]:
+    """Set an attribute of a driver's connection, and put back what it was."""
+    before = getattr(driver, name)
+    setattr(driver, name, value)
+    try:
+        yield
+    finally:
+        setattr(driver, name, before)

@@ -1,0 +1,49 @@
+"""SQL Server, by pyodbc."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.mssql import DATETIME2
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from flask_powerauth_telemetry.database.dialects.base import (
+    DatabaseDialect,
+    Function,
+    Limits,
+    held_attribute,
+)
+
+_TIMED_OUT_STATES = frozenset({"HYT00", "HYT01"})
+
+
+class SQLServer(DatabaseDialect):
+    """SQL Server, whose times are DATETIME2(6)."""
+
+    extras: Mapping[str, str] = {"pyodbc": "mssql"}
+    # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
+    wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+
+    whole_days = whole_slots
+
+    @contextmanager
+    def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
+        driver = connection.connection.driver_connection
+        with held_attribute(driver, "timeout", math.ceil(limits.seconds)):
+            yield
+
+    def timed_out(self, cause: BaseException) -> bool:
+        return bool(cause.args) and cause.args[0] in _TIMED_OUT_STATES
+
+
+def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
+    # A literal beyond 32 bits is numeric there, and would make the division a fractional one.
+    span = f"(CAST({seconds} AS BIGINT) * 1000000)"
+    return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / {span})"

@@ -1,0 +1,52 @@
+"""Oracle, by python-oracledb."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import TIMESTAMP, Connection
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from flask_powerauth_telemetry.database.dialects.base import (
+    SESSION_LABEL,
+    DatabaseDialect,
+    Function,
+    Limits,
+    held_attribute,
+)
+
+_CALL_TIMEOUT_EXCEEDED = "DPY-4024"
+
+
+class Oracle(DatabaseDialect):
+    """Oracle, whose times are TIMESTAMP(6)."""
+
+    extras: Mapping[str, str] = {"oracledb": "oracle"}
+    # Its drivers cut a plain DateTime to whole seconds.
+    wall_clock = TIMESTAMP()
+
+    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        end, start = (compiler.process(clause, **options) for clause in element.clauses)
+        return f"EXTRACT(DAY FROM (CAST({end} AS TIMESTAMP) - {start}))"
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        end, start, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+        day, hour, minute, second = (
+            f"EXTRACT({part} FROM (CAST({end} AS TIMESTAMP) - CAST({start} AS TIMESTAMP)))"
+            for part in ("DAY", "HOUR", "MINUTE", "SECOND")
+        )
+        return f"FLOOR((({day} * 24 + {hour}) * 3600 + {minute} * 60 + {second}) / {seconds})"
+
+    @contextmanager
+    def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        driver.module = SESSION_LABEL
+        with held_attribute(driver, "call_timeout", math.ceil(limits.seconds * 1000)):
+            yield
+
+    def interrupt(self, driver: Any) -> None:
+        driver.cancel()
+
+    def timed_out(self, cause: BaseException) -> bool:
+        return _CALL_TIMEOUT_EXCEEDED in str(cause)

@@ -1,0 +1,95 @@
+"""SQLite, by Python's own driver."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from flask_powerauth_telemetry.database.dialects.base import (
+    DatabaseDialect,
+    Function,
+    Limits,
+)
+
+_STEPS_BETWEEN_CHECKS = 10_000
+
+
+class SQLite(DatabaseDialect):
+    """SQLite, whose times are text, as SQLAlchemy writes them."""
+
+    # Its connections may be shared with threads of the host that write.
+    guards_host_engines = False
+
+    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
+        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+
+    whole_days = whole_slots
+
+    def refusal(self, url: URL) -> tuple[str, str] | None:
+        if url.database in (None, "", ":memory:"):
+            return "an in-memory database would be empty", "Name a file, or pass engine="
+        return None
+
+    def file(self, url: URL) -> Path | None:
+        name = url.database
+        return None if not name or name.startswith("file:") else Path(name)
+
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine, "do_connect", _open_read_only)
+
+    def begin_schema_change(self, connection: Connection) -> None:
+        # Python's driver begins no transaction for statements that create tables.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(
+            lambda: int(time.monotonic() > limits.deadline), _STEPS_BETWEEN_CHECKS
+        )
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    def interrupt(self, driver: Any) -> None:
+        driver.interrupt()
+
+    def timed_out(self, cause: BaseException) -> bool:
+        return getattr(cause, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
+
+    def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
+        # A missing table, which other drivers don't call operational.
+        refused = getattr(cause, "sqlite_errorname", None) == "SQLITE_ERROR"
+        return not refused and super().passes(error, cause)
+
+
+def _open_read_only(
+    dialect: object, record: object, arguments: list[Any], options: dict[str, Any]
+) -> None:
+    """Have the file opened read-only, and not created when it is missing."""
+    path = os.fspath(arguments[0])
+    if not options.get("uri"):
+        path = f"file:{quote(path)}"
+    # Of a mode that is given twice the last one counts.
+    arguments[0] = f"{path}{'&' if '?' in path else '?'}mode=ro"
+    options["uri"] = True
+
+
+def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
+    return f"(({_microseconds(end)} - {_microseconds(start)}) / ({seconds} * 1000000))"
+
+
+def _microseconds(time: str) -> str:
+    # Seconds and fraction apart: SQLite's own time functions round to milliseconds.
+    return (
+        f"(CAST(strftime('%s', substr({time}, 1, 19)) AS INTEGER) * 1000000"
+        f" + CAST(substr(substr({time}, 21) || '000000', 1, 6) AS INTEGER))"
+    )
