@@ -17,6 +17,7 @@ from werkzeug.serving import make_server
 from benchmarks.application import HEADERS, PATH, application, database_of, request_body, run_pass
 from benchmarks.pacing import paced_pass
 from benchmarks.reference import reference_count
+from flask_powerauth_telemetry.exceptions import TelemetryError
 
 _WIDTH = 365
 _CANCEL = (
@@ -151,7 +152,7 @@ def _repeated(engine: Engine, works: Sequence[Work]) -> Iterator[None]:
         try:
             while not stop.is_set():
                 work(stop)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, TelemetryError) as error:
             if not stop.is_set():
                 errors.append(error)
         except Exception as error:

@@ -22,7 +22,7 @@ from marshmallow import fields
 from sqlalchemy import Engine, NullPool, create_engine, event, insert, make_url
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
@@ -215,7 +215,7 @@ class ContractDatabase:
         )
         self._reader = engine
         return Database(
-            engine=lambda: engine,
+            engine=always(engine),
             timezone=UTC,
             tables=self._tables,
             statement_timeout=20,

@@ -15,31 +15,27 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    Dialect,
     Integer,
     MetaData,
     String,
     Table,
-    TypeDecorator,
 )
 from sqlalchemy.types import TypeEngine
 
-from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
 
 Columns = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
 
 
-class _WallClock(TypeDecorator[datetime]):
-    """A time without a zone, by the type that keeps its microseconds on each dialect."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect_named(dialect.name).wall_clock
+def _wall_clock() -> TypeEngine[datetime]:
+    kind: TypeEngine[datetime] = DateTime()
+    for name in DIALECTS:
+        kind = kind.with_variant(dialect_named(name).wall_clock, name)
+    return kind
 
 
-WallClock = _WallClock()
+WallClock = _wall_clock()
+"""A time without a zone, by the type that keeps its microseconds on each dialect."""
 
 
 class ActivationStatus(IntEnum):

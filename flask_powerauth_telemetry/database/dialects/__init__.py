@@ -32,7 +32,7 @@ _UNKNOWN = "base:DatabaseDialect"
 def dialect_named(name: str) -> DatabaseDialect:
     """What is particular to SQLAlchemy's dialect of this name; the defaults for another one.
 
-    Its module is imported at the first look-up, so that the others take no memory.
+    Its module is imported, and its functions are made known, at the first look-up.
     """
     module, _, kind = DIALECTS.get(name, _UNKNOWN).partition(":")
     dialect: DatabaseDialect = getattr(import_module(f"{__name__}.{module}"), kind)()
