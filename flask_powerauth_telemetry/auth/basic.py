@@ -4,6 +4,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from types import TracebackType
 
 from flask import g, request
 from flask_httpauth import HTTPBasicAuth
@@ -31,7 +32,7 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
     def __init__(self, store: CredentialStore, principal: Callable[[str], Principal]) -> None:
         super().__init__(realm=REALM)
         self._principal = principal
-        self.verify_password(store.authenticate)
+        self._store = store
 
     def get_auth(self) -> Authorization | None:
         """The credentials in the request's header, None without well-formed ones."""
@@ -48,11 +49,32 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
 
     def current_principal(self) -> Principal:
         """The principal of this request; raises ``Unauthorized``, or what the store raises."""
-        credentials = self.get_auth()
-        if credentials is None:
-            raise Unauthorized
-        name = self.authenticate(credentials, None)
-        if not isinstance(name, str):
-            raise Unauthorized(user=credentials.username)
+        name = self._authenticated()
+        if isinstance(name, Exception):
+            raise name
         g.flask_httpauth_user = name
         return self._principal(name)
+
+    def _authenticated(self) -> str | Exception:
+        """The name of the principal, or what is to be raised.
+
+        No frame that holds the password may stand in a traceback, which others log or send away.
+        So what the store raises is returned, with the store's own frames alone.
+        """
+        credentials = self.get_auth()
+        if credentials is None:
+            return Unauthorized()
+        try:
+            authenticate = self.ensure_sync(self._store.authenticate)
+            name = authenticate(credentials.username, credentials.password)
+        except Exception as error:
+            return error.with_traceback(_from_store(error.__traceback__, self._store))
+        return name if isinstance(name, str) and name else Unauthorized(user=credentials.username)
+
+
+def _from_store(traceback: TracebackType | None, store: CredentialStore) -> TracebackType | None:
+    """The part of a traceback that begins in the store's method, None without one."""
+    method = getattr(store.authenticate, "__func__", store.authenticate)
+    while traceback and traceback.tb_frame.f_code is not getattr(method, "__code__", None):
+        traceback = traceback.tb_next
+    return traceback

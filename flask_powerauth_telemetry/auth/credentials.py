@@ -43,15 +43,19 @@ class Scopes:
     """Which applications each principal may ask for.
 
     ``names`` maps a principal's name to the names of its applications. A principal that is not
-    in it has those under ``*``, or all without such an entry.
+    in it has those under ``*``, or none without such an entry. None for ``names``: all have all.
     """
 
-    def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
-        self._names = {principal: frozenset(allowed) for principal, allowed in names.items()}
+    def __init__(self, names: Mapping[str, Iterable[str]] | None) -> None:
+        self._closed = names is not None
+        self._names = {name: frozenset(allowed) for name, allowed in (names or {}).items()}
 
     def principal(self, name: str) -> Principal:
         """The principal of this name with its scope."""
-        return Principal(name, self._names.get(name, self._names.get(EVERYONE_ELSE)))
+        if not self._closed:
+            return Principal(name)
+        others = self._names.get(EVERYONE_ELSE, frozenset())
+        return Principal(name, self._names.get(name, others))
 
 
 class StaticCredentials:
@@ -68,24 +72,24 @@ class StaticCredentials:
 
     def authenticate(self, username: str, password: str) -> str | None:
         """The user name, when the password's digest is one of its digests."""
-        return username if matches(password, self._digests.get(username, ())) else None
+        known = self._digests.get(username, ())
+        return username if matches(hex_digest(password), known) else None
 
 
-def matches(password: str, digests: Sequence[str]) -> bool:
-    """Whether the password has one of the hex digests, in a time that tells nothing of it.
+def matches(digest: str, known: Sequence[str]) -> bool:
+    """Whether a hex digest is one of those known, in a time that tells nothing of it.
 
-    An unknown user, who has no digest, costs one comparison as well.
+    An unknown user, who has none, costs one comparison as well.
     """
-    own = _hex_digest(password).encode()
     found = False
-    for known in digests or ("",):
-        found |= hmac.compare_digest(own, known.encode())
+    for one in known or ("",):
+        found |= hmac.compare_digest(digest.encode(), one.encode())
     return found
 
 
 def digest(token: str) -> str:
     """What to configure for a token: ``sha256:`` and 64 hexadecimal digits."""
-    return DIGEST_PREFIX + _hex_digest(token)
+    return DIGEST_PREFIX + hex_digest(token)
 
 
 def create_token() -> str:
@@ -93,5 +97,6 @@ def create_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _hex_digest(text: str) -> str:
+def hex_digest(text: str) -> str:
+    """SHA-256 in hexadecimal digits, of any text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,19 +6,27 @@ read whole, at most once a minute, and kept as digests: a wrong password costs n
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Table, select
 
-from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, digest, matches
+from flask_powerauth_telemetry.auth.credentials import hex_digest, matches
 from flask_powerauth_telemetry.computation import Computations, Task
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
 
 logger = logging.getLogger("flask_powerauth_telemetry.auth")
 
 REFRESH_SECONDS = 60
+"""How often the table is read."""
+
+VALID_SECONDS = 3_600
+"""How long credentials stay valid after a reading while the database is down."""
+
+RETRY_SECONDS = 5
+"""When a reading that failed is tried again, where nothing valid is known."""
+
 _LONGEST_READING_SECONDS = 10.0
 _LONGEST_REREADING_SECONDS = 2.0
 
@@ -29,13 +37,21 @@ class _Integration:
     digest: str
 
 
+@dataclass(frozen=True)
+class _Reading:
+    at: float
+    integrations: Mapping[str, _Integration]
+
+
 class IntegrationCredentials:
     """Credentials in ``pa_integration``: user name ``client_token``, password ``client_secret``.
 
     The principal is the integration's ``name``, or ``integration:<id>`` where it has none. While
-    the database is down, what was read last stays valid; without that, ``Unavailable`` is raised.
-    The table is read on a thread of its own, so that a request waits for a limited time only.
-    ``clock`` gives monotonic seconds.
+    the database is down, what was read last stays valid for an hour; without that, ``Unavailable``
+    is raised. When the table can't be read for another reason, ``DatabaseFault`` is raised at once:
+    credentials may have been revoked. The table is read on a thread of its own, so that a request
+    waits for a limited time only, and a failed reading is remembered for some seconds. ``clock``
+    gives monotonic seconds.
     """
 
     def __init__(
@@ -49,39 +65,59 @@ class IntegrationCredentials:
         self._table = table
         self._clock = clock
         self._computations = Computations(threads=1, clock=clock)
-        self._known: dict[str, _Integration] | None = None
-        self._next_reading = 0.0
+        self._last: _Reading | None = None
+        self._failure: TelemetryError | None = None
+        self._next_reading = clock()
 
     def authenticate(self, username: str, password: str) -> str | None:
         """The principal of a token and its secret, both compared exactly."""
+        own = hex_digest(password)
+        del password  # what is raised below must not hold it in a frame
         found = self._integrations().get(username)
-        known = (found.digest,) if found else ()
-        return found.principal if matches(password, known) and found else None
+        return found.principal if matches(own, (found.digest,) if found else ()) and found else None
 
-    def _integrations(self) -> dict[str, _Integration]:
-        known = self._known
-        if known is None:
-            return self._read_anew(_LONGEST_READING_SECONDS)
-        if self._clock() < self._next_reading:
-            return known
-        # Only this request waits for it.
-        self._next_reading = self._clock() + REFRESH_SECONDS
+    def _integrations(self) -> Mapping[str, _Integration]:
+        now = self._clock()
+        if now >= self._next_reading:
+            if self._last is not None:  # only this request waits
+                self._next_reading = now + REFRESH_SECONDS
+            self._read_anew()
+        return self._valid()
+
+    def _valid(self) -> Mapping[str, _Integration]:
+        """What was read last, while it is valid; raises why nothing newer can be read."""
+        last, failure = self._last, self._failure
+        if last is not None and (failure is None or self._outlives(last, failure)):
+            return last.integrations
+        # Raised by many, it would gather the frames of all of them.
+        raise (failure or Unavailable("credentials are being read")).with_traceback(None)
+
+    def _outlives(self, last: _Reading, failure: TelemetryError) -> bool:
+        """Whether a reading stays valid after a later one has failed."""
+        return isinstance(failure, Unavailable) and self._clock() - last.at < VALID_SECONDS
+
+    def _read_anew(self) -> None:
+        limit = _LONGEST_READING_SECONDS if self._last is None else _LONGEST_REREADING_SECONDS
         try:
-            return self._read_anew(_LONGEST_REREADING_SECONDS)
+            read, _ = self._computations.result(
+                {"integrations": self._read},
+                keep_seconds=0,
+                limit=min(self._database.time_limit, limit),
+            )
         except TelemetryError as error:
-            logger.error("Can't read application credentials, using the old ones: %s", error)
-            return known
-
-    def _read_anew(self, limit: float) -> dict[str, _Integration]:
-        read: dict[str, _Integration]
-        read, _ = self._computations.result(
-            {"integrations": self._read},
-            keep_seconds=0,
-            limit=min(self._database.time_limit, limit),
-        )
-        self._known = read
+            self._failed(error)
+            return
+        self._last = _Reading(self._clock(), read)
+        self._failure = None
         self._next_reading = self._clock() + REFRESH_SECONDS
-        return read
+
+    def _failed(self, error: TelemetryError) -> None:
+        self._failure = error
+        seconds = RETRY_SECONDS
+        if self._last is not None and self._outlives(self._last, error):
+            logger.error("Can't read application credentials, using the old ones: %s", error)
+            seconds = REFRESH_SECONDS
+        self._next_reading = self._clock() + seconds
 
     def _read(self, task: Task) -> dict[str, _Integration]:
         columns = self._table.c
@@ -91,7 +127,7 @@ class IntegrationCredentials:
         return {
             row.client_token: _Integration(
                 principal=row.name or f"integration:{row.id}",
-                digest=digest(row.client_secret).removeprefix(DIGEST_PREFIX),
+                digest=hex_digest(row.client_secret),
             )
             for row in rows
             if row.client_token and row.client_secret

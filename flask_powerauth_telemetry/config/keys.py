@@ -63,9 +63,11 @@ class TelemetryConfig:
         file="A UTF-8 file that holds the credentials as JSON, or the word `pa_integration`.",
     )
     """Principal → digest, or list of two digests; or `"pa_integration"`."""
-    scopes: Mapping[str, Sequence[str]] = setting(kinds.Scopes(), {})
-    """Principal → list of the applications it may ask for. `*` stands for all principals not
-    named."""
+    scopes: Mapping[str, Sequence[str]] | None = setting(
+        kinds.Scopes(), None, file="A UTF-8 file that holds the scopes as JSON."
+    )
+    """Principal → list of the applications it may ask for. `*` stands for all principals not named,
+    who see none without it. Without the key, all see all."""
     strict_application: bool = setting(kinds.Flag(), True)
     """Whether an unknown application is an error in the documented reports; `False`: it has 0
     users."""
@@ -168,7 +170,7 @@ def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
 
 
 def _check_scopes(config: TelemetryConfig) -> None:
-    if config.scopes and not config.strict_application:
+    if config.scopes is not None and not config.strict_application:
         raise ConfigurationError(
             config.key("strict_application"),
             f"False does not go with {config.key('scopes')}:"

@@ -50,7 +50,7 @@ def _integration_credentials(config: TelemetryConfig, databases: Databases) -> C
 
 
 def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:
-    unknown = sorted(set(config.scopes) - {*known, EVERYONE_ELSE})
+    unknown = sorted(set(config.scopes or ()) - {*known, EVERYONE_ELSE})
     if unknown:
         raise ConfigurationError(
             config.key("scopes"),

@@ -1,10 +1,15 @@
 """Who may ask: digests, PowerAuth's own table, stores of one's own, scopes."""
 
+import functools
 import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, got_request_exception
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
@@ -16,9 +21,15 @@ from flask_powerauth_telemetry.auth.credentials import (
     create_token,
     digest,
 )
-from flask_powerauth_telemetry.auth.pa_integration import REFRESH_SECONDS, IntegrationCredentials
+from flask_powerauth_telemetry.auth.pa_integration import (
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    VALID_SECONDS,
+    IntegrationCredentials,
+)
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import integration_table
+from flask_powerauth_telemetry.exceptions import DatabaseFault
 from tests.support import powerauth
 from tests.support.service import (
     CREDENTIALS,
@@ -171,9 +182,15 @@ def time() -> Time:
 
 
 @pytest.fixture
-def store(sqlite: Engine, time: Time) -> IntegrationCredentials:
+def engines(sqlite: Engine) -> list[Engine]:
+    """The last one is used."""
+    return [sqlite]
+
+
+@pytest.fixture
+def store(engines: list[Engine], time: Time) -> IntegrationCredentials:
     database = Database(
-        engine=lambda: sqlite,
+        engine=lambda: engines[-1],
         timezone=None,  # type: ignore[arg-type]
         tables=None,  # type: ignore[arg-type]
         statement_timeout=0,
@@ -199,14 +216,18 @@ def test_new_and_removed_integrations_are_seen_within_a_minute(
     assert store.authenticate("token-1", "secret-1") is None
 
 
-def test_integrations_stay_valid_while_the_database_is_down(
-    sqlite: Engine, store: IntegrationCredentials, time: Time, caplog: pytest.LogCaptureFixture
+def test_integrations_stay_valid_for_an_hour_while_the_database_is_down(
+    sqlite: Engine,
+    engines: list[Engine],
+    store: IntegrationCredentials,
+    time: Time,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     powerauth.create_schema(sqlite)
     powerauth.add_integrations(sqlite, INTEGRATIONS)
     assert store.authenticate("token-1", "secret-1") == "billing"
-    with sqlite.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE pa_integration RENAME TO away")
+    engines.append(create_engine(f"sqlite:///{tmp_path}/no folder/powerauth.sqlite"))
 
     time.seconds += REFRESH_SECONDS
     assert store.authenticate("token-1", "secret-1") == "billing"
@@ -214,8 +235,50 @@ def test_integrations_stay_valid_while_the_database_is_down(
 
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert "no such table" in record.getMessage()
+    assert "unable to open database file" in record.getMessage()
     assert "secret-1" not in caplog.text
+
+    time.seconds += VALID_SECONDS - REFRESH_SECONDS - 1
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    time.seconds += 1
+    with pytest.raises(Unavailable):
+        store.authenticate("token-1", "secret-1")
+
+    engines.pop()
+    time.seconds += REFRESH_SECONDS
+    assert store.authenticate("token-1", "secret-1") == "billing"
+
+
+@pytest.mark.parametrize(
+    "fault", ["ALTER TABLE pa_integration RENAME TO away", "DROP TABLE pa_integration"]
+)
+def test_no_integration_stays_valid_when_the_table_can_not_be_read(
+    sqlite: Engine, store: IntegrationCredentials, time: Time, fault: str
+) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_integrations(sqlite, INTEGRATIONS)
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql(fault)
+
+    time.seconds += REFRESH_SECONDS
+    for _ in range(3):
+        with pytest.raises(DatabaseFault, match="no such table"):
+            store.authenticate("token-1", "secret-1")
+
+
+def test_failed_reading_costs_one_query_for_some_seconds(
+    sqlite: Engine, store: IntegrationCredentials, time: Time
+) -> None:
+    with recorded_statements() as statements:
+        for _ in range(200):
+            with pytest.raises(DatabaseFault):
+                store.authenticate("token-1", "wrong")
+        assert len(statements) == 1
+        time.seconds += RETRY_SECONDS
+        powerauth.create_schema(sqlite)
+        powerauth.add_integrations(sqlite, INTEGRATIONS)
+        assert store.authenticate("token-1", "secret-1") == "billing"
 
 
 def test_integrations_never_read_are_not_available(sqlite: Engine) -> None:
@@ -276,7 +339,7 @@ def test_scope_lets_its_applications_through(scoped_app: Flask) -> None:
     assert status(client, ("scoped", "t"), "retail") == 200
     assert status(client, ("scoped", "t"), "corporate") == 400
     assert status(client, ("none", "t"), "retail") == 400
-    assert status(client, ("billing", "a-token"), "corporate") == 200
+    assert status(client, ("billing", "a-token"), "corporate") == 400
 
 
 @pytest.mark.parametrize("name", ["CURRENT_MAU", "USERS_IN_PAST_DAYS"])
@@ -338,12 +401,8 @@ def test_integrations_are_read_once_a_minute(
 
     for seconds in (0, 1, 59, 60, 119, 120):
         look(seconds)
-    with sqlite.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE pa_integration RENAME TO away")
-    for seconds in (179, 180, 239, 240):  # also while it can't be read
-        look(seconds)
 
-    assert read_at == [0, 60, 120, 180, 240]
+    assert read_at == [0, 60, 120]
 
 
 def test_integration_without_a_token_or_a_secret_lets_nobody_in(
@@ -362,3 +421,96 @@ def test_integration_without_a_token_or_a_secret_lets_nobody_in(
     assert store.authenticate("token-1", "secret-1") == "billing"
     for token in ("a", "b", "", "None"):
         assert {store.authenticate(token, secret) for secret in ("", "s", "None")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "seen"),
+    [
+        (None, ["retail", "corporate"]),
+        ({}, []),
+        ({"crm": ["retail", "corporate"]}, []),
+        ({"CRM ": ["retail", "corporate"], " CRM": ["retail"]}, []),
+        ({"integration:id-1": ["retail"]}, []),
+        ({"*": []}, []),
+        ({"**": ["retail"], "all": ["retail"]}, []),
+        ({"*": ["retail"]}, ["retail"]),
+        ({"CRM": ["retail "], "*": ["retail"]}, []),
+        ({"CRM": ["RETAIL", "*", "1"]}, []),
+        ({"CRM": ["corporate"]}, ["corporate"]),
+    ],
+)
+def test_scopes_are_closed_to_whom_they_do_not_name(
+    filled: Engine, scopes: dict[str, list[str]] | None, seen: list[str]
+) -> None:
+    class Store:
+        def authenticate(self, username: str, password: str) -> str | None:
+            return "CRM"
+
+    client = create_app(filled, arguments={"credentials": Store()}, SCOPES=scopes).test_client()
+
+    answers = {name: status(client, ("a", "b"), name) for name in ("retail", "corporate")}
+
+    assert answers == {name: 200 if name in seen else 400 for name in answers}
+
+
+class RaisingStore:
+    def authenticate(self, username: str, password: str) -> str | None:
+        self.look_up(username)
+        return None
+
+    def look_up(self, username: str) -> None:
+        raise RuntimeError(f"no connection for {username}")
+
+
+class AsyncRaisingStore:
+    async def authenticate(self, username: str, password: str) -> str | None:
+        raise RuntimeError("no connection")
+
+
+class StoreOfFunctions:
+    """Its method is no function of Python that a frame could be told by."""
+
+    authenticate = functools.partial(RaisingStore().authenticate)
+
+
+def frames_of(error: BaseException | None) -> Iterator[FrameType]:
+    while error is not None:
+        yield from (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("store", [RaisingStore(), AsyncRaisingStore(), StoreOfFunctions()])
+def test_no_frame_above_the_stores_own_holds_the_secret(sqlite: Engine, store: Any) -> None:
+    app = create_app(sqlite, arguments={"credentials": store})
+    errors: list[Exception] = []
+
+    def note(sender: Flask, exception: Exception, **_: Any) -> None:
+        errors.append(exception)
+
+    with got_request_exception.connected_to(note, app):
+        assert status(app.test_client(), ("any", "the caller's secret")) == 500
+
+    (error,) = errors
+    frames = [frame for frame in frames_of(error) if frame.f_code.co_filename != __file__]
+    assert frames
+    held = {frame.f_code.co_name for frame in frames if "the caller's" in repr(frame.f_locals)}
+    assert held == set()
+
+
+def test_no_frame_of_ours_holds_a_secret_of_an_integration(store: IntegrationCredentials) -> None:
+    with pytest.raises(DatabaseFault) as raised:
+        store.authenticate("token-1", "the caller's secret")
+
+    frames = [frame for frame in frames_of(raised.value) if frame.f_code.co_filename != __file__]
+    assert [frame for frame in frames if "the caller's" in repr(frame.f_locals)] == []
+
+
+@pytest.mark.parametrize("name", ["", None, 7, b"billing"])
+def test_store_that_names_nobody_lets_nobody_in(sqlite: Engine, name: Any) -> None:
+    class Store:
+        def authenticate(self, username: str, password: str) -> Any:
+            return name
+
+    client = create_app(sqlite, arguments={"credentials": Store()}).test_client()
+
+    assert status(client, ("any", "token")) == 401
