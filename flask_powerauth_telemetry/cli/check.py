@@ -18,6 +18,7 @@ from flask_powerauth_telemetry.cli.checks.findings import (
 )
 from flask_powerauth_telemetry.cli.checks.privileges import check_read_only, check_secrets
 from flask_powerauth_telemetry.cli.checks.recordings import check_history
+from flask_powerauth_telemetry.cli.checks.scopes import check_scopes
 from flask_powerauth_telemetry.cli.checks.servers import check_clock, check_indexes, check_server
 from flask_powerauth_telemetry.cli.checks.verification import check_numbers
 from flask_powerauth_telemetry.cli.counts import read_applications
@@ -38,6 +39,7 @@ _OF_EACH_DATABASE: Sequence[tuple[str, Check]] = (
     ("server", check_server),
     ("clock", check_clock),
     ("indexes", check_indexes),
+    ("scopes", check_scopes),
 )
 
 
@@ -106,6 +108,7 @@ def _find(
             continue
         if bind == HISTORY_BIND:
             yield from _caught(target, "history", check_history)
+            yield from _caught(target, "scopes", check_scopes)
             continue
         for name, check_one in _OF_EACH_DATABASE:
             yield from _caught(target, name, check_one)

@@ -1,5 +1,6 @@
 """Builds the store that application credentials are checked in."""
 
+import logging
 from collections.abc import Iterable
 
 from flask_powerauth_telemetry.auth.credentials import (
@@ -14,6 +15,8 @@ from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.factory.databases import Databases, no_database
 
+logger = logging.getLogger("flask_powerauth_telemetry.auth")
+
 
 def build_credentials(
     config: TelemetryConfig, given: CredentialStore | None, databases: Databases
@@ -27,6 +30,7 @@ def build_credentials(
             raise ConfigurationError(
                 "credentials=", "has no method authenticate", "Give an object that has one"
             )
+        _warn_of_closed_scopes(config, None)
         return given
     if config.credentials is None:
         raise ConfigurationError(
@@ -35,8 +39,10 @@ def build_credentials(
             "Create some with: flask telemetry create-credential NAME",
         )
     if isinstance(config.credentials, str):
+        _warn_of_closed_scopes(config, None)
         return _integration_credentials(config, databases)
     _check_scoped_principals(config, config.credentials)
+    _warn_of_closed_scopes(config, config.credentials)
     return StaticCredentials(config.credentials)
 
 
@@ -56,4 +62,20 @@ def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> N
             config.key("scopes"),
             f"{unknown[0]!r} has no credentials",
             f"Name a principal of {config.key('credentials')}, or {EVERYONE_ELSE} for all others",
+        )
+
+
+def _warn_of_closed_scopes(config: TelemetryConfig, known: Iterable[str] | None) -> None:
+    """Say which principals see no application, because no scope names them; None: not known."""
+    if config.scopes is None or EVERYONE_ELSE in config.scopes:
+        return
+    unnamed = (
+        ["whoever is not named there"] if known is None else sorted({*known} - {*config.scopes})
+    )
+    if unnamed:
+        logger.warning(
+            "%s has no entry %s: no application is seen by %s",
+            config.key("scopes"),
+            EVERYONE_ELSE,
+            ", ".join(unnamed),
         )

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
+from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS, Target, duration
 from flask_powerauth_telemetry.cli.checks.zones import fitting_offset
 from flask_powerauth_telemetry.cli.counts import Seen, run_pass
@@ -68,6 +69,7 @@ def test_account_of_five_columns_is_all_right(postgresql: Engine) -> None:
         "server": {"note"},
         "clock": {"ok"},
         "indexes": {"ok"},
+        "scopes": {"ok"},
         "pass": {"ok"},
         "zone": {"ok"},
         "cost": {"ok"},
@@ -639,3 +641,39 @@ def test_history_is_checked_where_it_is_the_source(sqlite: Engine, tmp_path: Pat
     assert re.search(r"ok +history +history: the newest .* 0\.0 h old", young.output)
     assert "48.0 h old: too old to answer from" in old.output
     assert "DATABASE_URL: no database is configured" in names.output
+
+
+def test_scopes_are_listed_with_what_each_principal_sees(sqlite: Engine) -> None:
+    fill(sqlite)
+    keys: dict[str, Any] = {
+        "CREDENTIALS": {name: digest(name) for name in ("billing", "crm", "shop")},
+        "SCOPES": {"crm": ["Retail", "corporate"], "*": ["retail", "closed down"]},
+    }
+    app = create_app(sqlite, clock=now, **keys)
+
+    found = [one for one in findings(app, "--no-pass") if one["check"] == "scopes"]
+
+    assert [(one["level"], one["message"]) for one in found] == [
+        ("ok", "billing sees retail"),
+        ("ok", "crm sees corporate"),
+        ("ok", "shop sees retail"),
+        ("warning", "the scope of crm names what is no application: Retail"),
+        ("warning", "the scope of * names what is no application: closed down"),
+    ]
+    assert all("corporate, retail" in one["cure"] for one in found if one["cure"])
+
+
+def test_who_is_not_named_in_scopes_is_told_at_the_start(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(sqlite)
+    credentials = {name: digest(name) for name in ("billing", "crm")}
+
+    app = create_app(sqlite, clock=now, CREDENTIALS=credentials, SCOPES={"crm": ["retail"]})
+
+    assert (
+        "POWERAUTH_TELEMETRY_SCOPES has no entry *: no application is seen by billing"
+        in caplog.text
+    )
+    found = [one for one in findings(app, "--no-pass") if one["check"] == "scopes"]
+    assert [one["message"] for one in found] == ["billing sees no application", "crm sees retail"]

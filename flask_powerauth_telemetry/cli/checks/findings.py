@@ -21,6 +21,7 @@ CHECKS = (
     "server",
     "clock",
     "indexes",
+    "scopes",
     "pass",
     "zone",
     "cost",
