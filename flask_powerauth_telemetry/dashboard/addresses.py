@@ -6,7 +6,7 @@ from flask import request, url_for
 
 from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.dashboard.parts import Part
-from flask_powerauth_telemetry.exceptions import NotFound, TelemetryError
+from flask_powerauth_telemetry.exceptions import InvalidRequest, NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.service import read_clock
@@ -14,6 +14,28 @@ from flask_powerauth_telemetry.state import TelemetryState
 
 DAYS = (30, 90, 365)
 """The windows that pages offer; an address may have any other."""
+
+
+class Forged(InvalidRequest):
+    """A page of another site asks in the name of whoever looks at it."""
+
+    status = 403
+
+
+def refuse_forged() -> None:
+    """Refuse what a page of another site has embedded; a link that is followed is answered.
+
+    Browsers tell it by Fetch Metadata: https://www.w3.org/TR/fetch-metadata/.
+    """
+    headers = request.headers
+    followed = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+    if is_foreign() and followed != ("navigate", "document"):
+        raise Forged("A page of another site can't show this")
+
+
+def is_foreign() -> bool:
+    """Whether a page of another origin has caused the request, as far as the browser tells."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
 def asked_applications(visible: Sequence[str]) -> Sequence[str]:

@@ -6,16 +6,20 @@ Templates have an environment of our own: a host's settings change nothing here.
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from werkzeug.datastructures import Headers
 
 from flask_powerauth_telemetry.dashboard import formats
 from flask_powerauth_telemetry.dashboard.addresses import Links
 from flask_powerauth_telemetry.dashboard.figures.base import Bar, Share
 from flask_powerauth_telemetry.responses import error_headers, log_and_translate
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _POLICY = "; ".join(
     [
@@ -29,7 +33,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-EVERY_RESPONSE: Mapping[str, str] = {
+_EVERY_RESPONSE: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,7 +41,6 @@ EVERY_RESPONSE: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""The headers of every response, of styles and scripts as well."""
 
 _NEVER_STORED = {"Cache-Control": "no-store"}
 
@@ -50,11 +53,21 @@ _environment = Environment(
 )
 
 
+class StrictResponse(Response):
+    """A response whose policy holds, whatever headers the host's own functions set or remove."""
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+        """The headers as they are sent."""
+        headers = super().get_wsgi_headers(environ)
+        headers.update(_EVERY_RESPONSE)
+        return headers
+
+
 def html_response(
     text: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A page."""
-    return Response(
+    return StrictResponse(
         text,
         status,
         {"Content-Type": "text/html; charset=utf-8", **_NEVER_STORED, **(headers or {})},
@@ -67,7 +80,7 @@ def csv_response(text: str, filename: str) -> Response:
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": f'attachment; filename="{filename}"',
     }
-    return Response(text, 200, {**headers, **_NEVER_STORED})
+    return StrictResponse(text, 200, {**headers, **_NEVER_STORED})
 
 
 def error_page(error: Exception, links: Links) -> Response:

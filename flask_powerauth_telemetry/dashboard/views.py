@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, send_from_directory
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import handle
@@ -16,7 +17,9 @@ from flask_powerauth_telemetry.dashboard.addresses import (
     asked,
     asked_applications,
     comparable,
+    is_foreign,
     one_application,
+    refuse_forged,
     several_applications,
 )
 from flask_powerauth_telemetry.dashboard.applications import Applications
@@ -29,7 +32,7 @@ from flask_powerauth_telemetry.dashboard.figures.active_users import NOW
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
 from flask_powerauth_telemetry.dashboard.parts import Computing, Part
 from flask_powerauth_telemetry.dashboard.responses import (
-    EVERY_RESPONSE,
+    StrictResponse,
     csv_response,
     error_page,
     html_response,
@@ -39,6 +42,8 @@ from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
+
+_STATIC = Path(__file__).with_name("static")
 
 COMPUTED_AT_ONCE = 10
 """For how many applications the overview shows numbers; of more it shows the names alone."""
@@ -89,7 +94,7 @@ class Pages:
 
     def figure(self, caller: Caller, key: str) -> Response:
         """One figure alone, with the status of its error."""
-        part = self._part(caller, key)
+        part = self._part(caller, key, compute=not (self._figure(key).cost and is_foreign()))
         status = part.error.status if part.error else 200
         return self._page("figure.html", caller, status, part=part)
 
@@ -102,10 +107,12 @@ class Pages:
         data = [report.data for report in part.reports]
         return csv_response(as_csv(data[0] if len(data) == 1 else {key: data}), _filename(part))
 
-    def _part(self, caller: Caller, key: str) -> Part:
+    def _part(self, caller: Caller, key: str, *, compute: bool = True) -> Part:
         figure = self._figure(key)
         named = several_applications if figure in self._compared else one_application
-        return self._computing(caller).part(figure, asked(self._state, named(caller.visible)))
+        computing = self._computing(caller)
+        make = computing.part if compute else computing.left_out
+        return make(figure, asked(self._state, named(caller.visible)))
 
     def _figure(self, key: str) -> Figure:
         for figure in (*self._figures, *self._compared):
@@ -134,6 +141,7 @@ class Pages:
         """A view that asks for credentials before anything else, and answers every error itself."""
 
         def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
+            refuse_forged()
             visible = list(self._applications.names(principal))
             return answer(Caller(principal, visible), **path)
 
@@ -147,7 +155,7 @@ class Pages:
 
 def create_blueprint(state: TelemetryState, name: str) -> Blueprint:
     """The blueprint of this name, with the pages of one instance on one application."""
-    blueprint = Blueprint(name, __name__, static_folder="static", static_url_path="/static")
+    blueprint = Blueprint(name, __name__)
     pages = Pages(state, name)
     for path, answer in (
         ("/", pages.overview),
@@ -163,14 +171,17 @@ def create_blueprint(state: TelemetryState, name: str) -> Blueprint:
             view,
             provide_automatic_options=False,
             strict_slashes=False,  # no page is a redirect
+            merge_slashes=False,
         )
-
-    @blueprint.after_request
-    def secure(response: Response) -> Response:
-        response.headers.extend(EVERY_RESPONSE)
-        return response
-
+    blueprint.add_url_rule("/static/<filename>", "static", _static, merge_slashes=False)
     return blueprint
+
+
+def _static(filename: str) -> StrictResponse:
+    """A style sheet, script or image, given without credentials."""
+    response: Any = send_from_directory(_STATIC, filename)
+    strict: Any = StrictResponse.force_type(response)
+    return cast(StrictResponse, strict)
 
 
 def _filename(part: Part) -> str:

@@ -626,6 +626,101 @@ def test_comparison_of_one_application_asks_for_more(client: FlaskClient) -> Non
     assert not any("pa_activation" in statement for statement in statements)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/telemetry//application?application=retail",
+        "//telemetry/application",
+        "/telemetry//static/dashboard.css",
+        "/telemetry/static//dashboard.css",
+        "/telemetry//figure/now",
+        "/telemetry//nothing",
+        "///telemetry//",
+    ],
+)
+def test_doubled_slashes_are_not_there_and_lead_nowhere(client: FlaskClient, path: str) -> None:
+    for user in (None, USER):
+        response = client.open(path, base_url="http://evil.example", auth=user)
+
+        assert response.status_code == 404
+        assert "Location" not in response.headers
+
+
+def test_policy_holds_whatever_the_host_sets(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    app = dashboard(sqlite)
+
+    @app.after_request
+    def loosen(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = "default-src *"
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
+        response.headers.add("Content-Security-Policy", "script-src 'unsafe-inline'")
+        response.headers.pop("Referrer-Policy", None)
+        return response
+
+    for path in ("/", "/static/dashboard.css", "/nothing", "/figure/now.csv?application=retail"):
+        with get(app.test_client(), path) as response:
+            headers = response.headers
+        if path == "/nothing":
+            continue  # the host's own page
+        assert headers.getlist("X-Frame-Options") == ["DENY"]
+        assert headers["Referrer-Policy"] == "no-referrer"
+        (policy,) = headers.getlist("Content-Security-Policy")
+        assert "default-src 'none'" in policy
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site", "unknown"])
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("no-cors", "script")],
+)
+def test_what_another_site_embeds_is_refused_and_costs_nothing(
+    client: FlaskClient, site: str, mode: str, dest: str
+) -> None:
+    forged = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    with recorded_statements() as statements:
+        for path in ("/", "/application?application=retail", "/figure/now?application=retail"):
+            response = client.get(f"/telemetry{path}", headers=forged, auth=USER)
+            assert response.status_code == 403
+            assert "WWW-Authenticate" not in response.headers
+
+    assert statements == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        },
+    ],
+)
+def test_pages_are_shown_to_who_comes_by_an_address_a_link_or_a_script(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    assert client.get("/telemetry/", headers=headers, auth=USER).status_code == 200
+
+
+def test_costly_figure_is_computed_by_a_click_on_our_own_page_alone(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORTS=["COMMITTED_USERS_IN_PAST_DAYS"]).test_client()
+    followed = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    path = "/telemetry/figure/committed?application=retail"
+
+    with recorded_statements() as statements:
+        foreign = client.get(path, headers={**followed, "Sec-Fetch-Site": "cross-site"}, auth=USER)
+    own = client.get(path, headers={**followed, "Sec-Fetch-Site": "same-origin"}, auth=USER)
+
+    assert "Show this figure" in foreign.get_data(as_text=True)
+    assert not [one for one in statements if "pa_activation" in one]
+    assert "Who is counted" in own.get_data(as_text=True)
+
+
 def test_no_page_is_a_redirect(client: FlaskClient) -> None:
     for path in ("/telemetry", "/telemetry/", "/telemetry/compare/"):
         assert client.get(path).status_code == 401
