@@ -29,8 +29,8 @@ REPORTS = (
 )
 CLERK = ("clerk", "another-token")
 """A user who may see retail alone."""
+SCOPES = {CLERK[0]: ["retail"], USER[0]: ["retail", "corporate"]}
 CREDENTIALS = {name: digest(token) for name, token in (USER, CLERK)}
-SCOPES = {"clerk": ["retail"]}
 
 
 def fill(
@@ -48,9 +48,7 @@ def fill(
 
 def dashboard(engine: Engine | None = None, **keys: Any) -> Flask:
     """The API and its dashboard, with all reports that need no history."""
-    app = create_app(
-        engine, **{"REPORTS": REPORTS, "CREDENTIALS": CREDENTIALS, "SCOPES": SCOPES, **keys}
-    )
+    app = create_app(engine, **{"REPORTS": REPORTS, "CREDENTIALS": CREDENTIALS, **keys})
     PowerAuthTelemetryDashboard(app)
     return app
 

@@ -7,7 +7,6 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
 from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 
 def check_scopes(target: Target) -> Iterator[Finding]:
@@ -22,7 +21,7 @@ def _applications(target: Target) -> Collection[str]:
         return [application.name for application in read_applications(target.database)]
     store = HistoryStore.from_config(target.state.config)
     with target.database.connect() as connection:
-        return store.names(connection, DEFINITION_VERSION)
+        return store.names(connection)
 
 
 def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
