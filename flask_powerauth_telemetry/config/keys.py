@@ -163,7 +163,9 @@ def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
     for key in values:
         if not key.startswith(prefix) or key in known:
             continue
-        if key.removesuffix(FILE_SUFFIX).endswith(others):
+        if (plain := key.removesuffix(FILE_SUFFIX)) in known:
+            raise ConfigurationError(key, f"{plain} can't be read from a file", f"Set {plain}")
+        if plain.endswith(others):
             continue  # a key of an instance with another name
         if likely := difflib.get_close_matches(key, known, n=1, cutoff=0.85):
             raise ConfigurationError(key, "there is no such key", f"Did you mean {likely[0]}")

@@ -19,7 +19,7 @@ from marshmallow import ValidationError, fields
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE
+from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES
 
 PA_INTEGRATION = "pa_integration"
@@ -35,6 +35,7 @@ LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
 
+_EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
@@ -196,11 +197,16 @@ class DatabaseUrl(Value):
 
     def _read(self, value: str | URL) -> URL:
         try:
-            return make_url(value)
+            url = make_url(value)
         except ArgumentError:
             raise Refused("is not a database URL", self.cure) from None
         except ValueError:
             raise Refused("has a port that is not a number", self.cure) from None
+        behind = url.database if url.username is not None else None
+        if "@" in f"{url.host or ''}{behind or ''}":
+            # The rest of a password would be taken for a host, and stand in messages.
+            raise Refused("has more than one @", "Percent-encode an @ in a password as %40")
+        return url
 
 
 class UrlPrefixes(Value):
@@ -350,7 +356,9 @@ class Credentials(Value):
         if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):
             cause = f"{principal!r} has something else than sha256: and 64 hexadecimal digits"
             raise Refused(cause, self.cure)
-        return tuple(known.lower() for known in both)
+        if _EMPTY in (digests := tuple(known.lower() for known in both)):
+            raise Refused(f"{principal!r} has the digest of an empty token", self.cure)
+        return digests
 
 
 def read_principal(name: object) -> str:

@@ -283,8 +283,8 @@ def test_wrong_argument_stops_the_start(arguments: dict[str, Any], cause: str) -
 
 def test_scopes_of_a_store_of_ones_own_may_name_anyone(sqlite: Engine) -> None:
     class Store:
-        def authenticate(self, username: str, password: str) -> str | None:
-            return username if password else None
+        def authenticate(self, username: str, pas3cret: str) -> str | None:
+            return username if pas3cret else None
 
     create_app(sqlite, arguments={"credentials": Store()}, SCOPES={"anyone": ["retail"]})
 
@@ -302,3 +302,62 @@ def test_second_instance_of_a_name_is_refused() -> None:
     app = start()
     with pytest.raises(ConfigurationError, match="is on this application already"):
         PowerAuthTelemetry(app)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://reader:p@s3cret@host/powerauth",
+        "postgresql+psycopg://reader:p@ss/word@host/powerauth",
+        "postgresql+psycopg://reader:@s3cret@host:5432/powerauth",
+        "postgresql+psycopg://reader@corp:s3cret@host/powerauth",
+        "oracle+oracledb://reader:a@s3cret@b@host/?service_name=x",
+    ],
+)
+@pytest.mark.parametrize("key", ["DATABASE_URL", "BINDS"])
+def test_pas3cret_with_an_at_sign_is_refused_unseen(url: str, key: str) -> None:
+    value: Any = {"heavy": url} if key == "BINDS" else url
+    with pytest.raises(ConfigurationError) as refused:
+        start(**{"DATABASE_URL": URL_OF_NOWHERE, key: value})
+
+    assert "Percent-encode an @ in a pas3cret as %40" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_percent_encoded_at_sign_is_read() -> None:
+    url = "postgresql+psycopg://reader:p%40s3cret@host/powerauth"
+    assert load_config({f"{PREFIX}DATABASE_URL": url}).database_url == make_url(url)
+
+
+def test_sqlite_file_may_have_at_signs() -> None:
+    url = "sqlite:////srv/a@b@c.sqlite"
+    database = load_config({f"{PREFIX}DATABASE_URL": url}).database_url
+    assert database is not None
+    assert database.database == "/srv/a@b@c.sqlite"
+
+
+@pytest.mark.parametrize("key", ["TABLES", "STATEMENT_TIMEOUT", "REPORTS", "ENGINE_OPTIONS"])
+def test_key_that_can_not_come_from_a_file_is_not_ignored(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"{key} can't be read from a file. Set ") as error:
+        start(**{f"{key}_FILE": str(tmp_path / "missing")})
+
+    assert error.value.key == f"{PREFIX}{key}_FILE"
+
+
+def test_scopes_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "scopes.json"
+    path.write_text('{"billing": ["retail"]}', encoding="utf-8")
+
+    config = load_config({f"{PREFIX}SCOPES_FILE": str(path)})
+
+    assert config.scopes == {"billing": ("retail",)}
+
+
+def test_scopes_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="SCOPES_FILE: No such file"):
+        start(SCOPES_FILE=str(tmp_path / "missing.json"))
+
+
+def test_digest_of_an_empty_token_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'b' has the digest of an empty token"):
+        start(CREDENTIALS={"b": ["sha256:" + "0" * 64, digest("").upper().replace("SHA", "sha")]})
