@@ -12,12 +12,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL
 
-from flask_powerauth_telemetry.cli.chain import verify_chain
+from flask_powerauth_telemetry.cli.chain import head_line, read_head_line, verify_chain
 from flask_powerauth_telemetry.cli.instance import find_instance, instance_option
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording
 from flask_powerauth_telemetry.history.snapshot import Recorder
 from flask_powerauth_telemetry.history.store import HistoryStore
@@ -68,9 +69,21 @@ def _read_reason(
 @click.option(
     "--verify", is_flag=True, help="Record nothing; look whether the history was altered."
 )
+@click.option(
+    "--expect",
+    "expected",
+    callback=read_head_line,
+    metavar="LINE",
+    help="With --verify: a line that was printed after a recording, and kept elsewhere.",
+)
 @with_appcontext
 def snapshot(
-    instance: str | None, names: Sequence[str], time_limit: int, reason: str | None, verify: bool
+    instance: str | None,
+    names: Sequence[str],
+    time_limit: int,
+    reason: str | None,
+    verify: bool,
+    expected: Head | None,
 ) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
@@ -84,12 +97,17 @@ def snapshot(
     if verify:
         if names or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")
-        verify_chain(state)
+        verify_chain(state, expected)
         return
+    if expected is not None:
+        raise click.UsageError("--expect goes with --verify")
     try:
         with _recorder(state, time_limit) as recorder:
             recorder.create_store()
+            before = recorder.head()
             complete = _record_all(recorder, names, reason)
+            if (head := recorder.head()) != before:
+                click.echo(f"The history has {head_line(head)}")
     except TelemetryError as error:
         raise click.ClickException(f"Nothing is recorded: {error}") from error
     if not complete:

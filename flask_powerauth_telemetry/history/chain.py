@@ -50,11 +50,13 @@ class ChainWalk:
     """Goes through the rows of a chain, in order, and tells where it is broken.
 
     ``read_head`` gives the head as it is, None for none; it is asked before the rows and after
-    them, because rows may be added meanwhile. ``last`` is how far the walk has come.
+    them, because rows may be added meanwhile. ``expected`` is a head that the chain once had, as
+    somebody kept it elsewhere. ``last`` is how far the walk has come.
     """
 
-    def __init__(self, read_head: Callable[[], Head | None]) -> None:
+    def __init__(self, read_head: Callable[[], Head | None], expected: Head | None = None) -> None:
         self._read_head = read_head
+        self._expected = expected or Head()
         self._last_row: ChainRow | None = None
         self._last_is_altered = False
         self.last = Head()
@@ -64,15 +66,22 @@ class ChainWalk:
         head = self._read_head() or Head()
         for row in rows:
             yield from self._step(row)
-            if self.last.entries == head.entries:
-                yield from self._compare(head.digest, "the head of the chain")
-        yield from _gap(self.last.entries + 1, head.entries)
+            for end, witness in (
+                (head, "the head of the chain"),
+                (self._expected, "what is expected"),
+            ):
+                if self.last.entries == end.entries:
+                    yield from self._compare(end.digest, witness)
+        yield from _gap(self.last.entries + 1, max(head.entries, self._expected.entries))
         yield from self._end()
 
     def _step(self, row: ChainRow) -> Iterator[Break]:
         entry = row["entry"]
         if not isinstance(entry, int):  # SQLite takes anything
             yield Break(entry, "was altered", row)
+            return
+        if entry < 1:
+            yield Break(entry, "is no row of the chain, which begins with row 1", row)
             return
         altered = digest_of(row) != row["digest"]
         yield from _gap(self.last.entries + 1, entry - 1)

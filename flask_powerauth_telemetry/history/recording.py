@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Index,
     Integer,
@@ -86,6 +87,7 @@ def recording_table(metadata: MetaData) -> Table:
         Column("previous", String(64), nullable=False),
         Column("digest", String(64), nullable=False),
         PrimaryKeyConstraint("instance", "entry"),
+        CheckConstraint("entry >= 1"),
     )
     columns = table.c
     newest_first = (columns.instance, columns.definition, columns.application_name, columns.as_of)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
+from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
@@ -47,6 +48,11 @@ class Recorder:
         statement = select(table.c.id, table.c.name).order_by(table.c.name)
         with self._database.connect() as connection:
             return [Application(row.id, row.name) for row in connection.execute(statement)]
+
+    def head(self) -> Head:
+        """The end of the chain now."""
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            return self._store.head(connection) or Head()
 
     def record(self, application: Application) -> Recording | None:
         """Make the pass and record it; None when the slot has a row already, by now or before."""

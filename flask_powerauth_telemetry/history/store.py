@@ -16,7 +16,6 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
-    Table,
     exists,
     insert,
     or_,
@@ -58,7 +57,7 @@ class HistoryStore:
     def __init__(self, instance: str, schema: str | None = None) -> None:
         self._instance = instance
         self._tables = HistoryTables(schema)
-        self._selections = Selections(self._tables.recording, instance)
+        self._selections = Selections(self._tables, instance)
 
     @classmethod
     def from_config(cls, config: TelemetryConfig) -> Self:
@@ -162,8 +161,8 @@ class HistoryStore:
         return None if row is None else Head(row.entries, row.digest)
 
     def chain(self, connection: Connection) -> Iterator[ChainRow]:
-        """Every row in the order of the chain, damaged or not, read a few hundred at a time."""
-        last: object = 0
+        """Every row that is there, by its entry, damaged or not, read a few hundred at a time."""
+        last: object = None
         while rows := connection.execute(self._selections.following(last)).all():
             yield from (row._asdict() for row in rows)
             last = rows[-1].entry
@@ -200,18 +199,22 @@ class HistoryStore:
 class Selections:
     """Which rows of a recording table are read: the statements, for the rows of one instance.
 
-    Reports read the rows that no correction replaces, and that count what is counted now. Each
-    statement finds its rows by an index, and gives a limited number of them.
+    Reports read the rows of the chain alone, from its first row to its head: those that no
+    correction replaces, and that count what is counted now. Each statement finds its rows by an
+    index, and gives a limited number of them.
     """
 
-    def __init__(self, recording: Table, instance: str) -> None:
-        self._recording = recording
+    def __init__(self, tables: HistoryTables, instance: str) -> None:
+        recording = self._recording = tables.recording
         self._instance = instance
+        head = tables.head.c
+        self._last_entry = select(head.entries).where(head.instance == instance).scalar_subquery()
         # Made once: reports that read many rows would spend half of their time on it.
         self._all_valid = (
             select(recording)
             .where(recording.c.instance == instance)
-            .where(_not_replaced(recording))
+            .where(self._is_in_chain(recording.c.entry))
+            .where(self._is_not_replaced())
             .where(recording.c.definition == DEFINITION_VERSION)
         )
 
@@ -243,6 +246,7 @@ class Selections:
             select(columns.application_name)
             .where(columns.instance == self._instance)
             .where(columns.definition == DEFINITION_VERSION)
+            .where(self._is_in_chain(columns.entry))
             .distinct()
         )
 
@@ -254,20 +258,18 @@ class Selections:
             .where(columns.instance == self._instance)
             .where(columns.application_id == application.id)
             .where(columns.slot == instant_text(slot))
+            .where(self._is_in_chain(columns.entry))
             .order_by(columns.entry.desc())
             .limit(1)
         )
 
-    def following(self, entry: object) -> Select[Any]:
-        """The rows of the chain that follow an entry."""
+    def following(self, entry: object | None) -> Select[Any]:
+        """The rows that follow an entry, in the chain or not; None for all that are there."""
         columns = self._recording.c
-        return (
-            select(self._recording)
-            .where(columns.instance == self._instance)
-            .where(columns.entry > entry)
-            .order_by(columns.entry)
-            .limit(ROWS_AT_ONCE)
-        )
+        rows = select(self._recording).where(columns.instance == self._instance)
+        if entry is not None:
+            rows = rows.where(columns.entry > entry)
+        return rows.order_by(columns.entry).limit(ROWS_AT_ONCE)
 
     def _valid(self, application: str | None) -> Select[Any]:
         columns = self._recording.c
@@ -275,16 +277,20 @@ class Selections:
             return self._all_valid
         return self._all_valid.where(columns.application_name == application)
 
+    def _is_in_chain(self, entry: ColumnElement[int]) -> ColumnElement[bool]:
+        # Not of the bare column: its index would be taken for the one that finds few rows.
+        return (entry - 1).between(0, self._last_entry - 1)
 
-def _not_replaced(recording: Table) -> ColumnElement[bool]:
-    columns, correction = recording.c, recording.alias("correction").c
-    return ~(
-        exists()
-        .where(correction.instance == columns.instance)
-        .where(correction.application_id == columns.application_id)
-        .where(correction.slot == columns.slot)
-        .where(correction.corrects == columns.entry)
-    )
+    def _is_not_replaced(self) -> ColumnElement[bool]:
+        columns, correction = self._recording.c, self._recording.alias("correction").c
+        return ~(
+            exists()
+            .where(correction.instance == columns.instance)
+            .where(correction.application_id == columns.application_id)
+            .where(correction.slot == columns.slot)
+            .where(correction.corrects == columns.entry)
+            .where(self._is_in_chain(correction.entry))
+        )
 
 
 def _of_name(name: str, rows: Iterable[Row[Any]]) -> Sequence[Recording]:

@@ -38,7 +38,7 @@ def test_account_of_five_columns_is_enough(postgresql: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("principal", "names"),
-    [("billing", ["corporate", "retail"]), ("shop", ["retail"]), ("nobody", [])],
+    [("billing", []), ("shop", ["retail"]), ("nobody", [])],
 )
 def test_principal_has_its_scope(sqlite: Engine, principal: str, names: list[str]) -> None:
     powerauth.create_schema(sqlite)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,7 +18,7 @@ from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from tests.support.past import INSTANCE, record, recording
 from tests.support.recorded import Site, run
-from tests.support.service import NOW, create_app, recorded_statements, users_of
+from tests.support.service import NOW, ask, create_app, recorded_statements, users_of
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -451,3 +452,124 @@ def test_altered_row_is_one_break_while_rows_are_added(small_site: Site) -> None
 
     assert [one.entry for one in breaks] == [6]
     assert walk.last.entries == 8
+
+
+def digest_of_rows(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "digest": digest_of(row)}
+
+
+def last_row(site: Site) -> dict[str, Any]:
+    with site.history.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM telemetry_recording ORDER BY entry")).all()
+    return dict(rows[-1]._asdict())
+
+
+def put(site: Site, row: dict[str, Any]) -> None:
+    """Put a row beside the chain, as somebody who may write to the table alone can."""
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    with site.history.begin() as connection:
+        if site.history.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = on")
+        else:
+            constraint = "telemetry_recording_entry_check"
+            connection.exec_driver_sql(
+                f"ALTER TABLE telemetry_recording DROP CONSTRAINT IF EXISTS {constraint}"
+            )
+        connection.execute(
+            text(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})"), row
+        )
+
+
+@pytest.mark.parametrize("entry", [0, -1, -10, 7, 8, 10_000])
+@pytest.mark.parametrize("corrects", [0, 6, 2])
+def test_row_beside_the_chain_is_found_and_read_by_nothing(
+    site: Site, entry: int, corrects: int
+) -> None:
+    fill_history(site)
+    client = site.reader(REPORTS=["MAU_HISTORY"]).test_client()
+    genuine = users_of(client, "retail", 30)
+    history = {"application": "retail", "from": "2026-11-20", "to": "2026-11-25"}
+    before = ask(client, "MAU_HISTORY", history).get_json()
+    row = last_row(site)
+    forged = {
+        **row,
+        "entry": entry,
+        "corrects": corrects,
+        "slot": row["slot"] if corrects else "2026-11-24T00:00:00.000000Z",
+        "as_of": "2026-11-25T13:59:59.000000Z" if corrects else "2026-11-24T00:00:00.000000Z",
+        "users": json.dumps([999_999] * 365),
+        "previous": row["digest"],
+    }
+    put(site, digest_of_rows(forged))
+
+    client = site.reader(REPORTS=["MAU_HISTORY"]).test_client()
+    assert users_of(client, "retail", 30) == genuine
+    assert ask(client, "MAU_HISTORY", history).get_json() == before
+    assert broken(site) != []
+
+
+def test_recording_goes_on_beside_a_forged_row(small_site: Site) -> None:
+    fill_history(small_site)
+    put(small_site, digest_of_rows({**last_row(small_site), "entry": -1, "corrects": 5}))
+
+    assert small_site.record().exit_code == 0
+
+    assert [entry for (entry,) in small_site.rows("entry")] == [-1, *range(1, 9)]
+
+
+def test_store_itself_refuses_a_row_below_the_first(site: Site) -> None:
+    fill_history(site)
+    row = digest_of_rows({**last_row(site), "entry": 0, "slot": "2026-01-01T00:00:00.000000Z"})
+    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+
+    with pytest.raises(IntegrityError):
+        site.execute(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})", **row)
+
+
+def kept_line(site: Site) -> str:
+    line = site.record().stdout.splitlines()[-1]
+    assert line.startswith("The history has ")
+    site.clock.now += HOUR
+    return line
+
+
+def test_kept_line_of_any_age_is_still_in_the_history(site: Site) -> None:
+    lines = [kept_line(site) for _ in range(3)]
+
+    for line in (*lines, f"Nov 25 12:00 host cron: {lines[0]} (kept)"):
+        result = run(site.reader(), "--verify", "--expect", line)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_cut_tail_is_found_by_a_kept_line(site: Site) -> None:
+    old, new = kept_line(site), kept_line(site)
+    entries, digest = site.rows("entry, digest")[1]
+    site.execute("DELETE FROM telemetry_recording WHERE entry > :e", e=entries)
+    site.execute("UPDATE telemetry_history_head SET entries = :e, digest = :d", e=entries, d=digest)
+
+    assert broken(site) == []
+    assert run(site.reader(), "--verify", "--expect", old).exit_code == 0
+    result = run(site.reader(), "--verify", "--expect", new)
+    assert (result.exit_code, result.stderr) == (1, "row 3: is gone, and all up to row 4\n")
+
+
+def test_history_written_anew_is_found_by_a_kept_line(small_site: Site) -> None:
+    line = kept_line(small_site)
+    small_site.execute("DELETE FROM telemetry_recording")
+    small_site.execute("UPDATE telemetry_history_head SET entries = 0, digest = :d", d="0" * 64)
+    small_site.fill()
+    kept_line(small_site)
+
+    assert broken(small_site) == []
+    result = run(small_site.reader(), "--verify", "--expect", line)
+    assert result.exit_code == 1
+    assert "what is expected names another digest of it" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["", "2 rows", "x rows, digest " + "0" * 64, "2 rows, digest 0f"])
+def test_line_that_tells_no_digest_is_an_error_of_usage(small_site: Site, line: str) -> None:
+    fill_history(small_site)
+
+    assert run(small_site.reader(), "--verify", "--expect", line).exit_code == 2
+    assert small_site.record("--expect", "2 rows, digest " + "0" * 64).exit_code == 2

@@ -12,7 +12,7 @@ import pytest
 import sqlglot
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
-from sqlalchemy import Dialect, MetaData, insert, make_url, select, update
+from sqlalchemy import Dialect, insert, make_url, select, update
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlglot import exp
@@ -20,9 +20,8 @@ from werkzeug.http import http_date
 
 from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.history.chain import head_table
-from flask_powerauth_telemetry.history.recording import recording_table
 from flask_powerauth_telemetry.history.store import Selections
+from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.state import EXTENSION_KEY
@@ -174,9 +173,8 @@ def test_recording_costs_one_indexed_query(site: Site) -> None:
     assert again == []
     if site.history.dialect.name == "sqlite":
         with site.history.connect() as connection:
-            plan = connection.exec_driver_sql(
-                f"EXPLAIN QUERY PLAN {selects[1]}", ("x", 1, "x", "x", 1, 0)
-            )
+            values = ("x",) * (selects[1].count("?") - 2)
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {selects[1]}", (*values, 1, 0))
             detail = " ".join(row[3] for row in plan)
         assert "USING INDEX telemetry_recording_newest" in detail
 
@@ -476,8 +474,9 @@ def test_credentials_may_have_the_only_powerauth_database(small_site: Site) -> N
     ],
 )
 def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar: str) -> None:
-    table, head = recording_table(MetaData()), head_table(MetaData())
-    selections = Selections(table, "emea")
+    tables = HistoryTables(None)
+    table, head = tables.recording, tables.head
+    selections = Selections(tables, "emea")
     statements = [
         *map(CreateTable, (table, head)),
         *map(CreateIndex, table.indexes),
