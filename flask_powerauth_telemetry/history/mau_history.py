@@ -1,19 +1,16 @@
 """The recorded numbers of each day, out of the history."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, tzinfo
-from typing import Any, Self
+from datetime import date, datetime, timedelta
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.history.calendar import DayField, day_of, midnight
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
-from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
+from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
@@ -55,7 +52,7 @@ class MauHistorySchema(Schema):
     maximum = fields.Integer(required=True, allow_none=True)
 
 
-class MauHistory(ReportProvider):
+class MauHistory(RecordedReport):
     """``MAU_HISTORY``: what was recorded on each day of ``timezone``, for one window."""
 
     name = "MAU_HISTORY"
@@ -66,16 +63,6 @@ class MauHistory(ReportProvider):
     )
     parameters_schema = DaysAndWindowSchema
     data_schema = MauHistorySchema
-    bind = HISTORY_BIND
-
-    def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
-        self._history = history
-        self._timezone = timezone
-
-    @classmethod
-    def from_config(cls, config: TelemetryConfig) -> Self:
-        """On the store and in the zone that are configured."""
-        return cls(HistoryStore.from_config(config), config.report_timezone)
 
     def generate(
         self, context: ReportContext, application: str, first: date, last: date, days: int

@@ -1,8 +1,8 @@
-"""Activity profiles out of the history, in place of passes over PowerAuth's tables."""
+"""What is answered from the history: profiles in place of passes, and the base of its reports."""
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from typing import Self
 
@@ -12,7 +12,13 @@ from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, never_recorded
-from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
+from flask_powerauth_telemetry.providers import (
+    RECORDED,
+    Computation,
+    ReportContext,
+    ReportProvider,
+    Result,
+)
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
@@ -73,6 +79,21 @@ class RecordedActivity:
                 retry_after=RETRY_SECONDS,
             )
         return left
+
+
+class RecordedReport(ReportProvider):
+    """A report out of the ``history``, whose days and months are those of ``timezone``."""
+
+    bind = HISTORY_BIND
+
+    def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
+        self._history = history
+        self._timezone = timezone
+
+    @classmethod
+    def from_config(cls, config: TelemetryConfig) -> Self:
+        """On the store and in the zone that are configured."""
+        return cls(HistoryStore.from_config(config), config.report_timezone)
 
 
 def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:

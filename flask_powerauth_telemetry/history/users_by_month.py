@@ -1,16 +1,12 @@
 """The users of a year's months, out of the history."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, tzinfo
-from typing import Self
+from datetime import date, datetime
 
 from marshmallow import Schema, fields
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.history.calendar import Month, day_of
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
-from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.history.users_in_month import (
     TOLERANCE,
     Found,
@@ -19,7 +15,7 @@ from flask_powerauth_telemetry.history.users_in_month import (
     known_of_month,
     month_period,
 )
-from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
@@ -46,7 +42,7 @@ class UsersByMonthSchema(Schema):
     missing = fields.List(fields.String(), required=True)
 
 
-class UsersByMonth(ReportProvider):
+class UsersByMonth(RecordedReport):
     """``USERS_BY_MONTH``: the users of the months of ``timezone`` up to now, as was recorded."""
 
     name = "USERS_BY_MONTH"
@@ -58,16 +54,6 @@ class UsersByMonth(ReportProvider):
     )
     parameters_schema = ApplicationSchema
     data_schema = UsersByMonthSchema
-    bind = HISTORY_BIND
-
-    def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
-        self._history = history
-        self._timezone = timezone
-
-    @classmethod
-    def from_config(cls, config: TelemetryConfig) -> Self:
-        """On the store and in the zone that are configured."""
-        return cls(HistoryStore.from_config(config), config.report_timezone)
 
     def generate(self, context: ReportContext, application: str) -> Result:
         """The months, the oldest first, and what those that have a number come to."""

@@ -10,19 +10,17 @@ a bound true.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import Any, Self
+from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField
 from flask_powerauth_telemetry.history.calendar import Month, MonthField, midnight
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, newest_of_any
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.providers import ReportContext, Result
 from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
 
 TOLERANCE = timedelta(minutes=5)
@@ -63,7 +61,7 @@ class UsersInMonthSchema(Schema):
     upper_bound = fields.Integer(required=True, allow_none=True, data_key="upperBound")
 
 
-class UsersInMonth(ReportProvider):
+class UsersInMonth(RecordedReport):
     """``USERS_IN_MONTH``: the users of a calendar month of ``timezone``, as was recorded."""
 
     name = "USERS_IN_MONTH"
@@ -74,16 +72,6 @@ class UsersInMonth(ReportProvider):
     )
     parameters_schema = MonthSchema
     data_schema = UsersInMonthSchema
-    bind = HISTORY_BIND
-
-    def __init__(self, history: HistoryStore, timezone: tzinfo) -> None:
-        self._history = history
-        self._timezone = timezone
-
-    @classmethod
-    def from_config(cls, config: TelemetryConfig) -> Self:
-        """On the store and in the zone that are configured."""
-        return cls(HistoryStore.from_config(config), config.report_timezone)
 
     def generate(self, context: ReportContext, application: str, month: Month) -> Result:
         """The number, or else bounds for it; refuses a month that has not begun."""
