@@ -77,7 +77,9 @@ class Database:
             opening.interruptible_by(interrupter(dialect, connection.connection.driver_connection))
             if self.ours or dialect.guards_host_engines:
                 deadline = opening.started + self.time_limit
-                limits = Limits(self.statement_timeout, self.parallel_workers, deadline)
+                limits = Limits(
+                    self.statement_timeout, self.parallel_workers, deadline, str(self.timezone)
+                )
                 opened.enter_context(dialect.guard(connection, limits))
             resources.push(opened.pop_all())
         return connection

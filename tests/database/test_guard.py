@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,9 @@ from flask_powerauth_telemetry import ReportContext, ReportProvider
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import Limits
 from tests.support import powerauth
-from tests.support.service import ask, create_app, url_of
+from tests.support.commands import LEAST, role
+from tests.support.held import eventually
+from tests.support.service import NOW, ask, create_app, url_of, users_of
 
 NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000)"
 SLOW = {
@@ -63,7 +67,9 @@ def autocommit(postgresql: Engine) -> Engine:
     ("setting", "value"),
     [
         ("transaction_read_only", "on"),
-        ("transaction_isolation", "repeatable read"),
+        ("transaction_isolation", "read committed"),
+        ("timezone", "UTC"),
+        ("row_security", "off"),
         ("statement_timeout", "2500ms"),
         ("idle_in_transaction_session_timeout", "10s"),
         ("work_mem", "64MB"),
@@ -114,7 +120,7 @@ def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) 
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
     statement = "SHOW statement_timeout"
     assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0) == "0"
-    assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0.0001) == "1ms"
+    assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0.0391) == "40ms"
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -210,3 +216,141 @@ def test_driver_time_limit_is_set_and_put_back(
         assert getattr(connection.driver, attribute) == held
 
     assert getattr(connection.driver, attribute) == before
+
+
+class Several(ReportProvider):
+    """Sends several statements; between them it ends its transaction."""
+
+    name = "SEVERAL"
+    definition = "What the last statement gives."
+    parameters_schema = Schema
+    data_schema = Schema.from_dict({"value": fields.String(required=True)})
+
+    def __init__(self, end: str, *statements: str) -> None:
+        self._end = end
+        self._statements = statements
+
+    def generate(self, context: ReportContext) -> dict[str, str]:
+        for statement in self._statements:
+            context.connection.exec_driver_sql("SELECT 1")
+            getattr(context.connection, self._end)()
+            result = context.connection.exec_driver_sql(statement)
+        return {"value": str(result.scalar_one() if result.returns_rows else "")}
+
+
+def _several(engine: Engine, provider: ReportProvider, *, ours: bool, **keys: Any) -> int:
+    arguments: dict[str, Any] = {"providers": [provider]}
+    if not ours:
+        arguments["engine"] = engine
+    app = create_app(engine if ours else None, arguments=arguments, **keys)
+    return ask(app.test_client(), "SEVERAL").status_code
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_provider_that_ends_its_transaction_writes_nothing(
+    autocommit: Engine, end: str, ours: bool
+) -> None:
+    powerauth.create_schema(autocommit)
+    writes = [
+        "INSERT INTO pa_application (id, name) VALUES (1, 'forged')",
+        "CREATE TABLE forged (id INTEGER)",
+        "SELECT nextval('numbers')",
+    ]
+    with autocommit.connect() as connection:
+        connection.exec_driver_sql("CREATE SEQUENCE numbers")
+
+    for write in writes:
+        assert _several(autocommit, Several(end, write), ours=ours) == 500
+
+    with autocommit.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pa_application")) == 0
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_provider_that_ends_its_transactions_keeps_the_time_limit(
+    autocommit: Engine, end: str, ours: bool
+) -> None:
+    naps = ["SELECT pg_sleep(0.4)"] * 5
+    started = time.monotonic()
+
+    assert _several(autocommit, Several(end, *naps), ours=ours, STATEMENT_TIMEOUT=1) == 503
+
+    assert time.monotonic() - started < 1.6
+
+
+def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail", "corporate"])
+    rows = powerauth.random_activations(seed=3, now=NOW, zone=UTC, count=300)
+    powerauth.add_activations(postgresql, rows)
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE VIEW with_zone AS SELECT application_id, user_id,"
+            " timestamp_last_used AT TIME ZONE 'UTC' AS timestamp_last_used FROM pa_activation"
+        )
+    expected = users_of(create_app(postgresql).test_client(), "retail", 30)
+    database = postgresql.url.database
+
+    settings = (
+        "timezone = 'Asia/Tokyo'",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = on",
+        "datestyle = 'SQL, DMY'",
+        "intervalstyle = 'sql_standard'",
+    )
+    with postgresql.begin() as connection:
+        for setting in settings:
+            connection.exec_driver_sql(f"ALTER DATABASE {database} SET {setting}")
+    app = create_app(postgresql, TABLES={"pa_activation": "with_zone"})
+
+    assert users_of(app.test_client(), "retail", 30) == expected > 0
+
+
+def test_policy_that_hides_rows_is_an_error(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail"])
+    with role(postgresql, *LEAST) as reader:
+        client = create_app(reader).test_client()
+        assert users_of(client, "retail", 30) == 0
+        with postgresql.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE pa_activation ENABLE ROW LEVEL SECURITY")
+            connection.exec_driver_sql("CREATE POLICY half ON pa_activation USING (user_id < 'm')")
+        client = create_app(reader).test_client()
+        assert ask(client, "CURRENT_MAU", {"application": "retail"}).status_code == 500
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE pa_activation ALTER user_id TYPE text USING user_id || ''",
+        "CREATE TABLE kept AS SELECT * FROM pa_activation; TRUNCATE pa_activation;"
+        " INSERT INTO pa_activation SELECT * FROM kept; DROP TABLE kept",
+    ],
+)
+def test_report_that_waited_for_a_lock_counts_what_was_committed(
+    postgresql: Engine, change: str
+) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail", "corporate"])
+    rows = powerauth.random_activations(seed=3, now=NOW, zone=UTC, count=300)
+    powerauth.add_activations(postgresql, rows)
+    expected = users_of(create_app(postgresql).test_client(), "retail", 365)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    with ThreadPoolExecutor() as pool, postgresql.connect() as owner, owner.begin() as rewrite:
+        owner.exec_driver_sql(change)
+        late = pool.submit(lambda: users_of(create_app(postgresql).test_client(), "retail", 365))
+        eventually(lambda: bool(owner.scalar(waiting)))
+        rewrite.commit()
+        assert late.result() == expected > 0
+
+
+def test_no_statement_is_prepared_on_the_server(postgresql: Engine) -> None:
+    count = "SELECT count(*) FROM pg_prepared_statements"
+
+    assert answer(postgresql, count, ours=True) == "0"
+    app = create_app(postgresql, arguments={"providers": [Several("commit", *[count] * 12)]})
+    given = ask(app.test_client(), "SEVERAL").get_json()["responseObject"]["reportData"]
+    assert given == {"value": "0"}

@@ -520,7 +520,7 @@ def test_every_error_is_in_the_document(client: FlaskClient) -> None:
     ours = {
         (kind.status, kind.code)
         for kind in kinds
-        if kind.__module__.startswith("flask_powerauth_telemetry.")
+        if re.match(r"flask_powerauth_telemetry\.(?!dashboard)", kind.__module__)
     }
 
     assert {(status, code) for status, told in ERRORS.items() for code in told.codes} == ours

@@ -262,10 +262,13 @@ def _state(connection: Connection) -> set[tuple[str, str]]:
 
 def _end_sessions(connection: Connection, database: str) -> None:
     """End the sessions of a database, and wait until they are gone."""
+    # Of a session that has just ended by itself it tells that it can't be ended: so look again.
     statement = text(
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
     )
-    assert all(connection.execute(statement, {"name": database}).scalars())
+    limit = time.monotonic() + 20
+    while connection.execute(statement, {"name": database}).all():
+        assert time.monotonic() < limit, f"sessions of {database} don't end"
 
 
 def _end(pid: int, data: Path) -> None:

@@ -28,11 +28,13 @@ class Limits:
     - ``seconds``: the time of all statements of a report, 0 for no limit.
     - ``workers``: on PostgreSQL, parallel workers beside the session's own process.
     - ``deadline``: when the time is over, in seconds of ``time.monotonic``.
+    - ``timezone``: the IANA name of the zone of the database's wall clock.
     """
 
     seconds: float
     workers: int = 0
     deadline: float = math.inf
+    timezone: str = "UTC"
 
 
 class DatabaseDialect:
