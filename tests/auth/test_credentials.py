@@ -283,7 +283,7 @@ def test_failed_reading_costs_one_query_for_some_seconds(
 
 def test_integrations_never_read_are_not_available(sqlite: Engine) -> None:
     app = create_app(
-        DATABASE_URL="sqlite:////nowhere/powerauth.sqlite", CREDENTIALS="pa_integration"
+        DATABASE_URL="sqlite:////dev/null/powerauth.sqlite", CREDENTIALS="pa_integration"
     )
 
     response = ask(app.test_client(), user=("token-1", "secret-1"))

@@ -71,7 +71,7 @@ def test_principal_of_another_store_has_its_scope(sqlite: Engine) -> None:
     "url",
     [
         "postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/powerauth",
-        "sqlite:////nowhere/powerauth.sqlite",
+        "sqlite:////dev/null/powerauth.sqlite",
     ],
 )
 def test_database_that_is_down_is_an_error(url: str) -> None:

@@ -171,7 +171,7 @@ def test_missing_table_is_an_error(database: Engine) -> None:
     "url",
     [
         "postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/powerauth",
-        "sqlite:////nowhere/powerauth.sqlite",
+        "sqlite:////dev/null/powerauth.sqlite",
     ],
 )
 def test_database_that_is_down_is_one_error(url: str) -> None:
@@ -188,7 +188,7 @@ def test_database_that_is_down_is_one_error(url: str) -> None:
 
 def test_every_bind_is_checked_though_one_is_down(sqlite: Engine) -> None:
     fill(sqlite)
-    binds = {"audit": "sqlite:////nowhere/audit.sqlite", "spare": url_of(sqlite)}
+    binds = {"audit": "sqlite:////dev/null/audit.sqlite", "spare": url_of(sqlite)}
 
     found = findings(app_of(sqlite, BINDS=binds), "--no-pass")
 

@@ -16,7 +16,7 @@ from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig, load_c
 from tests.support.service import CREDENTIALS, create_app
 
 PREFIX = "POWERAUTH_TELEMETRY_"
-URL_OF_NOWHERE = "sqlite:////nowhere/powerauth.sqlite"
+URL_OF_NOWHERE = "sqlite:////dev/null/powerauth.sqlite"
 SECRET_URL = "postgresql+psycopg://user:pass-word@host:port/database"
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -204,9 +204,9 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
 
     config = load_config({f"{PREFIX}{key}_FILE": str(tmp_path / key) for key in contents})
 
-    assert config.database_url == URL.create("sqlite", database="/nowhere/powerauth.sqlite")
+    assert config.database_url == URL.create("sqlite", database="/dev/null/powerauth.sqlite")
     assert config.credentials == {"billing": (CREDENTIALS["billing"],)}
-    assert config.binds["heavy"].url.database == "/nowhere/powerauth.sqlite"
+    assert config.binds["heavy"].url.database == "/dev/null/powerauth.sqlite"
 
 
 def test_file_may_name_the_table_of_powerauth(tmp_path: Path) -> None:

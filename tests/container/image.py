@@ -41,7 +41,7 @@ class Image:
     def environment(self, **variables: str) -> dict[str, str]:
         """Variables of a process in the image; programs of this machine come after its own."""
         own = {name: self.translated(value) for name, value in self.variables.items()}
-        given = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/nowhere"}
+        given = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/dev/null"}
         own["PATH"] = own.get("PATH", "$PATH").replace("$PATH", given["PATH"])
         return given | own | variables
 

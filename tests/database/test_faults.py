@@ -153,7 +153,7 @@ def test_missing_privilege_is_a_fault_that_the_log_names(
     "url",
     [
         "postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/powerauth",
-        "sqlite:////nowhere/powerauth.sqlite",
+        "sqlite:////dev/null/powerauth.sqlite",
     ],
 )
 def test_database_that_is_down_is_not_available(url: str, caplog: pytest.LogCaptureFixture) -> None:
