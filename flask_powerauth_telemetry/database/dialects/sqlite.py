@@ -76,10 +76,9 @@ def _open_read_only(
 ) -> None:
     """Have the file opened read-only, and not created when it is missing."""
     path = os.fspath(arguments[0])
-    if not options.get("uri"):
-        path = f"file:{quote(path)}"
-    # Of a mode that is given twice the last one counts.
-    arguments[0] = f"{path}{'&' if '?' in path else '?'}mode=ro"
+    # SQLite leaves out what follows a #, and of a mode that is given twice the first.
+    uri = path.partition("#")[0] if options.get("uri") else f"file:{quote(path)}"
+    arguments[0] = f"{uri}{'&' if '?' in uri else '?'}mode=ro"
     options["uri"] = True
 
 
