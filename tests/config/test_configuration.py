@@ -1,6 +1,7 @@
 """Every key is read and checked at start-up; a wrong one is named with the cure."""
 
 import json
+import sys
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from flask import Flask
 from sqlalchemy import URL, Engine, NullPool, make_url
+from sqlalchemy.dialects import registry
+from sqlalchemy.exc import NoSuchModuleError
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, TelemetryError
 from flask_powerauth_telemetry.auth.credentials import digest
@@ -137,6 +140,39 @@ def test_missing_database_stops_the_start() -> None:
 def test_missing_driver_is_named_with_the_extra() -> None:
     with pytest.raises(ConfigurationError, match="driver pymssql is not installed"):
         start(DATABASE_URL="mssql+pymssql://host/db")
+
+
+@pytest.mark.parametrize(
+    ("driver", "extra"),
+    [
+        ("postgresql+psycopg", "postgresql"),
+        ("oracle+oracledb", "oracle"),
+        ("mssql+pyodbc", "mssql"),
+    ],
+)
+def test_extra_of_a_missing_driver_is_told(
+    driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = driver.partition("+")[2]
+    monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(ConfigurationError) as stopped:
+        start(DATABASE_URL=f"{driver}://host/db")
+
+    assert str(stopped.value) == (
+        f"POWERAUTH_TELEMETRY_DATABASE_URL: its driver {name} is not installed."
+        f" Install it: pip install 'flask-powerauth-telemetry[{extra}]'."
+    )
+
+
+def test_missing_driver_that_brings_the_dialect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise NoSuchModuleError(f"Can't load plugin: {name}")
+
+    monkeypatch.setattr(registry, "load", load)
+
+    with pytest.raises(ConfigurationError, match=r"driver impyla .*telemetry\[spark\]"):
+        start(DATABASE_URL="impala://host/db")
 
 
 @pytest.mark.parametrize(

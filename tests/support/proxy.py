@@ -80,6 +80,11 @@ class Proxy:
         with self._lock:
             self._trigger = None
 
+    def is_silent(self) -> bool:
+        """Whether something was dropped, or will be, on a connection that is open."""
+        with self._lock:
+            return bool(self._silent)
+
     def drops(self, link: "_Link", sent: bytes) -> bool:
         """Whether what a link's client sent, or its server if it sent nothing, is to be dropped."""
         with self._lock:
