@@ -52,7 +52,8 @@ class Database:
         """
         opening = _Opening(self, interrupt_by)
         opening.interruptible_by(None)
-        engine = self.engine()
+        with translated_errors():  # a host's callable may ask a database itself
+            engine = self.engine()
         with translated_errors(engine), ExitStack() as resources:
             try:
                 connection = self._opened(engine, resources, opening)
@@ -111,12 +112,16 @@ def always(engine: Engine) -> Callable[[], Engine]:
 
 
 @contextmanager
-def translated_errors(engine: Engine) -> Iterator[None]:
-    """Have SQLAlchemy's errors leave a ``with`` block as the ``TelemetryError`` that they mean."""
+def translated_errors(engine: Engine | None = None) -> Iterator[None]:
+    """Have SQLAlchemy's errors leave a ``with`` block as the ``TelemetryError`` that they mean.
+
+    They are those of ``engine``, None where it is not known.
+    """
     try:
         yield
     except SQLAlchemyError as error:
-        raise translate(error, dialect_named(engine.dialect.name)) from error
+        name = "" if engine is None else engine.dialect.name
+        raise translate(error, dialect_named(name)) from error
 
 
 def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:

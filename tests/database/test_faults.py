@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +166,20 @@ def test_database_that_is_down_is_not_available(url: str, caplog: pytest.LogCapt
     assert int(response.headers["Retry-After"]) > 0
     assert "OperationalError" in caplog.text
     assert "pass-word" not in caplog.text
+
+
+def test_callable_of_a_host_that_can_not_connect_is_not_available(tmp_path: Path) -> None:
+    registry = create_engine(f"sqlite:///{tmp_path}/missing/tenants.sqlite")
+
+    def engine_of_the_tenant() -> Engine:
+        with registry.connect() as connection:
+            return create_engine(str(connection.scalar(text("SELECT url FROM tenants"))))
+
+    app = create_app(arguments={"engine": engine_of_the_tenant})
+
+    response = ask(app.test_client(), "CURRENT_MAU", RETAIL)
+
+    assert (response.status_code, response.get_json()) == (503, NOT_NOW)
 
 
 def test_service_heals_when_the_database_comes_back(sqlite: Engine) -> None:
