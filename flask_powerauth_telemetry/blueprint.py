@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
@@ -30,6 +30,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 _CONVERTER = "powerauth_telemetry_anything"
 
+_http_date = lru_cache(http_date)
 
 Read = Callable[..., Any]
 Answer = Callable[[TelemetryState, Principal, Any], Response]
@@ -187,7 +188,7 @@ def _answer_report(state: TelemetryState, principal: Principal, asked: ReportReq
 
 
 def _dates(report: Report) -> Mapping[str, str]:
-    headers = {"Last-Modified": http_date(report.as_of)}
+    headers = {"Last-Modified": _http_date(report.as_of)}
     if report.kept:
         headers["Age"] = str(int(report.age_seconds))
     return headers

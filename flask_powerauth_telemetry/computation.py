@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
@@ -89,14 +89,21 @@ class Computations:
     """Computes, shares and keeps results.
 
     ``threads`` is the number of computations at one time, ``size`` the number of results that are
-    kept. ``clock`` gives the seconds by which results age.
+    kept. ``max_waiting`` is how many may wait at one time, each caller with half of the places at
+    most; 0 for no limit. ``clock`` gives the seconds by which results age.
     """
 
     def __init__(
-        self, *, threads: int = 2, size: int = 1024, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        threads: int = 2,
+        size: int = 1024,
+        max_waiting: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = threads
         self._size = size
+        self._max_waiting = max_waiting
         self._clock = clock
         self._begin()
         _begin_anew_after_fork(self)
@@ -107,9 +114,20 @@ class Computations:
         self._tasks: dict[Hashable, Task] = {}
         self._queue: deque[Task] = deque()
         self._running: set[Task] = set()
+        self._waiting: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait now."""
+        return self._waiting.total()
 
     def result(
-        self, choices: Mapping[Hashable, Compute], *, keep_seconds: float, limit: float = math.inf
+        self,
+        choices: Mapping[Hashable, Compute],
+        *,
+        keep_seconds: float,
+        limit: float = math.inf,
+        caller: str = "",
     ) -> tuple[Any, bool]:
         """A result for any of the keys, and whether it had been kept.
 
@@ -119,20 +137,29 @@ class Computations:
         last that callers needed themselves a short while ago, unless that was too slow.
 
         Waits for ``limit`` seconds and a little grace. Raises what a computation raises;
-        ``TooSlow`` while that is remembered; ``Unavailable`` when there is no result in time.
+        ``TooSlow`` while that is remembered; ``Unavailable`` when there is no result in time, and
+        at once while too many wait, or too many of the same ``caller``.
         """
         with self._lock:
             entry = self._kept.find(choices, keep_seconds)
             if entry is not None:
                 return entry.value, True
+            self._refuse_crowd(caller)
             task = self._join(choices, keep_seconds, limit)
             task.waiting += 1
+            self._waiting[caller] += 1
         self._wait(task, limit + GRACE_SECONDS)
         with self._lock:
-            self._stop_waiting(task)
+            self._stop_waiting(task, caller)
             if not task.future.done():
                 raise Unavailable(f"there is no result after {limit + GRACE_SECONDS:g} s")
         return _outcome(task), False
+
+    def _refuse_crowd(self, caller: str) -> None:
+        """Raise ``Unavailable`` when one caller more would wait than may."""
+        most = self._max_waiting
+        if most and (self.waiting >= most or self._waiting[caller] >= max(1, most // 2)):
+            raise Unavailable(f"{self.waiting} callers wait already")
 
     def _join(self, choices: Mapping[Hashable, Compute], keep_seconds: float, limit: float) -> Task:
         """A task under way, or a new one, which begins as soon as there is a place."""
@@ -157,7 +184,10 @@ class Computations:
                 left = min(left, max(0.0, overdue))
             wait([task.future], None if left == math.inf else left)
 
-    def _stop_waiting(self, task: Task) -> None:
+    def _stop_waiting(self, task: Task, caller: str) -> None:
+        self._waiting[caller] -= 1
+        if not self._waiting[caller]:
+            del self._waiting[caller]
         task.waiting -= 1
         if task.waiting == 0 and task in self._queue:  # what nobody waits for is not begun
             self._queue.remove(task)

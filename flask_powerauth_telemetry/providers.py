@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import UnknownApplication
+from flask_powerauth_telemetry.exceptions import ProviderFault, UnknownApplication
 
 LIVE = "live"
 RECORDED = "recorded"
@@ -39,6 +39,7 @@ class ReportContext:
     ``now`` is the one instant of this computation, aware, in UTC. A context is a context manager,
     used by one thread; leaving it gives its connection back. ``interrupt_by`` is told, each time
     that it changes, what ends from another thread whatever hangs, None for nothing.
+    ``applications`` are the names that it may look up, None for all.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class ReportContext:
         database: Database,
         now: datetime,
         interrupt_by: Callable[[Callable[[], None] | None], None] = _interrupted_by_nobody,
+        applications: Collection[str] | None = None,
     ) -> None:
         self.now = now
         self._database = database
         self._interrupt_by = interrupt_by
+        self._allowed = applications
         self._resources = ExitStack()
         self._connection: Connection | None = None
         self._applications: dict[str, Application] = {}
@@ -93,7 +96,13 @@ class ReportContext:
         return self._database.wall_clock(time)
 
     def application(self, name: str) -> Application:
-        """The application of exactly this name; raises ``UnknownApplication`` without one."""
+        """The application of exactly this name; raises ``UnknownApplication`` without one.
+
+        Raises ``ProviderFault`` for a name that no ``ApplicationField`` of the parameters gave:
+        the caller's scope was not checked for it.
+        """
+        if self._allowed is not None and name not in self._allowed:
+            raise ProviderFault("it looks up an application that no ApplicationField gave")
         if name not in self._applications:
             self._applications[name] = self._look_up(name)
         return self._applications[name]
@@ -151,6 +160,9 @@ class ReportProvider:
     - ``keep_seconds``: how old a result may be, in seconds, None as configured.
     - ``tables``: the PowerAuth tables that it reads, for the operator's check: their names, or a
       mapping from each name to the names of the columns that it reads.
+    - ``pure``: whether the parameters as loaded, ``computations`` and ``report_data`` depend on
+      what they are given alone, never on the time for example. What they gave is then used again
+      for the same question.
 
     And ``generate``; or ``computations`` with ``report_data``, for what several reports or several
     parameters have in common. All are given the parameters that the schema has loaded, by name.
@@ -165,6 +177,7 @@ class ReportProvider:
     bind: str | None = None
     keep_seconds: float | None = None
     tables: Collection[str] = ()
+    pure: bool = False
 
     @classmethod
     def from_config(cls, config: TelemetryConfig) -> Self:

@@ -65,28 +65,20 @@ class RegisteredReport:
     def _generated(self, arguments: Mapping[str, Any], context: ReportContext) -> Result:
         given = self.provider.generate(context, **arguments)
         result = given if isinstance(given, Result) else Result(given)
-        data = self._dumped(result.value)
-        self.check(data)  # before they are kept
-        return replace(result, value=data)
+        return replace(result, value=self._fitting(result.value))  # checked before they are kept
 
     def data(self, result: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The report data made of a result of the provider's own computations, not checked yet.
+        """The report data made of a result of the provider's own computations.
 
-        Raises ``ProviderFault`` for data that their schema can't dump.
+        Raises ``ProviderFault`` for data that their schema doesn't take, or that are no JSON.
         """
-        return self._dumped(self.provider.report_data(result, **arguments))
+        return self._fitting(self.provider.report_data(result, **arguments))
 
-    def check(self, data: Mapping[str, Any]) -> None:
-        """Raise ``ProviderFault`` for data that their schema doesn't load, or that are no JSON."""
-        try:
-            self.data_schema.load(data, unknown=EXCLUDE)
-            encode(data)
-        except (ValidationError, TypeError, ValueError, AttributeError) as error:
-            raise self._misfit(error) from error
-
-    def _dumped(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _fitting(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             dumped: Mapping[str, Any] = self.data_schema.dump(data)
+            self.data_schema.load(dumped, unknown=EXCLUDE)
+            encode(dumped)
         except (ValidationError, TypeError, ValueError, AttributeError) as error:
             raise self._misfit(error) from error
         return dumped

@@ -22,15 +22,15 @@ from flask_powerauth_telemetry.schemas import encode, error_envelope
 logger = logging.getLogger("flask_powerauth_telemetry.errors")
 
 _EVERY_RESPONSE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_JSON_RESPONSE = {"Content-Type": "application/json", **_EVERY_RESPONSE}
+_JSON_RESPONSE = [("Content-Type", "application/json"), *_EVERY_RESPONSE.items()]
 
 
 def json_response(
     payload: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The response that carries ``payload``, an envelope or another JSON object."""
-    # All at once: setting each on the finished response takes twice as long.
-    return Response(encode(payload), status, {**_JSON_RESPONSE, **(headers or {})})
+    # All at once, as pairs: setting each on the finished response takes twice as long.
+    return Response(encode(payload), status, [*_JSON_RESPONSE, *(headers or {}).items()])
 
 
 def options_response(methods: Iterable[str]) -> Response:

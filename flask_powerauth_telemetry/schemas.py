@@ -5,8 +5,7 @@ The only room that knows the envelope's camelCase names.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
@@ -20,8 +19,7 @@ LOCALIZED_STATUSES = frozenset({400, 404})
 """Where an error has a ``localizedMessage``, too."""
 
 
-@dataclass(frozen=True)
-class ReportRequest:
+class ReportRequest(NamedTuple):
     """What a request asks for."""
 
     name: str
@@ -64,11 +62,15 @@ def load_request(body: bytes) -> ReportRequest:
 
 def _well_formed(payload: Any) -> ReportRequest | None:
     """The request, if nothing is wrong with it: without the schema, in a tenth of its time."""
-    match payload:
-        case {"requestObject": {"name": str(name), **others}} if name.strip():
-            parameters = others.get("parameters")
-            if parameters is None or isinstance(parameters, dict):
-                return ReportRequest(name=name, parameters=parameters or {})
+    asked = payload.get("requestObject") if isinstance(payload, dict) else None
+    if isinstance(asked, dict):
+        name, parameters = asked.get("name"), asked.get("parameters")
+        if (
+            isinstance(name, str)
+            and name.strip()
+            and (parameters is None or isinstance(parameters, dict))
+        ):
+            return ReportRequest(name, parameters or {})
     return None
 
 

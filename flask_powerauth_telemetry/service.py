@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from flask_powerauth_telemetry.exceptions import (
     UnknownApplication,
     UnknownReport,
 )
-from flask_powerauth_telemetry.fields import Loaded, load_parameters
+from flask_powerauth_telemetry.fields import load_parameters
 from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
 from flask_powerauth_telemetry.text import shortened
@@ -36,10 +36,11 @@ system_clock: Clock = partial(datetime.now, UTC)
 """The time now, aware, in UTC."""
 
 _REPORT_LENGTH = 64
+_QUESTIONS = 128
+_QUESTION_LENGTH = 512
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """A report: its name, and its data as JSON can carry them.
 
     ``as_of`` is the aware UTC instant that the data hold for, ``age_seconds`` the time since then.
@@ -55,8 +56,7 @@ class Report:
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportRun:
+class ReportRun(NamedTuple):
     """The facts of one run of a report, answered or failed, for those who watch.
 
     ``report`` is the name as it is registered, or else (``known`` False) as it was asked for,
@@ -79,59 +79,73 @@ class ReportRun:
     as_of: datetime | None = None
     source: str | None = None
     kept: bool = False
-    data: Mapping[str, Any] | None = field(default=None, repr=False)
+    data: Mapping[str, Any] | None = None
 
 
 Observer = Callable[[ReportRun], None]
 
 
-class _Asked(NamedTuple):
-    """What is known of a run before its outcome, as in ``ReportRun``; ``started`` by the timer."""
-
-    report: str
-    known: bool
-    principal: str
-    applications: tuple[str, ...]
-    started: float
-
-    def answered(self, report: Report, days: int | None) -> ReportRun:
-        """The facts of a run that gave a report."""
-        return self._run(
-            days=_days(report.data) if days is None else days,
-            as_of=report.as_of,
-            source=report.source,
-            kept=report.kept,
-            data=report.data,
-        )
-
-    def failed(self, error: Exception, days: int | None = None) -> ReportRun:
-        """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
-        kind = type(error) if isinstance(error, TelemetryError) else ServerFault
-        return self._run(days=days, status=kind.status, code=kind.code, error=type(error).__name__)
-
-    def _run(self, **outcome: Any) -> ReportRun:
-        return ReportRun(
-            report=self.report,
-            known=self.known,
-            principal=self.principal,
-            applications=self.applications,
-            seconds=time.perf_counter() - self.started,
-            **outcome,
-        )
-
-
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Computed:
-    """The value of a result, and its facts; ``before`` tells that it holds for an earlier time.
-
-    ``checked`` is the report and the parameters whose data, made of this, were checked last.
-    """
+    """The value of a result, and its facts; ``before`` tells that it holds for an earlier time."""
 
     value: Any
     as_of: datetime
     source: str
     before: bool
-    checked: tuple[str, Mapping[str, Any]] | None = None
+
+
+class _Question:
+    """A report with its parameters, as a caller sent them, and what has been made of them.
+
+    ``applications`` are all that are named, ``days`` is the window if there is one, ``error`` what
+    loading the parameters raised.
+    """
+
+    def __init__(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> None:
+        self.report = report
+        loaded = load_parameters(report.parameters_schema, parameters)
+        self.applications, self.error = loaded.applications, loaded.error
+        self.days = _days(loaded.values)
+        self._arguments = loaded.values
+        self._choices: Mapping[Hashable, Compute] | None = None
+        self._answered: tuple[_Computed, Mapping[str, Any]] | None = None
+
+    def check(self, principal: Principal) -> None:
+        """Raise what is wrong with the parameters, or that one is out of the caller's scope."""
+        if isinstance(self.error, ValidationError):
+            raise InvalidParameters(self.report.name, self.error.messages) from self.error
+        if self.error is not None:
+            raise self.error
+        if not isinstance(self._arguments, Mapping):
+            raise ProviderFault(f"{self.report.name}: the parameters schema loads no mapping")
+        for application in self.applications:
+            if not principal.may_read(application):
+                raise UnknownApplication(application)
+
+    def choices(
+        self, compute: Callable[["_Question", Computation, Task], Perishable]
+    ) -> Mapping[Hashable, Compute]:
+        """The computations that may answer, by their keys."""
+        if self._choices is None:
+            self._choices = {
+                (self.report.bind, one.key): partial(compute, self, one)
+                for one in self.report.computations(self._arguments)
+            }
+            if not self._choices:
+                raise ProviderFault(f"{self.report.name}: it names no computation")
+        return self._choices
+
+    def data(self, computed: _Computed) -> Mapping[str, Any]:
+        """The report data made of a result, checked; the same ones while the result is."""
+        if not self.report.shares:
+            data: Mapping[str, Any] = computed.value
+            return data
+        answered = self._answered  # another thread may replace it meanwhile
+        if answered is None or answered[0] is not computed:
+            answered = computed, self.report.data(computed.value, self._arguments)
+            self._answered = answered
+        return answered[1]
 
 
 class ReportService:
@@ -158,6 +172,7 @@ class ReportService:
         self._computations = computations or Computations(clock=ageing_clock(clock))
         self._keep_seconds = keep_seconds
         self._observer = observer
+        self._questions: dict[tuple[str, str], _Question] = {}
 
     def unobserved(self) -> "ReportService":
         """The same reports and kept results, but nobody is told of the runs."""
@@ -176,21 +191,46 @@ class ReportService:
         try:
             registered = self._registry.get(name)
         except UnknownReport as error:
-            shown = shortened(name, _REPORT_LENGTH)
-            self._tell(_Asked(shown, False, principal.name, (), started).failed(error))
+            self._tell(_failure(error, shortened(name, _REPORT_LENGTH), principal, started))
             raise
-        loaded = load_parameters(registered.parameters_schema, parameters)
-        asked = _Asked(registered.name, True, principal.name, loaded.applications, started)
-        days = None
+        question = self._question(registered, parameters)
         try:
-            arguments = _arguments(registered, loaded, principal)
-            days = _days(arguments)
-            report = self._report(registered, arguments)
+            question.check(principal)
+            report = self._report(question, principal)
         except Exception as error:
-            self._tell(asked.failed(error, days))
+            self._tell(_failure(error, registered.name, principal, started, question))
             raise
-        self._tell(asked.answered(report, days))
+        self._tell(
+            ReportRun(
+                report=report.name,
+                known=True,
+                principal=principal.name,
+                applications=question.applications,
+                days=_days(report.data) if question.days is None else question.days,
+                seconds=time.perf_counter() - started,
+                as_of=report.as_of,
+                source=report.source,
+                kept=report.kept,
+                data=report.data,
+            )
+        )
         return report
+
+    def _question(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Question:
+        """What is asked; if it depends on nothing else, as it was made when it was asked before."""
+        # The text of what JSON can hold tells 1 from True and from "1".
+        text = repr(parameters) if report.provider.pure else ""
+        if not 0 < len(text) <= _QUESTION_LENGTH:
+            return _Question(report, parameters)
+        key = (report.name, text)
+        question = self._questions.get(key)
+        if question is None:
+            question = _Question(report, parameters)
+            if len(self._questions) >= _QUESTIONS:
+                self._questions.clear()
+            if question.error is None:
+                self._questions[key] = question
+        return question
 
     def _tell(self, run: ReportRun) -> None:
         if self._observer is None:
@@ -200,39 +240,28 @@ class ReportService:
         except Exception:
             logger.exception("An observer of reports failed")
 
-    def _report(self, report: RegisteredReport, arguments: Mapping[str, Any]) -> Report:
-        computed, kept = self._computed(report, arguments)
+    def _report(self, question: _Question, principal: Principal) -> Report:
+        report = question.report
+        keep = report.provider.keep_seconds
+        computed: _Computed
+        computed, kept = self._computations.result(
+            question.choices(self._compute),
+            keep_seconds=self._keep_seconds if keep is None else keep,
+            limit=self._databases[report.bind].time_limit,
+            caller=principal.name,
+        )
         return Report(
             name=report.name,
-            data=_data(report, computed, arguments),
+            data=question.data(computed),
             as_of=computed.as_of,
             age_seconds=max(0.0, (read_clock(self._clock) - computed.as_of).total_seconds()),
             kept=kept or computed.before,
             source=computed.source,
         )
 
-    def _computed(
-        self, report: RegisteredReport, arguments: Mapping[str, Any]
-    ) -> tuple[_Computed, bool]:
-        database = self._databases[report.bind]
-        keep = report.provider.keep_seconds
-        choices: dict[Hashable, Compute] = {
-            (report.bind, one.key): partial(self._compute, database, one)
-            for one in report.computations(arguments)
-        }
-        if not choices:
-            raise ProviderFault(f"{report.name}: it names no computation")
-        computed: _Computed
-        computed, kept = self._computations.result(
-            choices,
-            keep_seconds=self._keep_seconds if keep is None else keep,
-            limit=database.time_limit,
-        )
-        return computed, kept
-
-    def _compute(self, database: Database, computation: Computation, task: Task) -> Perishable:
-        now = read_clock(self._clock)
-        with ReportContext(database, now, task.interrupt_by) as context:
+    def _compute(self, question: _Question, computation: Computation, task: Task) -> Perishable:
+        database, now = self._databases[question.report.bind], read_clock(self._clock)
+        with ReportContext(database, now, task.interrupt_by, question.applications) as context:
             given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
         as_of = min(result.as_of or now, now)
@@ -265,36 +294,28 @@ def ageing_clock(clock: Clock) -> Callable[[], float]:
     return seconds
 
 
-def _arguments(report: RegisteredReport, loaded: Loaded, principal: Principal) -> Mapping[str, Any]:
-    """The parameters as a provider gets them, once the caller's scope is checked."""
-    if isinstance(loaded.error, ValidationError):
-        raise InvalidParameters(report.name, loaded.error.messages) from loaded.error
-    if loaded.error is not None:
-        raise loaded.error
-    if not isinstance(loaded.values, Mapping):
-        raise ProviderFault(f"{report.name}: the parameters schema does not load a mapping")
-    for application in loaded.applications:
-        if not principal.may_read(application):
-            raise UnknownApplication(application)
-    return loaded.values
+def _failure(
+    error: Exception,
+    report: str,
+    principal: Principal,
+    started: float,
+    question: _Question | None = None,
+) -> ReportRun:
+    """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
+    kind = type(error) if isinstance(error, TelemetryError) else ServerFault
+    return ReportRun(
+        report=report,
+        known=question is not None,
+        principal=principal.name,
+        applications=question.applications if question else (),
+        days=question.days if question else None,
+        seconds=time.perf_counter() - started,
+        status=kind.status,
+        code=kind.code,
+        error=type(error).__name__,
+    )
 
 
-def _data(
-    report: RegisteredReport, computed: _Computed, arguments: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The report data made of a result; they are checked unless the last ones were the same."""
-    data: Mapping[str, Any]
-    if not report.shares:
-        data = computed.value
-        return data
-    data = report.data(computed.value, arguments)
-    asked = (report.name, arguments)
-    if computed.checked != asked:
-        report.check(data)
-        computed.checked = asked
-    return data
-
-
-def _days(values: Mapping[str, Any]) -> int | None:
-    days = values.get("days")
+def _days(values: Any) -> int | None:
+    days = values.get("days") if isinstance(values, Mapping) else None
     return days if type(days) is int else None

@@ -4,7 +4,9 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from types import TracebackType
+from typing import Any
 
 from flask import g, request
 from flask_httpauth import HTTPBasicAuth
@@ -33,6 +35,7 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
         super().__init__(realm=REALM)
         self._principal = principal
         self._store = store
+        self._asynchronous = iscoroutinefunction(store.authenticate)
 
     def get_auth(self) -> Authorization | None:
         """The credentials in the request's header, None without well-formed ones."""
@@ -65,7 +68,9 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
         if credentials is None:
             return Unauthorized()
         try:
-            authenticate = self.ensure_sync(self._store.authenticate)
+            authenticate: Callable[[Any, Any], object] = self._store.authenticate
+            if self._asynchronous:
+                authenticate = self.ensure_sync(authenticate)
             name = authenticate(credentials.username, credentials.password)
         except Exception as error:
             return error.with_traceback(_from_store(error.__traceback__, self._store))

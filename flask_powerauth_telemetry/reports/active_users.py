@@ -47,6 +47,7 @@ class ActiveUsersProvider(ReportProvider):
     """
 
     data_schema = ActiveUsersSchema
+    pure = True
 
     def __init__(
         self, *, strict_application: bool = True, source: ActivitySource | None = None

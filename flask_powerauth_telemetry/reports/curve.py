@@ -37,6 +37,7 @@ class UsersByPastDays(ReportProvider):
     )
     parameters_schema = ApplicationSchema
     data_schema = CurveSchema
+    pure = True
 
     def __init__(self, source: ActivitySource) -> None:
         self._source = source

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -138,7 +137,7 @@ def received(app: Flask) -> Iterator[list[tuple[str, dict[str, Any]]]]:
             assert sender is app
             if "run" in facts:
                 assert facts["run"].seconds > 0
-                facts["run"] = replace(facts["run"], seconds=0)
+                facts["run"] = facts["run"]._replace(seconds=0)
             told.append((signal.name, facts))
 
         return receive
@@ -166,9 +165,9 @@ def test_observer_is_told_of_each_run(users: Engine) -> None:
         service.run("current_mau", {"application": "retail"}, Principal("billing"))
 
     assert all(0 < run.seconds < 60 for run in runs)
-    assert [replace(run, seconds=0) for run in runs] == [
+    assert [run._replace(seconds=0) for run in runs] == [
         GENERATED,
-        replace(GENERATED, kept=True),
+        GENERATED._replace(kept=True),
     ]
 
 
@@ -224,10 +223,10 @@ def test_observer_is_told_of_each_failure(
         service.run(name, parameters, principal)
 
     (run,) = runs
-    failed = replace(
-        GENERATED, as_of=None, source=None, data=None, status=400, code="ERROR_TELEMETRY"
+    failed = GENERATED._replace(
+        as_of=None, source=None, data=None, status=400, code="ERROR_TELEMETRY"
     )
-    assert replace(run, seconds=0) == replace(failed, **facts)
+    assert run._replace(seconds=0) == failed._replace(**facts)
 
 
 def test_observer_that_raises_does_not_disturb(
@@ -363,8 +362,7 @@ def test_fault_is_told_once_without_its_cause(
     with received(app) as told:
         assert post(app.test_client(), json=body).status_code == 500
 
-    run = replace(
-        GENERATED,
+    run = GENERATED._replace(
         report="FLAWED",
         applications=(),
         days=None,
