@@ -98,7 +98,7 @@ def test_provider_that_repeats_statements_and_ends_transactions(pooled: URL) -> 
             return super().generate(context)
 
     provider = Repeating("commit", *["SELECT pg_backend_pid()"] * 12)
-    keys = {"DATABASE_URL": _url(pooled), "CACHE_SECONDS": 0}
+    keys: dict[str, Any] = {"DATABASE_URL": _url(pooled), "CACHE_SECONDS": 0}
     apps = [create_app(arguments={"providers": [provider]}, **keys) for _ in range(PROCESSES)]
 
     with ThreadPoolExecutor(PROCESSES) as callers:

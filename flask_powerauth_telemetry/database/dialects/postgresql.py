@@ -19,7 +19,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     whens,
 )
 
-_LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
 _LIBPQ_ARGUMENTS = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -42,6 +41,8 @@ _WITH_IO_WORKERS = (18,)
 class PostgreSQL(DatabaseDialect):
     """PostgreSQL, and what speaks its protocol and its SQL."""
 
+    scheme = "postgresql+psycopg"
+    drivers = frozenset({"psycopg", "psycopg2"})
     extras: Mapping[str, str] = {"psycopg": "postgresql"}
     engine_options: Mapping[str, Any] = {
         # The guard's own statement is the check, as a ping can't be interrupted.
@@ -69,8 +70,6 @@ class PostgreSQL(DatabaseDialect):
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         driver = url.get_driver_name()
-        if driver not in _LIBPQ_DRIVERS:
-            return {}
         # A pooler may give the next transaction to another session, which knows no statement
         # that was prepared.
         prepared = {"prepare_threshold": None} if driver == "psycopg" else {}
