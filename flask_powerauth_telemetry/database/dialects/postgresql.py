@@ -49,6 +49,8 @@ class PostgreSQL(DatabaseDialect):
         "pool_pre_ping": False,
         # For SQLAlchemy's own first statements: a standby refuses a role's SERIALIZABLE.
         "isolation_level": _ISOLATION,
+        # With psycopg2, SQLAlchemy would ask for this type even before it sets the isolation.
+        "use_native_hstore": False,
     }
     closing_waits = False
 
