@@ -72,6 +72,7 @@ def autocommit(postgresql: Engine) -> Engine:
         ("row_security", "off"),
         ("statement_timeout", "2500ms"),
         ("lock_timeout", "375ms"),
+        ("client_connection_check_interval", "1s"),
         ("idle_in_transaction_session_timeout", "10s"),
         ("work_mem", "64MB"),
         ("max_parallel_workers_per_gather", "0"),

@@ -61,9 +61,18 @@ def _copy(programs: Path, primary: Engine, folder: Path, account: Mapping[str, A
 def _running(
     programs: Path, folder: Path, settings: tuple[str, ...], account: Mapping[str, Any]
 ) -> Iterator[None]:
-    given = (*_SETTINGS, f"unix_socket_directories={folder}", *settings)
+    given = (*_SETTINGS, "port=5432", f"unix_socket_directories={folder}", *settings)
     arguments = [part for setting in given for part in ("-c", setting)]
-    command = [programs / "postgres", "-D", folder / "data", "-h", "", "-p", "5432", *arguments]
+    command: list[str | Path] = [
+        programs / "postgres",
+        "-D",
+        folder / "data",
+        "-h",
+        "",
+        "-p",
+        "5432",
+        *arguments,
+    ]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **account)
     try:

@@ -35,7 +35,14 @@ _SLACK_SECONDS = 0.1
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
 _SHORTEST_IDLE_SECONDS = 10.0
+_WITH_CLIENT_CHECK = (14,)
 _WITH_IO_WORKERS = (18,)
+# Ends what a process asked that is gone, and a connection that was closed from outside. Servers on
+# some other systems refuse it.
+_CLIENT_CHECK = (
+    "SELECT set_config('client_connection_check_interval', '1s', true)"
+    " WHERE position('linux' IN version()) > 0"
+)
 
 
 class PostgreSQL(DatabaseDialect):
@@ -145,6 +152,9 @@ class _Guard:
 
 
 def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterator[str]:
+    version = connection.dialect.server_version_info or ()
+    if version >= _WITH_CLIENT_CHECK:
+        yield _CLIENT_CHECK
     yield from _time_limits(seconds)
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
     yield _local("idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms")
@@ -158,8 +168,7 @@ def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterato
     # docs/performance.md has the figures.
     yield _local("max_parallel_workers_per_gather", str(limits.workers))
     yield _local("work_mem", "64MB")
-    version = connection.dialect.server_version_info
-    if version and version >= _WITH_IO_WORKERS:
+    if version >= _WITH_IO_WORKERS:
         yield _local("effective_io_concurrency", "0")
 
 
