@@ -115,6 +115,15 @@ def test_error_of_the_server(
     assert answer_of(app).status == 200
 
 
+def test_what_is_cancelled_now_and_then_is_not_too_slow(owner: Engine, app: Flask) -> None:
+    for _ in range(3):
+        hold(owner, state="40001")
+        cancelled = answer_of(app)
+        assert (cancelled.status, cancelled.headers["Retry-After"]) == (503, "5")
+        hold(owner)
+        assert answer_of(app).status == 200
+
+
 def test_no_connection_left_for_the_account(owner: Engine, reader: Engine) -> None:
     run(owner, "ALTER ROLE fault_reader CONNECTION LIMIT 1")
     app = app_of(reader)

@@ -1,12 +1,15 @@
 """Reports on a hot standby."""
 
 import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine
 
+from tests.database.test_guard import Statement
 from tests.support import powerauth
 from tests.support.audit import (
     add_changes,
@@ -15,7 +18,7 @@ from tests.support.audit import (
     random_verifications,
 )
 from tests.support.databases import POSTGRESQL_VERSIONS, PostgresqlServer
-from tests.support.held import eventually
+from tests.support.held import Answer, answer_of, eventually
 from tests.support.questions import APPLICATIONS, LIVE, answers, questions
 from tests.support.service import NOW, ask, create_app
 from tests.support.standby import caught_up, standby
@@ -79,3 +82,31 @@ def test_engine_of_a_host(replica: URL, driver: str) -> None:
     client = create_app(arguments={"engine": engine}, REPORTS=LIVE).test_client()
 
     assert {ask(client, *question).status_code for question in questions()} == {200}
+
+
+def _cancel(primary: Engine, asked: "Future[Answer]") -> Answer:
+    """Lock what a pass reads until the standby, which has to follow, ends it."""
+    while not asked.done():
+        with primary.begin() as connection:
+            connection.exec_driver_sql("LOCK pa_activation IN ACCESS EXCLUSIVE MODE")
+        time.sleep(0.1)
+    return asked.result()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_pass_that_is_cancelled_each_time_is_too_slow(
+    primary: Engine, replica: URL, driver: str
+) -> None:
+    """From the second time on; the first may have been by chance."""
+    slow = Statement("SELECT pg_sleep(10) FROM (SELECT count(*) FROM pa_activation) AS counted")
+    url = replica.set(drivername=f"postgresql+{driver}")
+    app = create_app(arguments={"providers": [slow]}, DATABASE_URL=_url(url))
+    with ThreadPoolExecutor() as pool:
+        given = [_cancel(primary, pool.submit(answer_of, app, {}, "STATEMENT")) for _ in range(3)]
+
+    assert [(answer.status, answer.headers["Retry-After"]) for answer in given] == [
+        (503, "5"),
+        (503, "60"),
+        (503, "60"),
+    ]
+    assert given[2].seconds < 0.3

@@ -128,6 +128,10 @@ class DatabaseDialect:
         """Whether a driver's error is that of a statement that took too long."""
         return False
 
+    def cancelled(self, cause: BaseException) -> bool:
+        """Whether a driver's error is that of a statement that had to make room for others."""
+        return False
+
     def passes(self, error: exc.SQLAlchemyError, cause: BaseException | None) -> bool:
         """Whether an error may be gone at the next try; ``cause`` is the driver's, if it is one."""
         if isinstance(error, exc.DBAPIError) and error.connection_invalidated:

@@ -30,6 +30,7 @@ _LIBPQ_ARGUMENTS = {
 # whole transaction would be taken before, and a table that was rewritten would look empty.
 _ISOLATION = "READ COMMITTED"
 _QUERY_CANCELED = "57014"  # also raised by statement_timeout
+_CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
 # What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
 # else's lock, which will be gone.
@@ -101,9 +102,10 @@ class PostgreSQL(DatabaseDialect):
             own.shutdown(socket.SHUT_RDWR)
 
     def timed_out(self, cause: BaseException) -> bool:
-        # psycopg's attribute, and psycopg2's
-        states = (getattr(cause, name, None) for name in ("sqlstate", "pgcode"))
-        return _QUERY_CANCELED in states
+        return _state(cause) == _QUERY_CANCELED
+
+    def cancelled(self, cause: BaseException) -> bool:
+        return _state(cause) == _CONFLICT_WITH_RECOVERY
 
 
 class _Guard:
@@ -149,6 +151,11 @@ class _Guard:
             self._connection.exec_driver_sql("; ".join(statements))
         finally:
             self._is_busy = False
+
+
+def _state(cause: BaseException) -> str | None:
+    """The SQLSTATE of an error of psycopg, or of psycopg2."""
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterator[str]:
