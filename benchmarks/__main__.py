@@ -6,12 +6,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
-from benchmarks import kept, logins, pacing, passes, queries, recording, reports, shards, sizes
+from benchmarks import (
+    kept,
+    logins,
+    pacing,
+    passes,
+    queries,
+    recording,
+    reports,
+    shapes,
+    shards,
+    sizes,
+)
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
 
 _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "passes": passes.figures,
+    "shapes": shapes.figures,
     "sizes": sizes.figures,
     "kept": kept.figures,
     "queries": queries.figures,

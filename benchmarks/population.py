@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from tests.support.powerauth import add_applications, create_schema
 
@@ -17,6 +17,8 @@ ROWS_PER_USER = 1.7
 DAYS = 400
 """The days over which the last uses are spread evenly."""
 
+_USER_ID = "'user-' || lpad(CAST(number * 7919 % :users AS text), 9, '0')"
+
 ACTIVATION_ID = "CAST(CAST(md5(CAST({} AS text)) AS uuid) AS text)"
 """SQL for the id of the activation of a number."""
 
@@ -28,7 +30,7 @@ INSERT INTO pa_activation (activation_id, application_id, user_id, activation_na
     timestamp_created, timestamp_last_used, timestamp_last_change, master_keypair_id)
 SELECT {activation_id},
     1,
-    'user-' || lpad(CAST(number * 7919 % :users AS text), 9, '0'),
+    {user_id},
     'A telephone', upper(left(digest, 23)), 3, left(digest, 24), repeat(digest, 3),
     repeat(digest, 5), repeat(digest, 3), CASE number % 2 WHEN 0 THEN 'ios' ELSE 'android' END,
     'Telephone of some maker', 'powerauth', used - interval '10 days', used, used, 1
@@ -68,10 +70,8 @@ def populate(engine: Engine, rows: int) -> Population:
     add_applications(engine, APPLICATIONS)
     with engine.begin() as connection:
         # Indexes are built faster when the rows are there.
-        connection.exec_driver_sql("DROP INDEX pa_activation_application, pa_activation_user_id")
-        connection.exec_driver_sql(_KEY.format("DROP CONSTRAINT pa_activation_pkey"))
-        fill = text(_FILL.format(activation_id=ACTIVATION_ID.format("number"), days=DAYS))
-        connection.execute(fill, {"rows": rows, "users": users})
+        drop_indexes(connection)
+        fill(connection, rows, users)
         connection.exec_driver_sql(_KEY.format("ADD PRIMARY KEY (activation_id)"))
         for index in _INDEXES:
             connection.exec_driver_sql(f"CREATE INDEX {index}")
@@ -79,6 +79,19 @@ def populate(engine: Engine, rows: int) -> Population:
     with engine.connect() as connection:
         row_bytes = int(connection.exec_driver_sql(_ROW_BYTES).scalar_one())
     return Population(engine, rows, row_bytes, rows / users)
+
+
+def drop_indexes(connection: Connection) -> None:
+    """Drop those of new tables, the primary key among them."""
+    connection.exec_driver_sql("DROP INDEX pa_activation_application, pa_activation_user_id")
+    connection.exec_driver_sql(_KEY.format("DROP CONSTRAINT pa_activation_pkey"))
+
+
+def fill(connection: Connection, rows: int, users: int, user_id: str = _USER_ID) -> None:
+    """Write activations; ``user_id`` is SQL of their ``number``, from 1 on, and ``:users``."""
+    activation_id = ACTIVATION_ID.format("number")
+    statement = text(_FILL.format(activation_id=activation_id, user_id=user_id, days=DAYS))
+    connection.execute(statement, {"rows": rows, "users": users})
 
 
 def vacuum(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from flask_powerauth_telemetry.exceptions import ServerFault, TooSlow, Unavailable
+from flask_powerauth_telemetry.exceptions import Cancelled, ServerFault, TooSlow, Unavailable
 
 logger = logging.getLogger("flask_powerauth_telemetry.computation")
 
@@ -257,7 +257,9 @@ class Computations:
             self._kept.keep(task.key, outcome, task.keep_seconds)
             task.future.set_result(outcome.value)
             return
-        if isinstance(outcome, TooSlow):
+        if isinstance(outcome, TooSlow) or (
+            isinstance(outcome, Cancelled) and self._kept.was_cancelled(task.key)
+        ):
             outcome.retry_after = self._kept.remember_slow(task.key)
         if not isinstance(outcome, Exception):
             outcome = ServerFault(f"{type(outcome).__name__} ended a computation")
@@ -287,6 +289,7 @@ class _Kept:
         self._bytes = 0
         self._first_stale_at = math.inf
         self._slow: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+        self._cancelled: OrderedDict[Hashable, bool] = OrderedDict()
         self._asked: OrderedDict[Hashable, float] = OrderedDict()
 
     def find(self, keys: Collection[Hashable], keep_seconds: float) -> _Entry | None:
@@ -318,6 +321,7 @@ class _Kept:
     def keep(self, key: Hashable, entry: _Entry, seconds: float) -> None:
         """Keep a result for so long, while it is fresh, and forget that it was ever slow."""
         self._slow.pop(key, None)
+        self._cancelled.pop(key, None)
         self._drop(key)
         stale_at = min(entry.stale_at, entry.made_at + seconds)
         if stale_at <= entry.made_at or entry.size > KEPT_BYTES:
@@ -334,6 +338,12 @@ class _Kept:
         seconds = min(2 * before[1], _LONGEST_SLOW_SECONDS) if before else SLOW_SECONDS
         self._put(self._slow, key, (self._clock() + seconds, seconds))
         return seconds
+
+    def was_cancelled(self, key: Hashable) -> bool:
+        """Whether this was cancelled before, since its last result; notes that it is now."""
+        before = key in self._cancelled
+        self._put(self._cancelled, key, True)
+        return before
 
     def _slow_until(self, key: Hashable) -> float:
         return self._slow.get(key, (-math.inf, 0))[0]

@@ -138,6 +138,13 @@ class TooSlow(Unavailable):
         super().__init__(message, retry_after=retry_after)
 
 
+class Cancelled(Unavailable):
+    """The database ended a statement in favour of something else, as a standby that replays does.
+
+    That may be so at every try, so it is taken for too slow from the second time on.
+    """
+
+
 class ConfigurationError(ServerFault):
     """The application can't start like this; the message names the key, the cause and the cure."""
 

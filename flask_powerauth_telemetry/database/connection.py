@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy import Connection, Engine, Pool, QueuePool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -67,23 +67,37 @@ class Database:
 
     def _opened(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
         dialect = dialect_named(engine.dialect.name)
-        with ExitStack() as opened:
-            pool = engine.pool
+        with ExitStack() as opened, wrapped_driver_errors(engine):
             token = _opening.set(opening)
             try:
-                connection = opened.enter_context(engine.connect())
+                connection = self._taken(engine, opened)
             finally:
                 _opening.reset(token)
-            opened.callback(_leave_forgotten_pool, connection, pool)
             opening.interruptible_by(interrupter(dialect, connection.connection.driver_connection))
             if self.ours or dialect.guards_host_engines:
                 deadline = opening.started + self.time_limit
                 limits = Limits(
                     self.statement_timeout, self.parallel_workers, deadline, str(self.timezone)
                 )
-                opened.enter_context(dialect.guard(connection, limits))
+                with wrapped_driver_errors(engine, connection):
+                    opened.enter_context(dialect.guard(connection, limits))
             resources.push(opened.pop_all())
         return connection
+
+    def _taken(self, engine: Engine, opened: ExitStack) -> Connection:
+        """A connection out of a pool of ours; or one by a host's recipe, beside the host's pool.
+
+        Whoever waits for a report may hold the last connection of that pool.
+        """
+        pool = engine.pool
+        if self.ours or not isinstance(pool, QueuePool):
+            connection = opened.enter_context(engine.connect())
+            opened.callback(_leave_forgotten_pool, connection, pool)
+            return connection
+        own = pool.recreate()
+        opened.callback(own.dispose)
+        notice_interrupts(own, dialect_named(engine.dialect.name))
+        return opened.enter_context(Connection(engine, own.connect()))
 
     def close(self) -> None:
         """Close the pooled connections, if the engine is ours; it opens new ones when used."""
@@ -113,15 +127,37 @@ def always(engine: Engine) -> Callable[[], Engine]:
 
 @contextmanager
 def translated_errors(engine: Engine | None = None) -> Iterator[None]:
-    """Have SQLAlchemy's errors leave a ``with`` block as the ``TelemetryError`` that they mean.
+    """Have a database's errors leave a ``with`` block as the ``TelemetryError`` that they mean.
 
-    They are those of ``engine``, None where it is not known.
+    They are SQLAlchemy's, and those of the driver of ``engine``, None where it is not known.
     """
     try:
-        yield
+        with nullcontext() if engine is None else wrapped_driver_errors(engine):
+            yield
     except SQLAlchemyError as error:
         name = "" if engine is None else engine.dialect.name
         raise translate(error, dialect_named(name)) from error
+
+
+@contextmanager
+def wrapped_driver_errors(engine: Engine, connection: Connection | None = None) -> Iterator[None]:
+    """Have errors of the driver leave a ``with`` block as SQLAlchemy's, which lets some through.
+
+    A ``connection`` that is found to be lost is not used again.
+    """
+    base = engine.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except base as error:
+        is_lost = False
+        if connection is not None and not connection.invalidated:
+            driver = connection.connection.dbapi_connection
+            is_lost = engine.dialect.is_disconnect(error, driver, None)
+            if is_lost:
+                connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, base, connection_invalidated=is_lost, dialect=engine.dialect
+        ) from error
 
 
 def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:
@@ -164,7 +200,14 @@ def interrupter(dialect: DatabaseDialect, driver: Any) -> Interrupt:
     return interrupt
 
 
-def tell_interrupt(dialect: DatabaseDialect, driver: Any, record: object) -> None:
-    """Tell whoever opens a connection what ends it, as soon as the driver has one."""
-    if (opening := _opening.get()) is not None:
-        opening.interruptible_by(interrupter(dialect, driver))
+def notice_interrupts(target: Engine | Pool, dialect: DatabaseDialect) -> None:
+    """Have whoever opens a connection told what ends it, as soon as the driver has one.
+
+    So before SQLAlchemy's own first statements on it, which may hang too.
+    """
+
+    def tell(driver: Any, record: object) -> None:
+        if (opening := _opening.get()) is not None:
+            opening.interruptible_by(interrupter(dialect, driver))
+
+    event.listen(target, "connect", tell, insert=True)

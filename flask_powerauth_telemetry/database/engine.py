@@ -3,12 +3,11 @@
 import os
 import weakref
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine
 
-from flask_powerauth_telemetry.database.connection import tell_interrupt
+from flask_powerauth_telemetry.database.connection import notice_interrupts
 from flask_powerauth_telemetry.database.dialects import dialect_named
 
 
@@ -20,8 +19,7 @@ def create_read_only_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     """
     dialect = dialect_named(url.get_backend_name())
     engine = create_writing_engine(url, {**dialect.engine_options, **options})
-    # Before SQLAlchemy's own first statements on a connection, which may hang too.
-    event.listen(engine, "connect", partial(tell_interrupt, dialect), insert=True)
+    notice_interrupts(engine, dialect)
     dialect.prepare(engine)
     _dispose_after_fork(engine)
     return engine

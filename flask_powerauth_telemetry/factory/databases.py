@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from flask import Flask
@@ -65,7 +66,7 @@ def no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
 
 def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) -> Database:
     if isinstance(engine, Engine):
-        _check_dialect("engine=", engine.dialect.name)
+        _check_engine(engine)
     elif not callable(engine):
         raise ConfigurationError(
             "engine=",
@@ -88,9 +89,17 @@ def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
 
     def engine_in_context() -> Engine:
         with app.app_context():
-            return engine()
+            return _check_engine(engine())
 
     return engine_in_context
+
+
+def _check_engine(engine: Engine) -> Engine:
+    """A host's engine, if reports can read by it."""
+    _check_dialect("engine=", engine.dialect.name)
+    if refusal := dialect_named(engine.dialect.name).refused_driver(engine.dialect):
+        raise ConfigurationError("engine=", *refusal)
+    return engine
 
 
 def _main_database(config: TelemetryConfig) -> Database:
@@ -136,21 +145,28 @@ def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key
 
 def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
     dialect = dialect_named(bind.url.get_backend_name())
-    if refusal := dialect.refusal(bind.url):
-        raise ConfigurationError(url_key, *refusal)
     try:
+        refusal = dialect.refused_driver(bind.url.get_dialect()) or dialect.refusal(bind.url)
+        if refusal:
+            raise ConfigurationError(url_key, *refusal)
         return create_read_only_engine(bind.url, bind.options)
     except ImportError as error:
         raise _missing_driver(url_key, dialect, str(error.name)) from error
     except ArgumentError as error:
         if dialect.driver is not None and isinstance(error, NoSuchModuleError):
             raise _missing_driver(url_key, dialect, dialect.driver) from error
-        raise ConfigurationError(
-            url_key, f"no engine can be made of it: {error}", "Correct the URL"
-        ) from error
+        cause = f"no engine can be made of it: {error}"
+        raise ConfigurationError(url_key, cause, _right_url(bind.url)) from error
     except TypeError as error:
         cause = str(error).partition(", using")[0]
         raise ConfigurationError(options_key, cause, "Correct the options") from error
+
+
+def _right_url(url: URL) -> str:
+    """What to write in place of an URL that SQLAlchemy can't read."""
+    named = get_close_matches(url.get_backend_name(), DIALECTS, n=1)
+    scheme = dialect_named(named[0]).scheme if named else None
+    return f"Begin the URL by {scheme}://" if scheme else "Correct the URL"
 
 
 def _missing_driver(key: str, dialect: DatabaseDialect, driver: str) -> ConfigurationError:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url, text
 
 from flask_powerauth_telemetry import Unavailable
 from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, TooSlow
 from tests.database.test_guard import SLOW
 from tests.support.held import eventually
 from tests.support.proxy import Proxy, proxied
@@ -133,6 +133,41 @@ def test_connection_that_is_lost_again_is_not_replaced(
         pass
 
     assert proxy.opened == opened_before + 1
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("isolation", ["AUTOCOMMIT", "SERIALIZABLE"])
+@pytest.mark.parametrize("pool", [None, StaticPool])
+def test_pooled_connection_of_another_isolation_is_replaced_once(
+    postgresql: Engine, driver: str, isolation: Any, pool: Any
+) -> None:
+    """As setting it is the first thing that fails, in the driver and not in SQLAlchemy."""
+    url = postgresql.url.set(drivername=f"postgresql+{driver}")
+    options = {"isolation_level": isolation, **({"poolclass": pool} if pool else {})}
+    ours = _database(create_read_only_engine(url, options))
+    hosts = _database(create_engine(url, **options), ours=False)
+    for database in (ours, hosts):
+        with database.connect() as connection:
+            lost = connection.scalar(text("SELECT pg_backend_pid()"))
+        with postgresql.connect() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(:lost)"), {"lost": lost})
+
+        with database.connect() as connection:
+            assert connection.scalar(text("SELECT pg_backend_pid()")) != lost
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("ours", [True, False])
+def test_raw_error_of_a_driver_is_translated(postgresql: Engine, driver: str, ours: bool) -> None:
+    """A provider may use the driver's own cursor; and the session may be gone by then."""
+    engine = create_engine(postgresql.url.set(drivername=f"postgresql+{driver}"))
+    database = _database(engine, ours=ours)
+    for statement, meant in (
+        ("SELECT * FROM nowhere", DatabaseFault),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Unavailable),
+    ):
+        with pytest.raises(meant), database.connect() as connection:
+            connection.connection.cursor().execute(statement)
 
 
 # Held to reading, and to one deadline
@@ -286,7 +321,7 @@ def test_close_closes_what_is_pooled_by_an_engine_of_ours(
     database.connect().close()
     engine = opened(database.url).engine()
     target = _database(engine, ours=ours)
-    with target.connect() as connection:
+    with engine.connect() as connection:
         pooled: Any = connection.connection.driver_connection
     pooled.cursor().close()
 

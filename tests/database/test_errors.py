@@ -15,7 +15,7 @@ from sqlalchemy.exc import (
 
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
 from flask_powerauth_telemetry.database.errors import translate
-from flask_powerauth_telemetry.exceptions import DatabaseFault, TooSlow, Unavailable
+from flask_powerauth_telemetry.exceptions import Cancelled, DatabaseFault, TooSlow, Unavailable
 
 Kind = type[DBAPIError]
 
@@ -42,6 +42,8 @@ def spark(text: str) -> Exception:
     [
         ("postgresql", OperationalError, cause("", sqlstate="57014"), TooSlow),
         ("postgresql", OperationalError, cause("", pgcode="57014"), TooSlow),
+        ("postgresql", OperationalError, cause("", sqlstate="40001"), Cancelled),
+        ("postgresql", OperationalError, cause("", pgcode="40001"), Cancelled),
         ("postgresql", OperationalError, cause("", sqlstate="57P01"), Unavailable),
         ("postgresql", ProgrammingError, cause("", sqlstate="42P01"), DatabaseFault),
         ("sqlite", OperationalError, cause("", sqlite_errorname="SQLITE_INTERRUPT"), TooSlow),

@@ -71,6 +71,8 @@ def autocommit(postgresql: Engine) -> Engine:
         ("timezone", "UTC"),
         ("row_security", "off"),
         ("statement_timeout", "2500ms"),
+        ("lock_timeout", "375ms"),
+        ("client_connection_check_interval", "1s"),
         ("idle_in_transaction_session_timeout", "10s"),
         ("work_mem", "64MB"),
         ("max_parallel_workers_per_gather", "0"),
@@ -120,6 +122,7 @@ def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) 
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
     statement = "SHOW statement_timeout"
     assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0) == "0"
+    assert answer(postgresql, "SHOW lock_timeout", ours=True, STATEMENT_TIMEOUT=0) == "0"
     assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0.0391) == "40ms"
 
 

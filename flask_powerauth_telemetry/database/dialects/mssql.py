@@ -24,6 +24,7 @@ _TIMED_OUT_STATES = frozenset({"HYT00", "HYT01"})
 class SQLServer(DatabaseDialect):
     """SQL Server, whose times are DATETIME2(6)."""
 
+    scheme = "mssql+pyodbc"
     extras: Mapping[str, str] = {"pyodbc": "mssql"}
     # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
     wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ _CALL_TIMEOUT_EXCEEDED = "DPY-4024"
 class Oracle(DatabaseDialect):
     """Oracle, whose times are TIMESTAMP(6)."""
 
+    scheme = "oracle+oracledb"
     extras: Mapping[str, str] = {"oracledb": "oracle"}
     # Its drivers cut a plain DateTime to whole seconds.
     wall_clock = TIMESTAMP()

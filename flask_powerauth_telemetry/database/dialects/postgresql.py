@@ -19,7 +19,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     whens,
 )
 
-_LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
 _LIBPQ_ARGUMENTS = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -31,20 +30,35 @@ _LIBPQ_ARGUMENTS = {
 # whole transaction would be taken before, and a table that was rewritten would look empty.
 _ISOLATION = "READ COMMITTED"
 _QUERY_CANCELED = "57014"  # also raised by statement_timeout
+_CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
+# What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
+# else's lock, which will be gone.
+_LOCK_SHARE = 0.15
 _SHORTEST_IDLE_SECONDS = 10.0
+_WITH_CLIENT_CHECK = (14,)
 _WITH_IO_WORKERS = (18,)
+# Ends what a process asked that is gone, and a connection that was closed from outside. Servers on
+# some other systems refuse it.
+_CLIENT_CHECK = (
+    "SELECT set_config('client_connection_check_interval', '1s', true)"
+    " WHERE position('linux' IN version()) > 0"
+)
 
 
 class PostgreSQL(DatabaseDialect):
     """PostgreSQL, and what speaks its protocol and its SQL."""
 
+    scheme = "postgresql+psycopg"
+    drivers = frozenset({"psycopg", "psycopg2"})
     extras: Mapping[str, str] = {"psycopg": "postgresql"}
     engine_options: Mapping[str, Any] = {
         # The guard's own statement is the check, as a ping can't be interrupted.
         "pool_pre_ping": False,
         # For SQLAlchemy's own first statements: a standby refuses a role's SERIALIZABLE.
         "isolation_level": _ISOLATION,
+        # With psycopg2, SQLAlchemy would ask for this type even before it sets the isolation.
+        "use_native_hstore": False,
     }
     closing_waits = False
 
@@ -66,8 +80,6 @@ class PostgreSQL(DatabaseDialect):
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         driver = url.get_driver_name()
-        if driver not in _LIBPQ_DRIVERS:
-            return {}
         # A pooler may give the next transaction to another session, which knows no statement
         # that was prepared.
         prepared = {"prepare_threshold": None} if driver == "psycopg" else {}
@@ -90,9 +102,10 @@ class PostgreSQL(DatabaseDialect):
             own.shutdown(socket.SHUT_RDWR)
 
     def timed_out(self, cause: BaseException) -> bool:
-        # psycopg's attribute, and psycopg2's
-        states = (getattr(cause, name, None) for name in ("sqlstate", "pgcode"))
-        return _QUERY_CANCELED in states
+        return _state(cause) == _QUERY_CANCELED
+
+    def cancelled(self, cause: BaseException) -> bool:
+        return _state(cause) == _CONFLICT_WITH_RECOVERY
 
 
 class _Guard:
@@ -112,8 +125,7 @@ class _Guard:
     def begin(self) -> None:
         """Begin a transaction that only reads, by settings that end with it."""
         settings = _settings(self._connection, self._limits, self._held)
-        texts = (f"SET LOCAL {name} = '{value}'" for name, value in settings)
-        self._execute("; ".join(["SET TRANSACTION READ ONLY", *texts]))
+        self._execute("SET TRANSACTION READ ONLY", *settings)
 
     def end(self, _: Connection) -> None:
         """Note that a provider has ended the transaction."""
@@ -128,36 +140,53 @@ class _Guard:
             is_late = self._held - left > _SLACK_SECONDS
             self._held = left if is_late or self._has_ended else self._held
             if is_late and not self._has_ended:
-                self._execute(f"SET LOCAL statement_timeout = {_milliseconds(left)}")
+                self._execute(*_time_limits(left))
         if self._has_ended:
             self._has_ended = False
             self.begin()
 
-    def _execute(self, statement: str) -> None:
+    def _execute(self, *statements: str) -> None:
         self._is_busy = True
         try:
-            self._connection.exec_driver_sql(statement)
+            self._connection.exec_driver_sql("; ".join(statements))
         finally:
             self._is_busy = False
 
 
-def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterator[tuple[str, str]]:
-    yield "statement_timeout", f"{_milliseconds(seconds)}ms"
+def _state(cause: BaseException) -> str | None:
+    """The SQLSTATE of an error of psycopg, or of psycopg2."""
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+
+
+def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterator[str]:
+    version = connection.dialect.server_version_info or ()
+    if version >= _WITH_CLIENT_CHECK:
+        yield _CLIENT_CHECK
+    yield from _time_limits(seconds)
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
-    yield "idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms"
-    yield "application_name", SESSION_LABEL
+    yield _local("idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms")
+    yield _local("application_name", SESSION_LABEL)
     # A number may depend on these: what a column with a zone is compared by, and rows that a
     # policy would leave out, which are an error this way.
-    yield "timezone", limits.timezone
-    yield "row_security", "off"
-    yield "plan_cache_mode", "force_custom_plan"
+    yield _local("timezone", limits.timezone)
+    yield _local("row_security", "off")
+    yield _local("plan_cache_mode", "force_custom_plan")
     # None by default, so that a pass takes one core, and no files for its groups:
     # docs/performance.md has the figures.
-    yield "max_parallel_workers_per_gather", str(limits.workers)
-    yield "work_mem", "64MB"
-    version = connection.dialect.server_version_info
-    if version and version >= _WITH_IO_WORKERS:
-        yield "effective_io_concurrency", "0"
+    yield _local("max_parallel_workers_per_gather", str(limits.workers))
+    yield _local("work_mem", "64MB")
+    if version >= _WITH_IO_WORKERS:
+        yield _local("effective_io_concurrency", "0")
+
+
+def _time_limits(seconds: float) -> Iterator[str]:
+    yield _local("statement_timeout", f"{_milliseconds(seconds)}ms")
+    yield _local("lock_timeout", f"{_milliseconds(_LOCK_SHARE * seconds)}ms")
+
+
+def _local(name: str, value: str) -> str:
+    """Set it to the end of the transaction, since behind a pooler the session is another's next."""
+    return f"SET LOCAL {name} = '{value}'"
 
 
 def _milliseconds(seconds: float) -> int:

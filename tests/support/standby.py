@@ -1,0 +1,98 @@
+"""A hot standby: a second server that replays what a first one writes."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from tests.support.held import eventually
+
+_SETTINGS = ("hot_standby=on", "listen_addresses=", "max_standby_streaming_delay=500ms")
+
+
+@contextmanager
+def standby(primary: Engine, *settings: str) -> Iterator[URL]:
+    """The URL of the primary's database on a standby of its own; ``settings`` as ``name=value``.
+
+    By default it cancels a statement that it has to wait for after half a second.
+    """
+    with primary.connect() as connection:
+        data = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+    programs = Path(os.readlink(f"/proc/{_postmaster(data)}/exe")).parent
+    account = {"user": data.stat().st_uid} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="telemetry-standby-"))
+    try:
+        if account:
+            os.chown(folder, account["user"], -1)
+        _copy(programs, primary, folder, account)
+        with _running(programs, folder, settings, account):
+            url = primary.url.update_query_dict({"host": str(folder)})
+            eventually(lambda: _answers(url))
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def caught_up(primary: Engine, url: URL) -> bool:
+    """Whether a standby has replayed all that was written until now."""
+    with primary.connect() as connection:
+        written = connection.scalar(text("SELECT pg_current_wal_lsn()"))
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        behind = text("SELECT pg_last_wal_replay_lsn() >= CAST(:written AS pg_lsn)")
+        return bool(connection.scalar(behind, {"written": str(written)}))
+
+
+def _copy(programs: Path, primary: Engine, folder: Path, account: Mapping[str, Any]) -> None:
+    host = str(primary.url.query["host"])
+    user = str(primary.url.username)
+    command: list[str | Path] = [programs / "pg_basebackup", "-h", host, "-U", user, "-R"]
+    command += ["-D", folder / "data", "-c", "fast"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, **account)
+
+
+@contextmanager
+def _running(
+    programs: Path, folder: Path, settings: tuple[str, ...], account: Mapping[str, Any]
+) -> Iterator[None]:
+    given = (*_SETTINGS, "port=5432", f"unix_socket_directories={folder}", *settings)
+    arguments = [part for setting in given for part in ("-c", setting)]
+    command: list[str | Path] = [
+        programs / "postgres",
+        "-D",
+        folder / "data",
+        "-h",
+        "",
+        "-p",
+        "5432",
+        *arguments,
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **account)
+    try:
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _postmaster(data: Path) -> int:
+    return int((data / "postmaster.pid").read_text().partition("\n")[0])
+
+
+def _answers(url: URL) -> bool:
+    try:
+        create_engine(url, poolclass=NullPool).connect().close()
+    except OperationalError:
+        return False
+    return True
