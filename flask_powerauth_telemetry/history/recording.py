@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +33,10 @@ from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, Activ
 REASON_LENGTH = 1000
 """How many characters the reason of a correction may have."""
 
+TOLERANCE = timedelta(minutes=5)
+"""How far a pass may be from the hour it stands for, and give the number of a month ending then."""
+
+_SAME_RUN = timedelta(seconds=1)
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -51,6 +55,18 @@ class Recording:
     milliseconds: int
     recorded_by: str
     definition: int = DEFINITION_VERSION
+
+    @property
+    def distance(self) -> timedelta:
+        """How far its pass is from its slot."""
+        return abs(self.profile.as_of - self.slot)
+
+    def gives_way_to(self, as_of: datetime) -> bool:
+        """Whether the slot belongs rather to a pass of this aware instant, which is nearer to it.
+
+        Hosts that start within a second of each other are equally near.
+        """
+        return abs(as_of - self.slot) + _SAME_RUN < self.distance
 
 
 @dataclass(frozen=True, kw_only=True)

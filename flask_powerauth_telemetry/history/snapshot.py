@@ -1,6 +1,7 @@
 """Recording: one serial pass over PowerAuth's tables for each application, into the history."""
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
@@ -14,12 +15,22 @@ from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
 from flask_powerauth_telemetry.service import Clock, read_clock
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a slot holds after a run, and whether the run added it."""
+
+    recording: Recording
+    is_new: bool
+
+
 class Recorder:
-    """Records profiles for one slot, which is the hour nearest to the start of the run.
+    """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
     ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
     ``recorded_by`` is the name of this host. All methods raise a ``TelemetryError`` for a fault.
     """
+
+    slot: datetime
 
     def __init__(
         self,
@@ -35,41 +46,46 @@ class Recorder:
         self._store = store
         self._clock = clock
         self._recorded_by = recorded_by
-        self.slot = nearest_hour(read_clock(clock))
 
-    def create_store(self) -> None:
-        """Create the store if it is missing, with the folder of an SQLite file."""
+    def begin(self) -> list[Application]:
+        """Take the slot of now, create the store if it is missing; gives every application."""
+        self.slot = nearest_hour(read_clock(self._clock))
         with translated_errors(self._engine):
             self._store.create(self._engine)
-
-    def applications(self) -> list[Application]:
-        """Every application of the database, by name."""
-        table = self._database.tables.pa_application
-        statement = select(table.c.id, table.c.name).order_by(table.c.name)
-        with self._database.connect() as connection:
-            return [Application(row.id, row.name) for row in connection.execute(statement)]
+        return self._applications()
 
     def head(self) -> Head:
         """The end of the chain now."""
         with translated_errors(self._engine), self._engine.connect() as connection:
             return self._store.head(connection) or Head()
 
-    def record(self, application: Application) -> Recording | None:
-        """Make the pass and record it; None when the slot has a row already, by now or before."""
-        with translated_errors(self._engine), self._engine.connect() as connection:
-            if self._store.holds(connection, application, self.slot):
-                return None
+    def record(self, application: Application) -> Outcome:
+        """Make the pass and record it, unless the slot belongs to a pass that is there."""
+        present = self._present(application)
+        if present is not None and not present.gives_way_to(read_clock(self._clock)):
+            return Outcome(present, is_new=False)
         recording = self._make_pass(application)
         with translated_errors(self._engine), self._engine.begin() as connection:
-            added = self._store.add(connection, recording)
-        return recording if added else None
+            if self._store.add(connection, recording):
+                return Outcome(recording, is_new=True)
+        return Outcome(self._present(application) or recording, is_new=False)
 
-    def correct(self, application: Application, reason: str) -> Recording:
+    def correct(self, application: Application, reason: str) -> Outcome:
         """Make the pass and record it in place of the row that the slot has, which stays."""
         recording = self._make_pass(application)
         with translated_errors(self._engine), self._engine.begin() as connection:
             self._store.add(connection, recording, reason)
-        return recording
+        return Outcome(recording, is_new=True)
+
+    def _applications(self) -> list[Application]:
+        table = self._database.tables.pa_application
+        statement = select(table.c.id, table.c.name).order_by(table.c.name)
+        with self._database.connect() as connection:
+            return [Application(row.id, row.name) for row in connection.execute(statement)]
+
+    def _present(self, application: Application) -> Recording | None:
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            return self._store.of_slot(connection, application, self.slot)
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.

@@ -81,31 +81,40 @@ class HistoryStore:
         self._tables.check(connection)
 
     def add(self, connection: Connection, recording: Recording, reason: str | None = None) -> bool:
-        """Add a row to the end of the chain, unless the application has one for this slot.
+        """Add a row to the end of the chain, unless the slot belongs to a row that is there.
 
-        With a ``reason``, it replaces the one that is there. Gives whether a row was added. Hosts
-        that add at the same time wait for each other, until their transactions end. Raises
-        ``DatabaseFault`` when the head of the chain is gone.
+        With a ``reason`` it replaces that row, and also when it ``gives_way_to`` this pass. Gives
+        whether a row was added. Hosts that add at the same time wait for each other, until their
+        transactions end. Raises ``DatabaseFault`` when the head of the chain is gone, or the row
+        that holds the slot is damaged.
         """
         head = self._locked_head(connection)
-        present = self._entry_of(connection, recording.application, recording.slot)
-        if present is not None and reason is None:
-            return False
+        row = self._row_of_slot(connection, recording.application, recording.slot)
+        if row is not None and reason is None:
+            present = recording_of(row)
+            if not present.gives_way_to(recording.profile.as_of):
+                return False
+            reason = (
+                f"a pass nearer to the hour, {recording.distance} off and not {present.distance}"
+            )
         link = Link(
             entry=head.entries + 1,
             previous=head.digest,
-            corrects=present or 0,
-            reason=None if present is None else reason,
+            corrects=0 if row is None else row["entry"],
+            reason=None if row is None else reason,
         )
-        row = row_of(recording, self._instance, link)
-        connection.execute(insert(self._tables.recording), row)
-        end = {"entries": row["entry"], "digest": row["digest"]}
+        added = row_of(recording, self._instance, link)
+        connection.execute(insert(self._tables.recording), added)
+        end = {"entries": added["entry"], "digest": added["digest"]}
         connection.execute(update(self._tables.head).where(self._own_head()).values(end))
         return True
 
-    def holds(self, connection: Connection, application: Application, slot: datetime) -> bool:
-        """Whether the application has a row for this slot."""
-        return self._entry_of(connection, application, slot) is not None
+    def of_slot(
+        self, connection: Connection, application: Application, slot: datetime
+    ) -> Recording | None:
+        """What the application has for this slot; raises ``DatabaseFault`` for a damaged row."""
+        row = self._row_of_slot(connection, application, slot)
+        return None if row is None else recording_of(row)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
         """The newest row of the application of this name, none of them later than ``until``.
@@ -167,11 +176,11 @@ class HistoryStore:
             yield from (row._asdict() for row in rows)
             last = rows[-1].entry
 
-    def _entry_of(
+    def _row_of_slot(
         self, connection: Connection, application: Application, slot: datetime
-    ) -> int | None:
-        entry: int | None = connection.scalar(self._selections.entries_of_slot(application, slot))
-        return entry
+    ) -> ChainRow | None:
+        row = connection.execute(self._selections.of_slot(application, slot)).first()
+        return None if row is None else row._asdict()
 
     def _locked_head(self, connection: Connection) -> Head:
         # An update locks the row on every database, and on SQLite begins the transaction.
@@ -250,11 +259,11 @@ class Selections:
             .distinct()
         )
 
-    def entries_of_slot(self, application: Application, slot: datetime) -> Select[Any]:
-        """The entry of the row that an application has for a slot, the newest correction first."""
+    def of_slot(self, application: Application, slot: datetime) -> Select[Any]:
+        """The row that an application has for a slot, the newest correction first."""
         columns = self._recording.c
         return (
-            select(columns.entry)
+            select(self._recording)
             .where(columns.instance == self._instance)
             .where(columns.application_id == application.id)
             .where(columns.slot == instant_text(slot))

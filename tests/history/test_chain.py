@@ -147,7 +147,8 @@ def test_hosts_that_add_at_once_wait_for_each_other(database: Engine) -> None:
     def add(host: int) -> int:
         added = 0
         for number in range(slots):
-            profile = ActivityProfile(NOW + number * HOUR + host * MINUTE, (host,) * 365)
+            as_of = NOW + number * HOUR + timedelta(milliseconds=host)
+            profile = ActivityProfile(as_of, (host,) * 365)
             together.wait()
             with database.begin() as connection:
                 added += store.add(connection, recording(profile))

@@ -486,7 +486,7 @@ def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar
         selections.newest(None, NOW, 1),
         selections.oldest("retail", NOW, NOW + DAY, 48),
         selections.within("retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)]),
-        selections.entries_of_slot(Application(1, "retail"), NOW),
+        selections.of_slot(Application(1, "retail"), NOW),
         selections.following(7),
     ]
 
