@@ -9,6 +9,7 @@ import click
 
 from flask_powerauth_telemetry.cli.chain import head_line
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
 from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
 from flask_powerauth_telemetry.providers import Application
@@ -56,8 +57,7 @@ class Attempts:
             if (head := self._recorder.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
-            more = "more " if self._done else ""
-            self._fail(f"Error: Nothing {more}is recorded: {error}")
+            self._fail(f"Error: Nothing is recorded: {error}")
             return False
         return is_complete and not self._failures
 
@@ -69,14 +69,19 @@ class Attempts:
         wanted = [one for one in applications if not self._names or one.name in self._names]
         if not wanted:
             self._fail("Error: There is no application to record.")
-        for application in _progress([one for one in wanted if one.id not in self._done]):
-            self._record_one(application)
+        try:
+            for application in _progress([one for one in wanted if one.id not in self._done]):
+                self._record_one(application)
+        except NotNow as error:
+            self._fail(f"Error: Nothing more is recorded: {error}")
         return not unknown
 
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
             outcome = self._record(application)
+        except NotNow:
+            raise
         except TelemetryError as error:
             self._fail(f"{name}: not recorded: {error}")
             return

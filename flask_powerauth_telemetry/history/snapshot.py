@@ -8,6 +8,7 @@ from sqlalchemy import Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
 from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
@@ -45,11 +46,15 @@ class Recorder:
         self._engine = engine
         self._store = store
         self._clock = clock
+        self._instants = Instants(database, clock)
         self._recorded_by = recorded_by
 
     def begin(self) -> list[Application]:
-        """Take the slot of now, create the store if it is missing; gives every application."""
-        self.slot = nearest_hour(read_clock(self._clock))
+        """Take the slot of now, create the store if it is missing; gives every application.
+
+        Raises ``NotNow`` where no number would be right.
+        """
+        self.slot = nearest_hour(self._instants.next())
         with translated_errors(self._engine):
             self._store.create(self._engine)
         return self._applications()
@@ -89,7 +94,7 @@ class Recorder:
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
-        now = read_clock(self._clock)
+        now = self._instants.next()
         started = time.monotonic()
         with ReportContext(self._database, now) as context:
             profile = read_profile(context, application, WIDTHS[-1])

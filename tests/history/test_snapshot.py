@@ -32,7 +32,9 @@ from datetime import datetime
 from flask import Flask
 
 from flask_powerauth_telemetry import PowerAuthTelemetry
+from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
 
+PostgreSQL.server_clock = None  # NOW is not its time
 app = Flask(__name__, instance_path=os.path.abspath("made/instance"))
 app.config.from_prefixed_env()
 PowerAuthTelemetry(app, clock=lambda: datetime.fromisoformat(os.environ["NOW"]))

@@ -16,6 +16,7 @@ from flask_powerauth_telemetry.database.dialects.base import (
     DatabaseDialect,
     Function,
     Limits,
+    Replay,
     whens,
 )
 
@@ -33,6 +34,18 @@ _ISOLATION = "READ COMMITTED"
 _QUERY_CANCELED = "57014"  # also raised by statement_timeout
 _SLACK_SECONDS = 0.1
 _SHORTEST_IDLE_SECONDS = 10.0
+# One row always. What the role may not see is NULL, and what was told is no newer than positions.
+_REPLAY = """
+SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint AS replayed,
+    pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0')::bigint AS received,
+    pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint AS sent,
+    pg_last_xact_replay_timestamp() AS committed,
+    last_msg_send_time AS told,
+    pid AS receiver,
+    extract(epoch FROM current_setting('wal_receiver_timeout')::interval)::float AS silence,
+    pg_is_wal_replay_paused() AS paused
+FROM (SELECT) AS always LEFT JOIN pg_stat_wal_receiver ON true
+"""
 _WITH_IO_WORKERS = (18,)
 
 
@@ -46,6 +59,7 @@ class PostgreSQL(DatabaseDialect):
         # For SQLAlchemy's own first statements: a standby refuses a role's SERIALIZABLE.
         "isolation_level": _ISOLATION,
     }
+    server_clock = "SELECT extract(epoch FROM clock_timestamp())"
     closing_waits = False
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
@@ -83,6 +97,11 @@ class PostgreSQL(DatabaseDialect):
         event.listen(connection, "rollback", guard.end)
         event.listen(connection, "before_cursor_execute", guard.hold)
         yield
+
+    def replay(self, connection: Connection) -> Replay | None:
+        if not connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
+            return None
+        return Replay(**connection.exec_driver_sql(_REPLAY).one()._asdict())
 
     def interrupt(self, driver: Any) -> None:
         # Its drivers' own ways to cancel need the network, which may be the trouble.
