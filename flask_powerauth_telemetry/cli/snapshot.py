@@ -64,15 +64,20 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
 @click.option(
     "--time-limit",
     type=click.IntRange(0, 2_000_000),
-    default=0,
+    default=600,
     metavar="SECONDS",
-    help="The time limit of each pass; 0, the default, is none.",
+    help="The time limit of each pass, 600 by default; 0 is none.",
 )
 @click.option(
     "--retry-for",
     callback=_read_duration,
     metavar="TIME",
     help="Try again every 15 s what is not recorded, for 90s, 5m or 1h.",
+)
+@click.option(
+    "--allow-zero",
+    is_flag=True,
+    help="Record also a number that fell to 0, or to less than a tenth of what it must be.",
 )
 @click.option(
     "--correct",
@@ -97,6 +102,7 @@ def snapshot(
     names: Sequence[str],
     time_limit: int,
     retry_for: float,
+    allow_zero: bool,
     reason: str | None,
     verify: bool,
     expected: Head | None,
@@ -118,7 +124,7 @@ def snapshot(
         return
     if expected is not None:
         raise click.UsageError("--expect goes with --verify")
-    with _recorder(state, time_limit) as recorder:
+    with _recorder(state, time_limit, allow_zero) as recorder:
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
         is_complete = Attempts(recorder, record, names).make(retry_for)
     if not is_complete:
@@ -126,7 +132,7 @@ def snapshot(
 
 
 @contextmanager
-def _recorder(state: TelemetryState, time_limit: float) -> Iterator[Recorder]:
+def _recorder(state: TelemetryState, time_limit: float, allow_zero: bool) -> Iterator[Recorder]:
     database = state.databases[_bind_to_record(state)]
     bind = state.config.binds[HISTORY_BIND]
     _make_folder(bind.url)
@@ -138,6 +144,7 @@ def _recorder(state: TelemetryState, time_limit: float) -> Iterator[Recorder]:
             store=HistoryStore.from_config(state.config),
             clock=state.clock,
             recorded_by=socket.gethostname()[:_HOST_NAME_LENGTH],
+            allow_zero=allow_zero,
         )
     finally:
         engine.dispose()

@@ -7,13 +7,27 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
+from flask_powerauth_telemetry.database.giving_way import giving_way
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
+from flask_powerauth_telemetry.reports.activity import (
+    DAY,
+    WIDTHS,
+    ActivityProfile,
+    read_profile,
+)
 from flask_powerauth_telemetry.service import Clock, read_clock
+
+_MANY = 10
+_FALL = 10
+
+
+class Implausible(TelemetryError):
+    """A number that is not recorded, because it can't be right."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,8 @@ class Recorder:
     """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
     ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
-    ``recorded_by`` is the name of this host. All methods raise a ``TelemetryError`` for a fault.
+    ``recorded_by`` is the name of this host; ``allow_zero`` records what is ``Implausible``, too.
+    All methods raise a ``TelemetryError`` for a fault.
     """
 
     slot: datetime
@@ -41,6 +56,7 @@ class Recorder:
         store: HistoryStore,
         clock: Clock,
         recorded_by: str,
+        allow_zero: bool = False,
     ) -> None:
         self._database = database
         self._engine = engine
@@ -48,6 +64,7 @@ class Recorder:
         self._clock = clock
         self._instants = Instants(database, clock)
         self._recorded_by = recorded_by
+        self._allow_zero = allow_zero
 
     def begin(self) -> list[Application]:
         """Take the slot of now, create the store if it is missing; gives every application.
@@ -96,8 +113,10 @@ class Recorder:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
         now = self._instants.next()
         started = time.monotonic()
-        with ReportContext(self._database, now) as context:
+        with ReportContext(self._database, now) as context, giving_way(context.connection):
             profile = read_profile(context, application, WIDTHS[-1])
+        if not self._allow_zero:
+            self._refuse_fall(application, profile)
         return Recording(
             application=application,
             slot=self.slot,
@@ -105,6 +124,30 @@ class Recorder:
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
         )
+
+    def _refuse_fall(self, application: Application, profile: ActivityProfile) -> None:
+        """Raise ``Implausible`` for a profile without users who can only be gone with their rows.
+
+        Who was active in a window at the last recording is still active in a window that is as
+        many days wider as have passed since.
+        """
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            try:
+                last = self._store.newest(connection, application.name, profile.as_of)
+            except DatabaseFault:  # a damaged row tells nothing, and recording goes on
+                return
+        if last is None:
+            return
+        passed = -((last.profile.as_of - profile.as_of) // DAY)
+        days = len(profile.users) - passed
+        least = last.profile.users_in_past_days(days) if days > 0 else 0
+        users = profile.users[-1]
+        if least >= _MANY and users * _FALL < least:
+            raise Implausible(
+                f"{users} users in {len(profile.users)} days, where {least} were counted at"
+                f" {last.profile.as_of:%Y-%m-%d %H:%M} UTC who can't have left that window since:"
+                " look whether it is the right database with all rows; --allow-zero records it"
+            )
 
 
 def nearest_hour(instant: datetime) -> datetime:

@@ -248,15 +248,6 @@ def test_pass_is_ended_by_its_time_limit(postgresql_site: Site) -> None:
     assert site.rows() == []
 
 
-def test_pass_has_no_time_limit_of_the_reports(postgresql_site: Site) -> None:
-    with recorded_statements() as statements:
-        run(postgresql_site.recorder(STATEMENT_TIMEOUT=1))
-
-    settings = [statement for statement in statements if "statement_timeout" in statement]
-    assert settings
-    assert all("statement_timeout = '0ms'" in statement for statement in settings)
-
-
 @pytest.mark.parametrize("limit", ["-1", "nan", "1.5", "2000001"])
 def test_time_limit_that_is_none_is_refused(small_site: Site, limit: str) -> None:
     assert small_site.record("--time-limit", limit).exit_code == 2

@@ -132,6 +132,14 @@ class DatabaseDialect:
         """How far a standby has come; None for what is none."""
         return None
 
+    def session(self, connection: Connection) -> int | None:
+        """What identifies the session, where others may wait for what it reads; None elsewhere."""
+        return None
+
+    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
+        """End the statement of another session, if somebody waits for its locks; whether it did."""
+        return False
+
     def interrupt(self, driver: Any) -> None:
         """End the statement that runs on a driver's connection; called from another thread.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
@@ -46,6 +46,13 @@ SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint
     pg_is_wal_replay_paused() AS paused
 FROM (SELECT) AS always LEFT JOIN pg_stat_wal_receiver ON true
 """
+# Not on a standby, where nobody logs in: what waits there is the replay, which has its own limit.
+_END_IF_WAITED_FOR = text("""
+SELECT pg_cancel_backend(:pid) WHERE NOT pg_is_in_recovery() AND EXISTS (
+    SELECT FROM pg_locks
+    WHERE NOT granted AND locktype = 'relation' AND :pid = ANY (pg_blocking_pids(pid))
+)
+""")
 _WITH_IO_WORKERS = (18,)
 
 
@@ -102,6 +109,13 @@ class PostgreSQL(DatabaseDialect):
         if not connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
             return None
         return Replay(**connection.exec_driver_sql(_REPLAY).one()._asdict())
+
+    def session(self, connection: Connection) -> int | None:
+        pid: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        return pid
+
+    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
+        return bool(connection.scalar(_END_IF_WAITED_FOR, {"pid": session}))
 
     def interrupt(self, driver: Any) -> None:
         # Its drivers' own ways to cancel need the network, which may be the trouble.
