@@ -94,7 +94,8 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
     "expected",
     callback=read_head_line,
     metavar="LINE",
-    help="With --verify: a line that was printed after a recording, and kept elsewhere.",
+    help="With --verify: a line that was printed after a recording, and kept elsewhere."
+    " Without: the newest such line, after which a new HISTORY_KEY seals the rows.",
 )
 @with_appcontext
 def snapshot(
@@ -122,9 +123,9 @@ def snapshot(
             raise click.UsageError("--verify records nothing: leave the other options out")
         verify_chain(state, expected)
         return
-    if expected is not None:
-        raise click.UsageError("--expect goes with --verify")
-    with _recorder(state, time_limit, allow_zero) as recorder:
+    if expected is not None and state.config.history_key is None:
+        raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
+    with _recorder(state, time_limit, allow_zero, expected) as recorder:
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
         is_complete = Attempts(recorder, record, names).make(retry_for)
     if not is_complete:
@@ -132,7 +133,9 @@ def snapshot(
 
 
 @contextmanager
-def _recorder(state: TelemetryState, time_limit: float, allow_zero: bool) -> Iterator[Recorder]:
+def _recorder(
+    state: TelemetryState, time_limit: float, allow_zero: bool, trusted: Head | None
+) -> Iterator[Recorder]:
     database = state.databases[_bind_to_record(state)]
     bind = state.config.binds[HISTORY_BIND]
     _make_folder(bind.url)
@@ -141,7 +144,7 @@ def _recorder(state: TelemetryState, time_limit: float, allow_zero: bool) -> Ite
         yield Recorder(
             database=replace(database, statement_timeout=time_limit),
             engine=engine,
-            store=HistoryStore.from_config(state.config),
+            store=HistoryStore.from_config(state.config, trusted),
             clock=state.clock,
             recorded_by=socket.gethostname()[:_HOST_NAME_LENGTH],
             allow_zero=allow_zero,

@@ -47,6 +47,7 @@ class Recorder:
     """
 
     slot: datetime
+    _count: int
 
     def __init__(
         self,
@@ -74,7 +75,9 @@ class Recorder:
         self.slot = nearest_hour(self._instants.next())
         with translated_errors(self._engine):
             self._store.create(self._engine)
-        return self._applications()
+        applications = self._applications()
+        self._count = len(applications)
+        return applications
 
     def head(self) -> Head:
         """The end of the chain now."""
@@ -123,6 +126,7 @@ class Recorder:
             profile=profile,
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
+            applications=self._count,
         )
 
     def _refuse_fall(self, application: Application, profile: ActivityProfile) -> None:
