@@ -194,11 +194,13 @@ class ReportService:
             self._tell(_failure(error, shortened(name, _REPORT_LENGTH), principal, started))
             raise
         question = self._question(registered, parameters)
+        days = None
         try:
             question.check(principal)
+            days = question.days
             report = self._report(question, principal)
         except Exception as error:
-            self._tell(_failure(error, registered.name, principal, started, question))
+            self._tell(_failure(error, registered.name, principal, started, question, days))
             raise
         self._tell(
             ReportRun(
@@ -206,7 +208,7 @@ class ReportService:
                 known=True,
                 principal=principal.name,
                 applications=question.applications,
-                days=_days(report.data) if question.days is None else question.days,
+                days=_days(report.data) if days is None else days,
                 seconds=time.perf_counter() - started,
                 as_of=report.as_of,
                 source=report.source,
@@ -300,6 +302,7 @@ def _failure(
     principal: Principal,
     started: float,
     question: _Question | None = None,
+    days: int | None = None,
 ) -> ReportRun:
     """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
     kind = type(error) if isinstance(error, TelemetryError) else ServerFault
@@ -308,7 +311,7 @@ def _failure(
         known=question is not None,
         principal=principal.name,
         applications=question.applications if question else (),
-        days=question.days if question else None,
+        days=days,
         seconds=time.perf_counter() - started,
         status=kind.status,
         code=kind.code,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Engine, event
 
+from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
 from tests.support.databases import FOLDER, KINDS, Databases, Loan, remove_folder, temporary_folder
 from tests.support.needs import missing
 from tests.support.reader import reader_environment  # noqa: F401
@@ -53,6 +54,21 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     skipped: pytest.Collector = Skipped.from_parent(parent, name=path.name, path=path)
     return skipped
+
+
+_SERVER_CLOCK = PostgreSQL.server_clock
+
+
+@pytest.fixture(autouse=True)
+def any_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests have clocks of their own, which a server's would refuse."""
+    monkeypatch.setattr(PostgreSQL, "server_clock", None)
+
+
+@pytest.fixture
+def server_clock(any_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have recordings held to the server's clock, as they are."""
+    monkeypatch.setattr(PostgreSQL, "server_clock", _SERVER_CLOCK)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def _verify(state: TelemetryState, expected: Head | None) -> int:
     found = 0
     with database.connect() as connection:
         store.check(connection)
-        walk = ChainWalk(lambda: store.head(connection), expected)
+        walk = ChainWalk(lambda: store.head(connection), expected, state.config.history_key)
         for found, one in enumerate(walk.breaks(store.chain(connection)), 1):  # noqa: B007 - used below
             click.echo(_line(one), err=True)
     verdict = "whole" if not found else f"NOT WHOLE, {found} found"

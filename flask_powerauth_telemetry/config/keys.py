@@ -94,6 +94,13 @@ class TelemetryConfig:
     """How old a recording may be to be answered."""
     serve_stale: bool = setting(kinds.Flag(), False)
     """Whether an older recording is answered all the same, with its `Age`; `False`: 503."""
+    history_key: kinds.Keys | None = setting(
+        kinds.SealKeys(),
+        None,
+        file="A UTF-8 file that holds the keys, the newest on the first line.",
+    )
+    """The key that [seals the rows](operations.md#the-key) of the history, or a list of keys, the
+    newest first."""
     reports: Sequence[str] = setting(kinds.Names(), [])
     """The [further reports](reports.md) to serve beside the documented two, by name."""
     report_binds: Mapping[str, str] = setting(kinds.ReportBinds(), {})

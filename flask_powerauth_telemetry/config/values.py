@@ -209,6 +209,31 @@ class DatabaseUrl(Value):
         return url
 
 
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """Secret keys, the newest first; none, where nothing is sealed."""
+
+    values: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
+
+
+class SealKeys(Value):
+    """Keys of the history's seals: one, or several with the newest first."""
+
+    types, words = str | list | tuple, ("string or list", "")
+    cure = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+    refusal = ("must be a key of 32 characters or more, or a list of keys", cure)
+
+    def parse(self, text: str) -> Sequence[str]:
+        """The keys that a file holds, one on each line."""
+        return text.split()
+
+    def _read(self, value: str | Sequence[Any]) -> Keys:
+        keys = [value] if isinstance(value, str) else value
+        if not keys or not all(isinstance(key, str) and len(key) >= 32 for key in keys):
+            raise Refused(*self.refusal)
+        return Keys(tuple(key.encode() for key in keys))
+
+
 class UrlPrefixes(Value):
     """Where the routes are mounted: one path or several, without a trailing slash."""
 

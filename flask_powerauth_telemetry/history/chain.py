@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table
 
+from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.history.recording import digest_of
+from flask_powerauth_telemetry.history.seal import is_genuine
 
 NO_DIGEST = "0" * 64
 """What the first row names as the digest of the row before."""
@@ -51,11 +53,19 @@ class ChainWalk:
 
     ``read_head`` gives the head as it is, None for none; it is asked before the rows and after
     them, because rows may be added meanwhile. ``expected`` is a head that the chain once had, as
-    somebody kept it elsewhere. ``last`` is how far the walk has come.
+    somebody kept it elsewhere. ``keys`` are those of the seals, which are not looked at without
+    any. ``last`` is how far the walk has come.
     """
 
-    def __init__(self, read_head: Callable[[], Head | None], expected: Head | None = None) -> None:
+    def __init__(
+        self,
+        read_head: Callable[[], Head | None],
+        expected: Head | None = None,
+        keys: Keys | None = None,
+    ) -> None:
         self._read_head = read_head
+        self._keys = keys or Keys()
+        self._is_sealed = False
         self._expected = expected or Head()
         self._last_row: ChainRow | None = None
         self._last_is_altered = False
@@ -89,8 +99,21 @@ class ChainWalk:
             yield from self._compare(row["previous"], "the row after it")
         if altered:
             yield Break(entry, "was altered", row)
+        else:
+            yield from self._check_seal(row)
         self.last = Head(entry, row["digest"])
         self._last_row, self._last_is_altered = row, altered
+
+    def _check_seal(self, row: ChainRow) -> Iterator[Break]:
+        seal = row["seal"]
+        if seal is None and self._is_sealed:
+            yield Break(row["entry"], "has no seal, and a row before it has one", row)
+        elif seal is not None and not self._is_plausible(row):
+            yield Break(row["entry"], "has a seal that none of the keys made", row)
+        self._is_sealed |= seal is not None
+
+    def _is_plausible(self, row: ChainRow) -> bool:
+        return not self._keys.values or is_genuine(row["digest"], row["seal"], self._keys)
 
     def _compare(self, digest: str, witness: str) -> Iterator[Break]:
         """Whether the last row is the one that its witness has seen."""
@@ -101,6 +124,8 @@ class ChainWalk:
 
     def _end(self) -> Iterator[Break]:
         head = self._read_head()
+        if self._keys.values and self._last_row is not None and not self._is_sealed:
+            yield Break(self.last.entries, "has no seal, as all before it", self._last_row)
         if head is None:
             if self.last.entries:
                 yield Break(self.last.entries, "the head of the chain is gone", self._last_row)

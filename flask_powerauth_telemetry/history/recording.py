@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -26,13 +26,19 @@ from sqlalchemy import (
     Unicode,
 )
 
+from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
+from flask_powerauth_telemetry.history.seal import is_genuine, seal_of
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
 REASON_LENGTH = 1000
 """How many characters the reason of a correction may have."""
 
+TOLERANCE = timedelta(minutes=5)
+"""How far a pass may be from the hour it stands for, and give the number of a month ending then."""
+
+_SAME_RUN = timedelta(seconds=1)
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -42,7 +48,8 @@ class Recording:
 
     ``slot`` is the aware instant that the run stands for, of which there is one row for each
     application. ``definition`` is the version of what is counted, ``milliseconds`` the time that
-    the pass took, ``recorded_by`` the name of the host.
+    the pass took, ``recorded_by`` the name of the host. ``applications`` is how many PowerAuth had
+    then, 0 where nobody knows.
     """
 
     application: Application
@@ -50,7 +57,20 @@ class Recording:
     profile: ActivityProfile
     milliseconds: int
     recorded_by: str
+    applications: int = 0
     definition: int = DEFINITION_VERSION
+
+    @property
+    def distance(self) -> timedelta:
+        """How far its pass is from its slot."""
+        return abs(self.profile.as_of - self.slot)
+
+    def gives_way_to(self, as_of: datetime) -> bool:
+        """Whether the slot belongs rather to a pass of this aware instant, which is nearer to it.
+
+        Hosts that start within a second of each other are equally near.
+        """
+        return abs(as_of - self.slot) + _SAME_RUN < self.distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +101,13 @@ def recording_table(metadata: MetaData) -> Table:
         Column("definition", Integer, nullable=False),
         Column("milliseconds", BigInteger, nullable=False),
         Column("recorded_by", Unicode(255), nullable=False),
+        Column("applications", Integer, nullable=False),
         Column("corrects", BigInteger, nullable=False),
         Column("reason", Unicode(REASON_LENGTH)),
         Column("users", Text, nullable=False),
         Column("previous", String(64), nullable=False),
         Column("digest", String(64), nullable=False),
+        Column("seal", String(64)),
         PrimaryKeyConstraint("instance", "entry"),
         CheckConstraint("entry >= 1"),
     )
@@ -98,8 +120,8 @@ def recording_table(metadata: MetaData) -> Table:
     return table
 
 
-def row_of(recording: Recording, instance: str, link: Link) -> dict[str, Any]:
-    """The row that keeps a recording of an instance of the extension."""
+def row_of(recording: Recording, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
+    """The row that keeps a recording of an instance of the extension, sealed if there is a key."""
     content = {
         "instance": instance,
         "entry": link.entry,
@@ -110,18 +132,26 @@ def row_of(recording: Recording, instance: str, link: Link) -> dict[str, Any]:
         "definition": recording.definition,
         "milliseconds": recording.milliseconds,
         "recorded_by": recording.recorded_by,
+        "applications": recording.applications,
         "corrects": link.corrects,
         "reason": link.reason,
         "users": json.dumps(recording.profile.users, separators=(",", ":")),
         "previous": link.previous,
     }
-    return {**content, "digest": digest_of(content)}
+    digest = digest_of(content)
+    return {**content, "digest": digest, "seal": seal_of(digest, keys)}
 
 
-def recording_of(row: Mapping[str, Any]) -> Recording:
-    """The recording that a row keeps; raises ``DatabaseFault`` when the row is damaged."""
+def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
+    """The recording that a row keeps.
+
+    Raises ``DatabaseFault`` when the row is damaged, or has a seal that none of the keys made.
+    """
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
+    is_open = not keys.values or row["seal"] is None
+    if not is_open and not is_genuine(row["digest"], row["seal"], keys):
+        raise DatabaseFault(f"the row {row['entry']} of telemetry_recording has a false seal")
     return Recording(
         application=Application(id=row["application_id"], name=row["application_name"]),
         slot=datetime.fromisoformat(row["slot"]),
@@ -132,12 +162,13 @@ def recording_of(row: Mapping[str, Any]) -> Recording:
         definition=row["definition"],
         milliseconds=row["milliseconds"],
         recorded_by=row["recorded_by"],
+        applications=row["applications"],
     )
 
 
 def digest_of(row: Mapping[str, Any]) -> str:
-    """SHA-256 over all columns but the digest, by name; whatever a damaged row holds in them."""
-    content = {name: value for name, value in row.items() if name != "digest"}
+    """SHA-256 over the columns before the digest, by name; whatever a damaged row holds in them."""
+    content = {name: value for name, value in row.items() if name not in ("digest", "seal")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 

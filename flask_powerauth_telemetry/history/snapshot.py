@@ -1,25 +1,53 @@
 """Recording: one serial pass over PowerAuth's tables for each application, into the history."""
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
+from flask_powerauth_telemetry.database.giving_way import giving_way
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
 from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
+from flask_powerauth_telemetry.reports.activity import (
+    DAY,
+    WIDTHS,
+    ActivityProfile,
+    read_profile,
+)
 from flask_powerauth_telemetry.service import Clock, read_clock
+
+_MANY = 10
+_FALL = 10
+
+
+class Implausible(TelemetryError):
+    """A number that is not recorded, because it can't be right."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a slot holds after a run, and whether the run added it."""
+
+    recording: Recording
+    is_new: bool
 
 
 class Recorder:
-    """Records profiles for one slot, which is the hour nearest to the start of the run.
+    """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
     ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
-    ``recorded_by`` is the name of this host. All methods raise a ``TelemetryError`` for a fault.
+    ``recorded_by`` is the name of this host; ``allow_zero`` records what is ``Implausible``, too.
+    All methods raise a ``TelemetryError`` for a fault.
     """
+
+    slot: datetime
+    _count: int
 
     def __init__(
         self,
@@ -29,61 +57,101 @@ class Recorder:
         store: HistoryStore,
         clock: Clock,
         recorded_by: str,
+        allow_zero: bool = False,
     ) -> None:
         self._database = database
         self._engine = engine
         self._store = store
         self._clock = clock
+        self._instants = Instants(database, clock)
         self._recorded_by = recorded_by
-        self.slot = nearest_hour(read_clock(clock))
+        self._allow_zero = allow_zero
 
-    def create_store(self) -> None:
-        """Create the store if it is missing, with the folder of an SQLite file."""
+    def begin(self) -> list[Application]:
+        """Take the slot of now, create the store if it is missing; gives every application.
+
+        Raises ``NotNow`` where no number would be right.
+        """
+        self.slot = nearest_hour(self._instants.next())
         with translated_errors(self._engine):
             self._store.create(self._engine)
-
-    def applications(self) -> list[Application]:
-        """Every application of the database, by name."""
-        table = self._database.tables.pa_application
-        statement = select(table.c.id, table.c.name).order_by(table.c.name)
-        with self._database.connect() as connection:
-            return [Application(row.id, row.name) for row in connection.execute(statement)]
+        applications = self._applications()
+        self._count = len(applications)
+        return applications
 
     def head(self) -> Head:
         """The end of the chain now."""
         with translated_errors(self._engine), self._engine.connect() as connection:
             return self._store.head(connection) or Head()
 
-    def record(self, application: Application) -> Recording | None:
-        """Make the pass and record it; None when the slot has a row already, by now or before."""
-        with translated_errors(self._engine), self._engine.connect() as connection:
-            if self._store.holds(connection, application, self.slot):
-                return None
+    def record(self, application: Application) -> Outcome:
+        """Make the pass and record it, unless the slot belongs to a pass that is there."""
+        present = self._present(application)
+        if present is not None and not present.gives_way_to(read_clock(self._clock)):
+            return Outcome(present, is_new=False)
         recording = self._make_pass(application)
         with translated_errors(self._engine), self._engine.begin() as connection:
-            added = self._store.add(connection, recording)
-        return recording if added else None
+            if self._store.add(connection, recording):
+                return Outcome(recording, is_new=True)
+        return Outcome(self._present(application) or recording, is_new=False)
 
-    def correct(self, application: Application, reason: str) -> Recording:
+    def correct(self, application: Application, reason: str) -> Outcome:
         """Make the pass and record it in place of the row that the slot has, which stays."""
         recording = self._make_pass(application)
         with translated_errors(self._engine), self._engine.begin() as connection:
             self._store.add(connection, recording, reason)
-        return recording
+        return Outcome(recording, is_new=True)
+
+    def _applications(self) -> list[Application]:
+        table = self._database.tables.pa_application
+        statement = select(table.c.id, table.c.name).order_by(table.c.name)
+        with self._database.connect() as connection:
+            return [Application(row.id, row.name) for row in connection.execute(statement)]
+
+    def _present(self, application: Application) -> Recording | None:
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            return self._store.of_slot(connection, application, self.slot)
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
-        now = read_clock(self._clock)
+        now = self._instants.next()
         started = time.monotonic()
-        with ReportContext(self._database, now) as context:
+        with ReportContext(self._database, now) as context, giving_way(context.connection):
             profile = read_profile(context, application, WIDTHS[-1])
+        if not self._allow_zero:
+            self._refuse_fall(application, profile)
         return Recording(
             application=application,
             slot=self.slot,
             profile=profile,
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
+            applications=self._count,
         )
+
+    def _refuse_fall(self, application: Application, profile: ActivityProfile) -> None:
+        """Raise ``Implausible`` for a profile without users who can only be gone with their rows.
+
+        Who was active in a window at the last recording is still active in a window that is as
+        many days wider as have passed since.
+        """
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            try:
+                last = self._store.newest(connection, application.name, profile.as_of)
+            except DatabaseFault:  # a damaged row tells nothing, and recording goes on
+                return
+        if last is None:
+            return
+        passed = -((last.profile.as_of - profile.as_of) // DAY)
+        days = len(profile.users) - passed
+        least = last.profile.users_in_past_days(days) if days > 0 else 0
+        users = profile.users[-1]
+        if least >= _MANY and users * _FALL < least:
+            raise Implausible(
+                f"{users} users in {len(profile.users)} days, where {least} were counted at"
+                f" {last.profile.as_of:%Y-%m-%d %H:%M} UTC who can't have left that window since:"
+                " look whether it is the right database with all rows; --allow-zero records it"
+            )
 
 
 def nearest_hour(instant: datetime) -> datetime:

@@ -54,6 +54,8 @@ class RecordedActivity:
     def _read(self, application: str, context: ReportContext) -> Result:
         """The profile with its instant; None for an application without a row, others having some.
 
+        And None for one that a newer complete run does not have.
+
         Raises ``Unavailable`` when there are no rows, or they are too old; ``DatabaseFault`` for a
         damaged row or a store of another version.
         """
@@ -61,7 +63,7 @@ class RecordedActivity:
         self._store.check(connection)
         until = context.now + CLOCK_TOLERANCE
         recording = self._store.newest(connection, application, until)
-        if recording is None:
+        if recording is None or self._store.is_gone(connection, recording, until):
             as_of = newest_of_any(self._store, context).profile.as_of
             self._seconds_left(context, as_of)
             return Result(None, as_of, RECORDED, keep_seconds=0)

@@ -6,9 +6,9 @@ from datetime import date, datetime
 from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry.history.calendar import Month, day_of
+from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.history.users_in_month import (
-    TOLERANCE,
     Found,
     UsersInMonthSchema,
     find_profiles,

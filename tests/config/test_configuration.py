@@ -93,6 +93,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("SOURCE", "recorded", "is no source"),
     ("MAX_AGE", "1d", "must be a number of seconds"),
     ("SERVE_STALE", 1, "must be True or False"),
+    ("HISTORY_KEY", "short", "must be a key of 32 characters or more"),
     ("REPORTS", "USERS_BY_PAST_DAYS", "must be a list of names"),
     ("REPORTS", ["USERS"], "no further report 'USERS'"),
     ("REPORT_BINDS", {"CURRENT_MAU": None}, "no name of a bind"),

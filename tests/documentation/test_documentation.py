@@ -367,7 +367,9 @@ def test_documented_command_runs(
         check=False,
     )
 
-    assert (result.returncode, result.stderr) == (0, "")
+    # At most times of the day, a full hour is not near.
+    errors = [line for line in result.stderr.splitlines() if "more than 5 minutes off" not in line]
+    assert (result.returncode, errors) == (0, [])
     assert result.stdout
     if arguments[1] == "create-credential":
         token = re.search(r"Password: +(\S+)", result.stdout)

@@ -188,7 +188,7 @@ def test_manifest_probes_a_route_of_the_document() -> None:
 
     assert probes == [{"path": "/healthz", "port": 8000}] * 3
     assert " ".join(web["command"]).replace("=", " ") == " ".join(shlex.split(everywhere))
-    assert job["command"] == ["flask", "--app", "app", "telemetry", "snapshot"]
+    assert job["command"] == ["flask", "--app", "app", "telemetry", "snapshot", "--retry-for=5m"]
 
 
 def test_manifest_gives_no_privileges() -> None:

@@ -147,7 +147,8 @@ def test_hosts_that_add_at_once_wait_for_each_other(database: Engine) -> None:
     def add(host: int) -> int:
         added = 0
         for number in range(slots):
-            profile = ActivityProfile(NOW + number * HOUR + host * MINUTE, (host,) * 365)
+            as_of = NOW + number * HOUR + timedelta(milliseconds=host)
+            profile = ActivityProfile(as_of, (host,) * 365)
             together.wait()
             with database.begin() as connection:
                 added += store.add(connection, recording(profile))
@@ -195,6 +196,7 @@ COLUMNS = {
     "definition": 2,
     "milliseconds": 12345,
     "recorded_by": "else",
+    "applications": 9,
     "corrects": 2,
     "reason": "else",
     "users": "[]",
@@ -224,7 +226,7 @@ def test_every_column_is_altered_above(small_site: Site) -> None:
     with small_site.history.connect() as connection:
         columns = connection.exec_driver_sql("SELECT * FROM telemetry_recording").keys()
 
-    assert {"instance", "entry", *COLUMNS} == set(columns)
+    assert {"instance", "entry", "seal", *COLUMNS} == set(columns)
 
 
 ROW_3 = f"row 3 (corporate, {SLOTS[1]})"
@@ -422,8 +424,8 @@ def test_slot_has_one_row_and_one_correction_of_it(database: Engine) -> None:
     record(database, [ActivityProfile(NOW, (1,) * 365)])
     copy = (
         "INSERT INTO telemetry_recording SELECT instance, entry + :more, {id}, application_name,"
-        " {slot}, as_of, definition, milliseconds, recorded_by, {corrects}, reason, users,"
-        " previous, digest FROM telemetry_recording WHERE entry = 1"
+        " {slot}, as_of, definition, milliseconds, recorded_by, applications, {corrects},"
+        " reason, users, previous, digest, seal FROM telemetry_recording WHERE entry = 1"
     )
     same = {"id": "application_id", "slot": "slot", "corrects": "corrects"}
     others = [same | {"id": "7"}, same | {"slot": "'later'"}, same | {"corrects": "1"}]

@@ -23,8 +23,9 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.history.store import Selections
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
-from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 from flask_powerauth_telemetry.state import EXTENSION_KEY
+from tests.support.past import recording
 from tests.support.recorded import Site, run
 from tests.support.service import (
     CREDENTIALS,
@@ -169,7 +170,7 @@ def test_recording_costs_one_indexed_query(site: Site) -> None:
             users_of(client, "corporate", days)
 
     selects = [statement for statement in statements if statement.startswith("SELECT")]
-    assert ["telemetry_recording" in statement for statement in selects] == [False, True]
+    assert ["telemetry_recording" in statement for statement in selects] == [False, True, True]
     assert again == []
     if site.history.dialect.name == "sqlite":
         with site.history.connect() as connection:
@@ -486,7 +487,8 @@ def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar
         selections.newest(None, NOW, 1),
         selections.oldest("retail", NOW, NOW + DAY, 48),
         selections.within("retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)]),
-        selections.entries_of_slot(Application(1, "retail"), NOW),
+        selections.of_slot(Application(1, "retail"), NOW),
+        selections.complete(recording(ActivityProfile(NOW, (0,) * 365)), NOW + DAY),
         selections.following(7),
     ]
 

@@ -86,7 +86,8 @@ class Operation:
             clock=lambda: instant,
             recorded_by="host",
         )
-        recorded = recorder.record(RETAIL) is not None
+        recorder.begin()
+        recorded = recorder.record(RETAIL).is_new
         if recorded:
             self.rows.append(instant)
         return recorded

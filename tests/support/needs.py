@@ -24,6 +24,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 FILES: Mapping[str, tuple[str, ...]] = {
     "shards": ("/usr/lib/postgresql/*/bin/initdb",),
     "spark": ("/usr/share/java/postgresql.jar",),
+    "standby": ("/usr/lib/postgresql/*/bin/initdb",),
 }
 
 

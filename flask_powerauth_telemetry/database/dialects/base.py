@@ -37,6 +37,30 @@ class Limits:
     timezone: str = "UTC"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """How far a standby has replayed what its primary wrote.
+
+    - ``replayed``, ``received``, ``sent``: positions in the primary's log, in bytes. ``sent`` is
+      what the primary's newest message named as its own.
+    - ``committed``: when the newest transaction that was replayed ended, aware, by the primary.
+    - ``told``: when the primary sent its newest message, aware. None, as ``sent``, where the role
+      may not see it.
+    - ``receiver``: what identifies the process that receives, None for none.
+    - ``silence``: after how many seconds without a message the receiver ends, 0 for never.
+    - ``paused``: whether somebody has paused the replay.
+    """
+
+    replayed: int
+    received: int
+    sent: int | None
+    committed: datetime | None
+    told: datetime | None
+    receiver: int | None
+    silence: float
+    paused: bool
+
+
 class DatabaseDialect:
     """One kind of database: its SQL, engines, guard, interruption and errors. It has no state."""
 
@@ -115,6 +139,21 @@ class DatabaseDialect:
     def guard(self, connection: Connection, limits: Limits) -> AbstractContextManager[None]:
         """Hold an idle connection to what reports may do, for the length of a ``with`` block."""
         return nullcontext()
+
+    server_clock: str | None = None
+    """The statement for the seconds since 1970 by the server's clock; None where it has none."""
+
+    def replay(self, connection: Connection) -> Replay | None:
+        """How far a standby has come; None for what is none."""
+        return None
+
+    def session(self, connection: Connection) -> int | None:
+        """What identifies the session, where others may wait for what it reads; None elsewhere."""
+        return None
+
+    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
+        """End the statement of another session, if somebody waits for its locks; whether it did."""
+        return False
 
     def interrupt(self, driver: Any) -> None:
         """End the statement that runs on a driver's connection; called from another thread.

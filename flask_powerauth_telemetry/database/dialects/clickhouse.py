@@ -73,6 +73,7 @@ class _DateTime64(TypeDecorator[datetime]):
 class ClickHouse(DatabaseDialect):
     """ClickHouse; the driver brings the dialect."""
 
+    server_clock = "SELECT toUnixTimestamp64Micro(now64(6)) / 1000000"
     wall_clock = _DateTime64()
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:

@@ -26,6 +26,7 @@ class SQLServer(DatabaseDialect):
 
     scheme = "mssql+pyodbc"
     extras: Mapping[str, str] = {"pyodbc": "mssql"}
+    server_clock = "SELECT DATEDIFF_BIG(MILLISECOND, '1970-01-01', SYSUTCDATETIME()) / 1000.0"
     # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
     wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]
 

@@ -24,6 +24,9 @@ class Oracle(DatabaseDialect):
 
     scheme = "oracle+oracledb"
     extras: Mapping[str, str] = {"oracledb": "oracle"}
+    server_clock = (
+        "SELECT (CAST(SYS_EXTRACT_UTC(SYSTIMESTAMP) AS DATE) - DATE '1970-01-01') * 86400 FROM DUAL"
+    )
     # Its drivers cut a plain DateTime to whole seconds.
     wall_clock = TIMESTAMP()
 

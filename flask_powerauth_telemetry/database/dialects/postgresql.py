@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
@@ -16,6 +16,7 @@ from flask_powerauth_telemetry.database.dialects.base import (
     DatabaseDialect,
     Function,
     Limits,
+    Replay,
     whens,
 )
 
@@ -37,6 +38,25 @@ _SLACK_SECONDS = 0.1
 _LOCK_SHARE = 0.15
 _SHORTEST_IDLE_SECONDS = 10.0
 _WITH_CLIENT_CHECK = (14,)
+# One row always. What the role may not see is NULL, and what was told is no newer than positions.
+_REPLAY = """
+SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint AS replayed,
+    pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0')::bigint AS received,
+    pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint AS sent,
+    pg_last_xact_replay_timestamp() AS committed,
+    last_msg_send_time AS told,
+    pid AS receiver,
+    extract(epoch FROM current_setting('wal_receiver_timeout')::interval)::float AS silence,
+    pg_is_wal_replay_paused() AS paused
+FROM (SELECT) AS always LEFT JOIN pg_stat_wal_receiver ON true
+"""
+# Not on a standby, where nobody logs in: what waits there is the replay, which has its own limit.
+_END_IF_WAITED_FOR = text("""
+SELECT pg_cancel_backend(:pid) WHERE NOT pg_is_in_recovery() AND EXISTS (
+    SELECT FROM pg_locks
+    WHERE NOT granted AND locktype = 'relation' AND :pid = ANY (pg_blocking_pids(pid))
+)
+""")
 _WITH_IO_WORKERS = (18,)
 # Ends what a process asked that is gone, and a connection that was closed from outside. Servers on
 # some other systems refuse it.
@@ -60,6 +80,7 @@ class PostgreSQL(DatabaseDialect):
         # With psycopg2, SQLAlchemy would ask for this type even before it sets the isolation.
         "use_native_hstore": False,
     }
+    server_clock = "SELECT extract(epoch FROM clock_timestamp())"
     closing_waits = False
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
@@ -95,6 +116,18 @@ class PostgreSQL(DatabaseDialect):
         event.listen(connection, "rollback", guard.end)
         event.listen(connection, "before_cursor_execute", guard.hold)
         yield
+
+    def replay(self, connection: Connection) -> Replay | None:
+        if not connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
+            return None
+        return Replay(**connection.exec_driver_sql(_REPLAY).one()._asdict())
+
+    def session(self, connection: Connection) -> int | None:
+        pid: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        return pid
+
+    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
+        return bool(connection.scalar(_END_IF_WAITED_FOR, {"pid": session}))
 
     def interrupt(self, driver: Any) -> None:
         # Its drivers' own ways to cancel need the network, which may be the trouble.

@@ -49,6 +49,7 @@ class Spark(DatabaseDialect):
 
     extras: Mapping[str, str] = {"impyla": "spark"}
     driver = "impyla"
+    server_clock = "SELECT unix_micros(current_timestamp()) / 1000000"
     # No pool: each statement opens a session anyway, and no connection gets old.
     engine_options: Mapping[str, Any] = {"poolclass": NullPool}
 

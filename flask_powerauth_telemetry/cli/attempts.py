@@ -1,0 +1,140 @@
+"""A run of ``flask telemetry snapshot``: what it records and says, and what it tries again."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import click
+
+from flask_powerauth_telemetry.cli.chain import head_line
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.instants import NotNow
+from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
+from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.text import one_line, printable
+
+SECONDS_BETWEEN = 15.0
+"""How long it waits after an attempt that left something out."""
+
+logger = logging.getLogger("flask_powerauth_telemetry.snapshot")
+
+_CLEAR_LINE = "\r\x1b[K"
+
+Record = Callable[[Application], Outcome]
+
+
+class Attempts:
+    """Attempts to record the applications of these ``names``, or all, each by ``record``."""
+
+    def __init__(self, recorder: Recorder, record: Record, names: Sequence[str]) -> None:
+        self._recorder = recorder
+        self._record = record
+        self._names = names
+        self._done: set[int] = set()
+        self._said: set[str] = set()
+        self._failures: list[str] = []
+
+    def make(self, seconds: float) -> bool:
+        """Record what is missing, again and again for these seconds; whether nothing is missing."""
+        end = time.monotonic() + seconds
+        is_complete = self._make_one()
+        while self._failures and time.monotonic() + SECONDS_BETWEEN <= end:
+            time.sleep(SECONDS_BETWEEN)
+            is_complete = self._make_one()
+        if self._failures and seconds:
+            _say(f"Given up after {seconds:g} s. {' '.join(self._failures)}", err=True)
+        return is_complete
+
+    def _make_one(self) -> bool:
+        """Whether all that was asked for is recorded now; ``_failures`` may be tried again."""
+        self._failures = []
+        try:
+            applications = self._recorder.begin()
+            before = self._recorder.head()
+            is_complete = self._record_all(applications)
+            if (head := self._recorder.head()) != before:
+                _say(f"The history has {head_line(head)}")
+        except TelemetryError as error:
+            self._fail(f"Error: Nothing is recorded: {error}")
+            return False
+        return is_complete and not self._failures
+
+    def _record_all(self, applications: Sequence[Application]) -> bool:
+        """Whether there are applications of all names; those that fail are in ``_failures``."""
+        unknown = sorted(set(self._names) - {one.name for one in applications})
+        for name in unknown:
+            self._say_once(f"{printable(name)}: there is no such application")
+        wanted = [one for one in applications if not self._names or one.name in self._names]
+        if not wanted:
+            self._fail("Error: There is no application to record.")
+        try:
+            for application in _progress([one for one in wanted if one.id not in self._done]):
+                self._record_one(application)
+        except NotNow as error:
+            self._fail(f"Error: Nothing more is recorded: {error}")
+        return not unknown
+
+    def _record_one(self, application: Application) -> None:
+        name = printable(application.name)
+        try:
+            outcome = self._record(application)
+        except NotNow:
+            raise
+        except TelemetryError as error:
+            self._fail(f"{name}: not recorded: {error}")
+            return
+        self._done.add(application.id)
+        recording = outcome.recording
+        slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
+        if outcome.is_new:
+            _say(f"{name}: recorded for {slot}, {_summary(recording)}")
+        else:
+            _say(f"{name}: is recorded already for {slot}")
+        if recording.distance > TOLERANCE:
+            self._warn(
+                f"{name}: the pass for {slot} was made at {recording.profile.as_of:%H:%M:%S}"
+            )
+
+    def _fail(self, line: str) -> None:
+        self._failures.append(line)
+        self._say_once(line)
+
+    def _warn(self, line: str) -> None:
+        minutes = TOLERANCE.total_seconds() / 60
+        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone"
+        _say(line, err=True)
+        if logger.hasHandlers():  # without any, Python prints it a second time
+            logger.warning(one_line(line))
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            _say(line, err=True)
+
+
+def _progress(applications: Sequence[Application]) -> Iterator[Application]:
+    """The applications, one after the other, with a bar on a terminal's stderr."""
+    if not sys.stderr.isatty():
+        yield from applications
+        return
+    with click.progressbar(
+        applications,
+        label="Recording",
+        item_show_func=lambda known: printable(known.name) if known else None,
+        file=sys.stderr,
+    ) as bar:
+        yield from bar
+
+
+def _say(line: str, *, err: bool = False) -> None:
+    """Print a line in place of the bar, if there is one; it is drawn anew below."""
+    if sys.stderr.isatty():
+        click.echo(_CLEAR_LINE, nl=False, err=True)
+    click.echo(line, err=err)
+
+
+def _summary(recording: Recording) -> str:
+    users = recording.profile.users_in_past_days(30)
+    return f"{users} users in 30 days, in {recording.milliseconds / 1000:.1f} s"

@@ -1,0 +1,129 @@
+"""The instants that passes count as of: by clocks that agree, of a database that is not behind.
+
+A standby knows three things that show that it has replayed all its primary had written by an
+instant: a transaction that ended later; a message that was sent later, and names no more than was
+replayed; or a receiver that lives on for longer than it would without a message.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import Replay
+from flask_powerauth_telemetry.exceptions import Unavailable
+from flask_powerauth_telemetry.service import Clock, read_clock
+
+CLOCK_TOLERANCE = timedelta(seconds=30)
+"""How far our clock and the database server's may be apart."""
+
+WAIT_SECONDS = 65.0
+"""How long a standby has to catch up: a primary that is idle tells so within a minute."""
+
+_SECONDS_BETWEEN = 0.25
+_KEPT_SECONDS = 60.0
+
+
+class NotNow(Unavailable):
+    """No pass over this database would give a right number now."""
+
+
+@dataclass(frozen=True)
+class _Caught:
+    """A position up to which all is replayed that was written by an instant."""
+
+    position: int
+    as_of: datetime
+    found: float
+
+
+class Instants:
+    """The instants, aware, in UTC, for passes over a database that come one after the other."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._caught: _Caught | None = None
+
+    def next(self) -> datetime:
+        """The instant for a pass that is made at once.
+
+        It is now, or on a standby the newest one since this call that it has the data of. Raises
+        ``NotNow`` where the clocks are apart, or a standby stays behind for ``WAIT_SECONDS``.
+        """
+        start, began = read_clock(self._clock), time.monotonic()
+        first: Replay | None = None
+        while True:
+            replay = self._look()
+            if replay is None:
+                return read_clock(self._clock)
+            first = first or replay
+            waited = time.monotonic() - began
+            as_of = self._unchanged(replay) or _caught_up(replay, first, start, waited)
+            if as_of is not None:
+                as_of = min(as_of, read_clock(self._clock))
+                self._caught = _Caught(replay.replayed, as_of, time.monotonic())
+                return as_of
+            if waited > WAIT_SECONDS:
+                raise NotNow(_how_far_behind(replay, start))
+            time.sleep(_SECONDS_BETWEEN)
+
+    def _look(self) -> Replay | None:
+        with self._database.connect() as connection:
+            self._check_clock(connection)
+            return dialect_named(connection.dialect.name).replay(connection)
+
+    def _check_clock(self, connection: Connection) -> None:
+        statement = dialect_named(connection.dialect.name).server_clock
+        if statement is None:
+            return
+        before = read_clock(self._clock).timestamp()
+        theirs = float(connection.exec_driver_sql(statement).scalar_one())
+        after = read_clock(self._clock).timestamp()
+        ahead, behind = before - theirs, theirs - after
+        if max(ahead, behind) > CLOCK_TOLERANCE.total_seconds():
+            seconds, word = (ahead, "ahead of") if ahead > behind else (behind, "behind")
+            raise NotNow(
+                f"this host's clock is {seconds:,.0f} s {word} the database server's:"
+                " set the wrong one right, by NTP for example"
+            )
+
+    def _unchanged(self, replay: Replay) -> datetime | None:
+        """The instant of before, if nothing was received since; then its data are the same."""
+        caught = self._caught
+        if caught is None or time.monotonic() - caught.found > _KEPT_SECONDS:
+            return None
+        is_same = caught.position == replay.replayed == replay.received
+        return caught.as_of if is_same and replay.receiver is not None else None
+
+
+def _caught_up(replay: Replay, first: Replay, start: datetime, waited: float) -> datetime | None:
+    """The newest instant from ``start`` on by which all that was written is replayed."""
+    if replay.committed is not None and replay.committed >= start:
+        return replay.committed
+    if replay.told is not None and replay.sent is not None:
+        has_all = replay.replayed >= replay.sent
+        return replay.told if has_all and replay.told >= start else None
+    lives_on = replay.receiver is not None and replay.receiver == first.receiver
+    if lives_on and 0 < replay.silence < waited and replay.replayed >= replay.received:
+        return start
+    return None
+
+
+def _how_far_behind(replay: Replay, start: datetime) -> str:
+    left = max(replay.received - replay.replayed, 0)
+    causes = [f"{left:,} bytes are received and not replayed"]
+    if replay.committed is not None:
+        seconds = (start - replay.committed).total_seconds()
+        causes.append(f"the last transaction that was replayed ended {seconds:,.0f} s before")
+    if replay.receiver is None:
+        causes.append("nothing is received from the primary")
+    if replay.paused:
+        causes.append("the replay is paused")
+    return (
+        f"this standby has not replayed all up to {start:%H:%M:%S} UTC: {'; '.join(causes)}."
+        " Let it catch up, or record from the primary"
+    )

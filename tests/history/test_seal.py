@@ -1,0 +1,240 @@
+"""The key of the history: rows that nobody makes who has only the database."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from sqlalchemy import text
+
+from flask_powerauth_telemetry.config.keys import load_config
+from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.history.recording import digest_of
+from tests.support.recorded import Site, run
+from tests.support.service import ask, users_of
+
+HOUR = timedelta(hours=1)
+OLD, NEW = "old-key-" * 4, "new-key-" * 4
+
+
+def record(site: Site, *options: str, key: object = NEW) -> Result:
+    result = run(site.recorder(HISTORY_KEY=key), *options)
+    site.clock.now += HOUR
+    return result
+
+
+def verify(site: Site, *options: str, key: object = NEW) -> list[str]:
+    result = run(site.reader(HISTORY_KEY=key), "--verify", *options)
+    assert result.exit_code == bool(result.stderr), result.output
+    return result.stderr.splitlines()
+
+
+def last_line(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()[-1]
+
+
+def all_rows(site: Site) -> list[dict[str, Any]]:
+    statement = text("SELECT * FROM telemetry_recording ORDER BY entry")
+    with site.history.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(statement)]
+
+
+def write_anew(site: Site, rows: list[dict[str, Any]], key: str | None = None) -> None:
+    """Replace the whole history, with every digest and the head as they have to be."""
+    previous = "0" * 64
+    with site.history.begin() as connection:
+        connection.execute(text("DELETE FROM telemetry_recording"))
+        for entry, row in enumerate(rows, 1):
+            row |= {"entry": entry, "previous": previous}
+            row["digest"] = previous = digest_of(row)
+            if key is not None and row["seal"] is not None:
+                row["seal"] = hmac.new(key.encode(), previous.encode(), hashlib.sha256).hexdigest()
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            connection.execute(
+                text(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})"), row
+            )
+        end = {"entries": len(rows), "digest": previous}
+        connection.execute(
+            text("UPDATE telemetry_history_head SET entries = :entries, digest = :digest"), end
+        )
+
+
+def test_sealed_rows_are_recorded_read_and_whole(site: Site) -> None:
+    site.fill()
+    for _ in range(2):
+        record(site)
+
+    users = users_of(site.recorder().test_client(), "retail", 365)
+    for key in (NEW, [NEW, OLD], [OLD, NEW], None):
+        assert verify(site, key=key) == []
+        assert users_of(site.reader(HISTORY_KEY=key).test_client(), "retail", 365) == users > 0
+    assert all(len(row["seal"]) == 64 for row in all_rows(site))
+
+
+def test_keys_rotate(site: Site) -> None:
+    record(site, key=OLD)
+    record(site, key=[NEW, OLD])
+    record(site, key=[NEW, OLD])
+
+    assert verify(site, key=[NEW, OLD]) == []
+    assert len(verify(site, key=NEW)) == 2  # the rows of the key that was left out
+    assert record(site, key=NEW).exit_code == 0
+
+
+def test_key_begins_after_the_line_that_is_told(site: Site) -> None:
+    old = last_line(record(site, key=None))
+    line = last_line(record(site, key=None))
+
+    assert "has no seal of the HISTORY_KEY" in record(site).stderr
+    assert record(site, "--expect", old).exit_code == 1
+    assert len(all_rows(site)) == 4
+    assert "has no seal, as all before it" in " ".join(verify(site))
+    assert record(site, "--expect", line).exit_code == 0
+    assert record(site).exit_code == 0
+
+    assert verify(site) == verify(site, "--expect", old) == verify(site, key=None) == []
+    assert [row["seal"] is None for row in all_rows(site)] == [True] * 4 + [False] * 4
+
+
+def test_nobody_goes_back_to_rows_without_a_seal(site: Site) -> None:
+    record(site)
+
+    result = record(site, key=None)
+
+    assert result.exit_code == 1
+    assert "the history is sealed, and no HISTORY_KEY is configured" in result.stderr
+    assert len(all_rows(site)) == 2
+
+
+def test_false_key_neither_records_nor_answers(small_site: Site) -> None:
+    record(small_site)
+
+    assert record(small_site, key=OLD).exit_code == 1
+    client = small_site.reader(HISTORY_KEY=OLD).test_client()
+    assert ask(client, "CURRENT_MAU", {"application": "retail"}).status_code == 500
+    assert len(verify(small_site, key=OLD)) == 2
+
+
+Forge = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+MANY = json.dumps([9] * 365)
+
+
+def change(position: int, **columns: Any) -> Forge:
+    def forge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        rows[position] |= columns
+        return rows
+
+    return forge
+
+
+def append(**columns: Any) -> Forge:
+    return lambda rows: [*rows, {**rows[-1], "slot": "2026-11-26T00:00:00.000000Z", **columns}]
+
+
+WAYS: Mapping[str, Forge] = {
+    **{f"numbers of row {row}": change(row, users=MANY) for row in range(8)},
+    **{f"name of row {row}": change(row, application_name="x") for row in (0, 3, 7)},
+    "time": change(5, as_of="2026-11-24T00:00:00.000000Z"),
+    "slot": change(4, slot="2026-11-24T00:00:00.000000Z"),
+    "definition": change(5, definition=2),
+    "reason": change(5, reason="so"),
+    "correction": append(corrects=8),
+    "new row": append(application_id=9),
+    "new row without a seal": append(application_id=9, seal=None),
+    "first row gone": lambda rows: rows[1:],
+    "sealed row gone": lambda rows: rows[:5] + rows[6:],
+    "row without a seal gone": lambda rows: rows[:2] + rows[3:],
+    "two rows change places": lambda rows: [*rows[:4], rows[5], rows[4], *rows[6:]],
+    "row twice": lambda rows: [*rows[:7], {**rows[6], "application_id": 9}, *rows[7:]],
+    "no seals": lambda rows: [{**row, "seal": None, "users": MANY} for row in rows],
+    "no seal at the end": change(7, seal=None),
+    "no seal in the middle": change(5, seal=None),
+    "cut to what has no seal": lambda rows: rows[:4],
+    "cut and changed": lambda rows: [{**row, "users": MANY} for row in rows[:4]],
+    "seal of another row": lambda rows: change(5, seal=rows[4]["seal"])(rows),
+    "empty seal": change(6, seal=""),
+    "seal where none was": lambda rows: change(1, seal=rows[6]["seal"])(rows),
+    "all rows anew": lambda rows: [{**row, "users": MANY} for row in rows],
+}
+
+
+@pytest.fixture
+def sealed(small_site: Site) -> Site:
+    """Four rows without a seal and four with one."""
+    record(small_site, key=None)
+    line = last_line(record(small_site, key=None))
+    record(small_site, "--expect", line)
+    record(small_site)
+    assert verify(small_site) == []
+    return small_site
+
+
+def test_ways_are_many() -> None:
+    assert len(WAYS) == 32
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_history_written_anew_is_found_by_the_key(sealed: Site, way: str) -> None:
+    genuine = all_rows(sealed)
+    write_anew(sealed, WAYS[way](deepcopy(genuine)))
+
+    assert verify(sealed) != []
+    # As by somebody who makes up a key of his own.
+    write_anew(sealed, WAYS[way](deepcopy(genuine)), key="made up")
+    assert verify(sealed) != []
+
+
+def test_history_written_anew_by_the_key_is_not_found_but_by_a_kept_line(sealed: Site) -> None:
+    line = last_line(record(sealed))
+
+    write_anew(sealed, WAYS["all rows anew"](all_rows(sealed)), key=NEW)
+
+    assert verify(sealed) == []
+    assert verify(sealed, "--expect", line) != []
+
+
+def test_row_without_a_seal_is_read_by_nothing(sealed: Site) -> None:
+    sealed.fill()
+    record(sealed)
+    genuine = users_of(sealed.reader(HISTORY_KEY=NEW).test_client(), "retail", 365)
+    rows = all_rows(sealed)
+    forged = {**rows[-1], "corrects": rows[-1]["entry"], "users": MANY, "seal": None}
+    entry, previous = rows[-1]["entry"] + 1, rows[-1]["digest"]
+    forged |= {"entry": entry, "previous": previous}
+    forged["digest"] = digest_of(forged)
+    names, values = ", ".join(forged), ", ".join(f":{name}" for name in forged)
+    sealed.execute(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})", **forged)
+    sealed.execute(
+        "UPDATE telemetry_history_head SET entries = :e, digest = :d", e=entry, d=forged["digest"]
+    )
+
+    assert users_of(sealed.reader(HISTORY_KEY=NEW).test_client(), "retail", 365) == genuine != 9
+    assert verify(sealed) != []
+    assert record(sealed).exit_code == 1
+
+
+@pytest.mark.parametrize("key", ["", "short", [], ["x" * 31], [NEW, 7], 7, {"a": NEW}])
+def test_key_that_is_none_is_refused(key: object) -> None:
+    with pytest.raises(ConfigurationError, match="HISTORY_KEY: must be a key of 32") as refused:
+        load_config({"POWERAUTH_TELEMETRY_HISTORY_KEY": key})
+
+    assert "x" * 31 not in str(refused.value)
+
+
+def test_keys_come_from_a_file_and_stand_in_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{NEW}\n{OLD}\n", encoding="utf-8")
+
+    config = load_config({"POWERAUTH_TELEMETRY_HISTORY_KEY_FILE": str(path)})
+
+    assert config.history_key is not None
+    assert config.history_key.values == (NEW.encode(), OLD.encode())
+    assert NEW not in repr(config)
