@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask_powerauth_telemetry.cli.checks.zones import offset_text
+from flask_powerauth_telemetry.cli.checks.numbers import offset_text
 from flask_powerauth_telemetry.cli.counts import SHIFTS, shifted_users
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.providers import Application, ReportContext

@@ -1,7 +1,7 @@
 """What the commands count in PowerAuth's database, beside the reports themselves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Executable, case, distinct, func, select
@@ -32,6 +32,11 @@ def read_applications(database: Database) -> list[Application]:
     with database.connect() as connection:
         rows = connection.execute(select(table.c.id, table.c.name)).all()
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
+
+
+def limited(database: Database, seconds: float | None) -> Database:
+    """The database with a time limit of ``seconds`` in place of its own, unless that is None."""
+    return database if seconds is None else replace(database, statement_timeout=seconds)
 
 
 def run_pass(context: ReportContext, application: Application, days: int) -> Seen:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import IO, Any
 
 import click
@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.cli.comparison import (
     compare,
     hints,
 )
-from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.counts import limited, read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.database.connection import Database
@@ -107,7 +107,7 @@ def _password(file: IO[str] | None) -> str:
 
 
 def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[str, Any]) -> None:
-    database = _limited(main_database(state), options["time_limit"])
+    database = limited(main_database(state), options["time_limit"])
     applications = read_applications(database)
     chosen = _chosen(applications, options["names"])
     rows: list[Comparison] = []
@@ -174,7 +174,3 @@ def _document(rows: Sequence[Comparison], told: Sequence[str]) -> Mapping[str, A
         "comparisons": [{**asdict(row), "verdict": row.verdict} for row in rows],
         "hints": told,
     }
-
-
-def _limited(database: Database, seconds: float | None) -> Database:
-    return database if seconds is None else replace(database, statement_timeout=seconds)

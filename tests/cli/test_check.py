@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS, Target, duration
-from flask_powerauth_telemetry.cli.checks.zones import fitting_offset
+from flask_powerauth_telemetry.cli.checks.numbers import fitting_offset
 from flask_powerauth_telemetry.cli.counts import Seen, run_pass
 from flask_powerauth_telemetry.reports.activity import ActivityProfile, read_profile
 from tests.support import powerauth
@@ -352,7 +352,7 @@ def test_pass_near_its_time_limit_is_a_warning(
         time.sleep(0.3)
         return run_pass(*arguments)
 
-    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.costs.run_pass", slowly)
+    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.numbers.run_pass", slowly)
 
     found = findings(app_of(sqlite, STATEMENT_TIMEOUT=0.5), "--application", "retail")
 
@@ -444,9 +444,7 @@ def test_numbers_that_differ_are_an_error(sqlite: Engine, monkeypatch: pytest.Mo
         users = [number + (days == 30) for days, number in enumerate(profile.users, 1)]
         return ActivityProfile(profile.as_of, tuple(users))
 
-    monkeypatch.setattr(
-        "flask_powerauth_telemetry.cli.checks.verification.read_profile", one_too_many
-    )
+    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.numbers.read_profile", one_too_many)
 
     found = findings(app_of(sqlite), "--no-pass", "--verify", "--application", "retail")
 
@@ -600,7 +598,7 @@ def test_standby_is_told_with_what_may_cancel_a_report(
     postgresql: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(postgresql)
-    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.servers.is_standby", lambda _: True)
+    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.databases.is_standby", lambda _: True)
 
     server = of_check(findings(app_of(postgresql), "--no-pass"), "server")
 

@@ -1,16 +1,41 @@
-"""Checks of a database server: its part in replication, its clock, its indexes."""
+"""Checks of a database server: whether it answers, its part in replication, clock, indexes."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import Connection, Table, func, inspect, literal, select, text
 from sqlalchemy.exc import NoSuchTableError
 
-from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, duration
-from flask_powerauth_telemetry.cli.checks.postgresql import is_standby, setting
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
+from flask_powerauth_telemetry.exceptions import TelemetryError
 
 CLOCK_TOLERANCE_SECONDS = 5
+
+
+_SIZE = text(
+    "SELECT reltuples, relpages * CAST(current_setting('block_size') AS bigint)"
+    " FROM pg_class WHERE oid = to_regclass(:name)"
+)
+
+
+def check_connection(target: Target) -> Finding:
+    """Whether a connection can be opened and used, and how long that takes."""
+    started = time.monotonic()
+    try:
+        with target.database.connect() as connection:
+            connection.execute(select(literal(1))).scalar_one()
+            version = connection.dialect.server_version_info or ()
+    except TelemetryError as error:
+        cure = f"Check {_url_key(target)}, the network, and that the server runs"
+        return target.error("connection", f"can't connect: {cause_of(error)}", cure)
+    seconds = time.monotonic() - started
+    server = f"{target.dialect} {'.'.join(str(part) for part in version)}"
+    return target.ok(
+        "connection", f"connected to {server} in {duration(seconds)}", seconds=round(seconds, 3)
+    )
 
 
 def check_server(target: Target) -> Iterator[Finding]:
@@ -98,3 +123,36 @@ def _columns(index: Mapping[str, Any]) -> Sequence[str]:
     included = index.get("dialect_options", {}).get("postgresql_include") or []
     names = [name or "an expression" for name in index["column_names"]]
     return [*names, *(name for name in included if name not in names)]
+
+
+def _url_key(target: Target) -> str:
+    config = target.state.config
+    if target.bind in config.binds:
+        return f"{config.key('binds')}[{target.bind!r}]"
+    return config.key("database_url") if target.database.ours else "engine="
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a table as it was last estimated."""
+
+    rows: int
+    bytes: int
+
+
+def estimated_size(connection: Connection, table: Table) -> Size | None:
+    """The size of a table, None for a view and for a table that was never analysed."""
+    name = connection.dialect.identifier_preparer.format_table(table)
+    row = connection.execute(_SIZE, {"name": name}).one_or_none()
+    return Size(int(row[0]), int(row[1])) if row is not None and row[0] > 0 else None
+
+
+def is_standby(connection: Connection) -> bool:
+    """Whether the server follows another one by physical replication."""
+    return bool(connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one())
+
+
+def setting(connection: Connection, name: str) -> str:
+    """The value of a setting, as this transaction has it."""
+    statement = text("SELECT current_setting(:name)")
+    return str(connection.execute(statement, {"name": name}).scalar_one())
