@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.cli.checks.databases import (
     check_indexes,
     check_server,
 )
-from flask_powerauth_telemetry.cli.checks.doors import check_scopes
+from flask_powerauth_telemetry.cli.checks.doors import check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.findings import (
     Finding,
     Level,
@@ -26,10 +26,10 @@ from flask_powerauth_telemetry.cli.checks.findings import (
     exit_code,
 )
 from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
-from flask_powerauth_telemetry.cli.checks.reports import check_history
+from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
 from flask_powerauth_telemetry.cli.counts import limited, read_applications
 from flask_powerauth_telemetry.cli.instance import on_instance
-from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
@@ -39,12 +39,21 @@ Check = Callable[[Target], Iterator[Finding]]
 
 _OF_EACH_DATABASE: Sequence[tuple[str, Check]] = (
     ("tables", check_tables),
+    ("reports", check_answers),
     ("secrets", check_secrets),
     ("read-only", check_read_only),
     ("server", check_server),
     ("clock", check_clock),
     ("indexes", check_indexes),
     ("scopes", check_scopes),
+    ("routes", check_routes),
+)
+
+_OF_THE_HISTORY: Sequence[tuple[str, Check]] = (
+    ("history", check_history),
+    ("reports", check_answers),
+    ("scopes", check_scopes),
+    ("routes", check_routes),
 )
 
 
@@ -104,20 +113,17 @@ def _find(
     time_limit: float | None,
 ) -> Iterator[Finding]:
     for bind, database in state.databases.items():
-        if bind == HISTORY_BIND and state.config.source != SNAPSHOT:
-            continue  # nothing is answered from there
         target = Target(state=state, bind=bind, database=limited(database, time_limit))
+        if bind == HISTORY_BIND and not target.reports:
+            continue  # nothing is answered from there
         connection = check_connection(target)
         yield connection
         if connection.level is Level.ERROR:
             continue
-        if bind == HISTORY_BIND:
-            yield from _caught(target, "history", check_history)
-            yield from _caught(target, "scopes", check_scopes)
-            continue
-        for name, check_one in _OF_EACH_DATABASE:
+        checks = _OF_THE_HISTORY if bind == HISTORY_BIND else _OF_EACH_DATABASE
+        for name, check_one in checks:
             yield from _caught(target, name, check_one)
-        if bind is None and (measured or verify):
+        if target.is_scanned and (measured or verify):
             yield from _caught(
                 target, "pass", lambda target: _count(target, measured, verify, names)
             )

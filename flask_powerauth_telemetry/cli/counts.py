@@ -1,5 +1,7 @@
 """What the commands count in PowerAuth's database, beside the reports themselves."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,20 +12,30 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.service import Clock
 
 SHIFTS = range(-12, 15)
 """By how many hours a zone may be wrong."""
 
 
+_FARTHEST = timedelta(hours=27)
+"""No wrong zone puts a use further ahead of now; what lies further may be no time of ours."""
+
+
 @dataclass(frozen=True)
 class Seen:
-    """What a pass over an application has seen: its users, and the newest use of all.
+    """What a pass over an application has seen, and how long it took.
 
-    ``newest`` is a naive time of the database's clock, None without a use.
+    ``users`` are those that a report would count. ``newest`` is the newest use, a naive time of
+    the database's clock, None without one. ``ahead`` are the activations used later than now,
+    ``seconds_ahead`` is by how much the newest of them is later.
     """
 
     users: int
     newest: datetime | None
+    ahead: int
+    seconds_ahead: float
+    seconds: float
 
 
 def read_applications(database: Database) -> list[Application]:
@@ -39,28 +51,56 @@ def limited(database: Database, seconds: float | None) -> Database:
     return database if seconds is None else replace(database, statement_timeout=seconds)
 
 
-def run_pass(context: ReportContext, application: Application, days: int) -> Seen:
+def run_pass(context: ReportContext, application: Application, days: int, clock: Clock) -> Seen:
     """Do the work of a report's pass, and look at uses that lie ahead of now as well."""
-    start = context.database_time(context.now - days * DAY)
-    statement = pass_statement(context.tables, application.id, start)
-    users, newest = context.connection.execute(statement).one()
-    return Seen(users, newest)
+    started = time.monotonic()
+    start, end, farthest = (
+        context.database_time(context.now + distance)
+        for distance in (-days * DAY, timedelta(0), _FARTHEST)
+    )
+    statement = pass_statement(context.tables, application.id, start, end, farthest)
+    users, newest, ahead, beyond = context.connection.execute(statement).one()
+    seconds = time.monotonic() - started
+    if newest is not None and newest.tzinfo is not None:
+        newest = context.database_time(newest)
+    # Logins go on: what is not later than now, when the pass has ended, happened meanwhile.
+    after = context.database_time(clock())
+    lead = (newest - after).total_seconds() if newest is not None else 0
+    if beyond:
+        lead = math.inf
+    return Seen(users, newest, int(ahead) if lead > 0 else 0, lead, seconds)
 
 
-def pass_statement(tables: PowerAuthTables, application_id: int, start: datetime) -> Executable:
-    """A row of (users, newest use): users grouped as a report's pass groups them.
+def pass_statement(
+    tables: PowerAuthTables,
+    application_id: int,
+    start: datetime,
+    end: datetime,
+    farthest: datetime,
+) -> Executable:
+    """A row of (users, newest use, activations later than ``end``, those later than ``farthest``).
 
-    It has no upper end, unlike a report, so that one scan also tells what lies ahead of now.
+    Users are grouped and counted as a report's pass does it, up to ``end``. The newest use is none
+    later than ``farthest``, because drivers can't read every time that a database can hold.
     """
     activation = tables.pa_activation
-    newest_uses = (
-        select(func.max(activation.c.timestamp_last_used).label("newest"))
+    used = activation.c.timestamp_last_used
+    by_user = (
+        select(
+            func.max(case((used <= end, 1), else_=0)).label("active"),
+            func.max(case((used <= farthest, used))).label("newest"),
+            func.sum(case((used > end, 1), else_=0)).label("ahead"),
+            func.sum(case((used > farthest, 1), else_=0)).label("beyond"),
+        )
         .where(activation.c.application_id == application_id)
-        .where(activation.c.timestamp_last_used >= start)
+        .where(used >= start)
         .group_by(activation.c.user_id)
-        .subquery("newest_uses")
+        .subquery("by_user")
     )
-    return select(func.count(), func.max(newest_uses.c.newest))
+    active, newest, *later = by_user.c
+    counts = (func.coalesce(func.sum(column), 0) for column in (active, *later))
+    users, ahead, beyond = counts
+    return select(users, func.max(newest), ahead, beyond)
 
 
 def reference_users(context: ReportContext, application: Application, days: int) -> int:

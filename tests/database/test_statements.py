@@ -74,7 +74,9 @@ def statements() -> dict[str, Executable]:
             integration.id, integration.name, integration.client_token, integration.client_secret
         ),
         "access": select(application.id, application.name).where(false()),
-        "pass without an end": pass_statement(tables, 1, edges("UTC")[30]),
+        "pass without an end": pass_statement(
+            tables, 1, edges("UTC")[30], edges("UTC")[0], edges("UTC")[0] + DAY
+        ),
         "the reference's": reference_statement(tables, "retail", edges("UTC")[30], edges("UTC")[0]),
         "shifted windows": shifted_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
         "sets of applications": sets_statement(

@@ -9,19 +9,24 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    column,
     false,
+    inspect,
     literal,
     literal_column,
     select,
     table,
     text,
 )
+from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.databases import setting
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES, integration_table
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
 
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
 
@@ -70,17 +75,26 @@ _WRITABLE_RELATIONS = text(
 def check_tables(target: Target) -> Iterator[Finding]:
     """Whether each table that a report names can be read."""
     readers: dict[tuple[str, Sequence[str]], list[str]] = {}
-    for report in target.state.registry:
-        if report.bind == target.bind:
-            for read in _read_columns(report.provider.tables):
-                readers.setdefault(read, []).append(report.name)
-    for (name, columns), reports in readers.items():
-        yield _check_table(target, name, columns, ", ".join(reports))
+    for report in target.reports:
+        for named in _read_columns(report.provider.tables):
+            readers.setdefault(named, []).append(report.name)
+    if target.is_scanned and target.state.config.source == SNAPSHOT:
+        for named in _read_columns(READ_COLUMNS):
+            readers.setdefault(named, []).append("flask telemetry snapshot")
     if reads_credentials(target):
-        columns = ("id", "name", "client_token", CLIENT_SECRET)
-        yield _check_table(target, PA_INTEGRATION, columns, "application credentials")
-    elif not readers:
+        readers[PA_INTEGRATION, ("id", "name", "client_token", CLIENT_SECRET)] = [
+            "application credentials"
+        ]
+    for (name, columns), reports in readers.items():
+        yield from _check_table(target, name, columns, ", ".join(reports))
+    if not readers and target.reports:
         yield target.note("tables", "no report names a table of this database")
+    elif not readers and target.bind is not None:
+        config = target.state.config
+        cure = f"Correct its name, name it in {config.key('report_binds')}, or take it out"
+        yield target.warning("tables", "nothing reads this database", cure)
+    elif not readers:
+        yield target.note("tables", "nothing reads this database")
 
 
 def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -89,23 +103,56 @@ def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]
         yield name, tuple(tables[name]) if isinstance(tables, Mapping) else ()
 
 
-def _check_table(target: Target, name: str, columns: Sequence[str], reader: str) -> Finding:
+def _check_table(
+    target: Target, name: str, columns: Sequence[str], reader: str
+) -> Iterator[Finding]:
     relation = relation_of(target, name)
     if relation is None:
-        return target.note("tables", f"{name} is no table of PowerAuth that reports may read")
+        yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
+        return
     names = f" ({', '.join(columns)})" if columns else ""
     # Without columns to name, any one that may be read lets this pass.
-    chosen: list[ColumnElement[Any]] = [relation.c[column] for column in columns]
-    cause = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
-    if cause is None:
-        return target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
-    config = target.state.config
-    return target.error(
-        "tables",
-        f"{relation.fullname}{names} is not readable, for {reader}: {cause}",
-        f"Grant SELECT{names} on it, or say where it is with {config.key('tables')}"
-        f" or {config.key('database_schema')}",
+    chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
+    refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
+    if refusal is None:
+        yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
+        yield from _zoned_columns(target, relation, columns)
+        return
+    schema = f", and USAGE on its schema {relation.schema}" if relation.schema else ""
+    cure = (
+        f"Grant SELECT{names} on it{schema}; or say where it is with"
+        f" {target.state.config.key('tables')} or {target.key('schema')}"
     )
+    yield target.error(
+        "tables",
+        f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
+        refusal_cure(refusal, cure),
+    )
+
+
+def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
+    """Which times have a zone, though PowerAuth's have none."""
+    if target.words.indexes:
+        return  # its catalog can't be looked at either
+    with target.database.connect() as connection:
+        try:
+            found = inspect(connection).get_columns(relation.name, schema=relation.schema)
+        except NoSuchTableError:
+            return
+    zoned = [
+        one["name"]
+        for one in found
+        if one["name"] in columns and getattr(one["type"], "timezone", False) is True
+    ]
+    if not zoned:
+        return
+    text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"
+    if target.dialect == "postgresql":
+        zone = target.database.timezone
+        yield target.note("tables", f"{text}, which are compared in {zone}", columns=zoned)
+    else:
+        cure = "Map the table to a view that casts them to times without one"
+        yield target.warning("tables", f"{text}, which the session decides", cure, columns=zoned)
 
 
 def check_secrets(target: Target) -> Iterator[Finding]:
@@ -123,7 +170,9 @@ def check_secrets(target: Target) -> Iterator[Finding]:
             columns=found,
         )
     else:
-        yield target.ok("secrets", "this account can't read PowerAuth's keys and secrets")
+        own = ", but client_secret, which it is for" if _is_own_integration(target) else ""
+        text = f"this account can't read PowerAuth's keys and secrets{own}"
+        yield target.ok("secrets", text)
     if reads_credentials(target) and INTEGRATION_BIND not in target.state.config.binds:
         yield target.warning(
             "secrets",
@@ -153,8 +202,13 @@ def _select_column(target: Target, name: str, column: str) -> Select[Any]:
 
 
 def _is_needed(target: Target, column: str) -> bool:
+    return _is_own_integration(target) and column.endswith(f".{CLIENT_SECRET}")
+
+
+def _is_own_integration(target: Target) -> bool:
+    """Whether it is the account that is for reading credentials alone."""
     own = target.bind == INTEGRATION_BIND and INTEGRATION_BIND in target.state.config.binds
-    return own and reads_credentials(target) and column.endswith(f".{CLIENT_SECRET}")
+    return own and reads_credentials(target)
 
 
 def check_read_only(target: Target) -> Iterator[Finding]:
@@ -164,7 +218,7 @@ def check_read_only(target: Target) -> Iterator[Finding]:
         yield target.ok("read-only", how)
         return
     if target.dialect != "postgresql":
-        yield target.note("read-only", "by the role's privileges alone, not checked")
+        yield target.note("read-only", target.words.writing)
         return
     with target.database.connect() as connection:
         guarded = setting(connection, "transaction_read_only") == "on"
@@ -208,13 +262,13 @@ def relation_of(target: Target, name: str) -> Table | None:
     return relation
 
 
-def refusal_of(target: Target, statement: Select[Any]) -> str | None:
+def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:
     """Why a statement is refused, None when it runs; it reads no row."""
     try:
         with target.database.connect() as connection:
             connection.execute(statement.where(false())).all()
     except TelemetryError as error:
-        return cause_of(error)
+        return error
     return None
 
 

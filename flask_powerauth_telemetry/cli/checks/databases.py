@@ -2,19 +2,30 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, inspect, literal, select, text
+from sqlalchemy import Connection, RowMapping, Table, func, inspect, literal, select, text
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.exceptions import TelemetryError
 
 CLOCK_TOLERANCE_SECONDS = 5
+LAG_SECONDS = 10
+"""How old the last transaction may be that a standby replayed, while there are more."""
 
-
+_STANDBY = text(
+    "SELECT pg_is_in_recovery() AS is_standby,"
+    " CAST(pg_last_wal_receive_lsn() AS text) AS received,"
+    " CAST(pg_last_wal_replay_lsn() AS text) AS replayed,"
+    " greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0) AS behind,"
+    " CAST(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS float8)"
+    " AS age,"
+    " to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS time,"
+    " CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS is_paused,"
+    " EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_receiving"
+).execution_options(no_parameters=True)
 _SIZE = text(
     "SELECT reltuples, relpages * CAST(current_setting('block_size') AS bigint)"
     " FROM pg_class WHERE oid = to_regclass(:name)"
@@ -29,7 +40,7 @@ def check_connection(target: Target) -> Finding:
             connection.execute(select(literal(1))).scalar_one()
             version = connection.dialect.server_version_info or ()
     except TelemetryError as error:
-        cure = f"Check {_url_key(target)}, the network, and that the server runs"
+        cure = f"Check {target.key('url')}, the network, and that the server runs"
         return target.error("connection", f"can't connect: {cause_of(error)}", cure)
     seconds = time.monotonic() - started
     server = f"{target.dialect} {'.'.join(str(part) for part in version)}"
@@ -39,25 +50,18 @@ def check_connection(target: Target) -> Finding:
 
 
 def check_server(target: Target) -> Iterator[Finding]:
-    """Whether reports share the server with logins."""
+    """Whether reports share the server with logins, and how far a standby is behind."""
     if target.dialect == "sqlite":
-        yield target.ok("server", "not applicable: SQLite has no server")
+        yield target.ok("server", target.words.server)
         return
     if target.dialect != "postgresql":
-        yield target.note("server", "primary or replica: not checked", "Prefer a readable replica")
+        yield target.note("server", target.words.server)
         return
     with target.database.connect() as connection:
-        standby = is_standby(connection)
-        if standby:
-            delay = setting(connection, "max_standby_streaming_delay")
-    if standby:
-        yield target.note(
-            "server",
-            "a standby: reports take nothing from logins;"
-            f" it may cancel a report after max_standby_streaming_delay = {delay}",
-            "Keep that above the time of a pass",
-            standby=True,
-        )
+        standby = connection.execute(_STANDBY).mappings().one()
+        delay = setting(connection, "max_standby_streaming_delay")
+    if standby["is_standby"]:
+        yield _judge_standby(target, standby, delay)
     else:
         yield target.note(
             "server",
@@ -65,6 +69,29 @@ def check_server(target: Target) -> Iterator[Finding]:
             "If logins run on it, prefer a replica or reports that are recorded",
             standby=False,
         )
+
+
+def _judge_standby(target: Target, standby: RowMapping, delay: str) -> Finding:
+    received, replayed = standby["received"], standby["replayed"]
+    behind, age = int(standby["behind"] or 0), standby["age"]
+    when = "never" if age is None else f"{age:.0f} s ago, at {standby['time']} UTC"
+    text = (
+        f"a standby: received up to {received or 'nothing'}, replayed up to {replayed}"
+        f" ({behind:,} bytes less); the last transaction was replayed {when}"
+    )
+    facts = {"standby": True, "bytesBehind": behind, "secondsSinceReplay": age}
+    is_old = age is None or age > LAG_SECONDS
+    if standby["is_paused"]:
+        cure = "Numbers are those of that time. On it, run: SELECT pg_wal_replay_resume()"
+        return target.warning("server", f"{text}; its replay is paused", cure, **facts)
+    if behind and is_old:
+        cure = "Numbers are those of that time. See what holds the replay up: a query, or the disk"
+        return target.warning("server", f"{text}; it lags", cure, **facts)
+    if is_old and not standby["is_receiving"]:
+        cure = "Numbers are those of that time. See that it reaches its primary"
+        return target.warning("server", f"{text}; it receives nothing", cure, **facts)
+    cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
+    return target.note("server", text, cure, **facts)
 
 
 def check_clock(target: Target) -> Iterator[Finding]:
@@ -90,8 +117,11 @@ def check_clock(target: Target) -> Iterator[Finding]:
 
 
 def check_indexes(target: Target) -> Iterator[Finding]:
-    """Which indexes a pass could use, on the main database."""
-    if target.bind is not None:
+    """Which indexes a pass could use."""
+    if not target.is_scanned:
+        return
+    if target.words.indexes:
+        yield target.note("indexes", target.words.indexes)
         return
     activation = target.database.tables.pa_activation
     with target.database.connect() as connection:
@@ -125,31 +155,15 @@ def _columns(index: Mapping[str, Any]) -> Sequence[str]:
     return [*names, *(name for name in included if name not in names)]
 
 
-def _url_key(target: Target) -> str:
-    config = target.state.config
-    if target.bind in config.binds:
-        return f"{config.key('binds')}[{target.bind!r}]"
-    return config.key("database_url") if target.database.ours else "engine="
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of a table as it was last estimated."""
-
-    rows: int
-    bytes: int
-
-
-def estimated_size(connection: Connection, table: Table) -> Size | None:
-    """The size of a table, None for a view and for a table that was never analysed."""
+def estimated_size(connection: Connection, table: Table) -> str:
+    """The size of a table as PostgreSQL estimated it last, before other words; or nothing."""
+    if connection.dialect.name != "postgresql":
+        return ""
     name = connection.dialect.identifier_preparer.format_table(table)
     row = connection.execute(_SIZE, {"name": name}).one_or_none()
-    return Size(int(row[0]), int(row[1])) if row is not None and row[0] > 0 else None
-
-
-def is_standby(connection: Connection) -> bool:
-    """Whether the server follows another one by physical replication."""
-    return bool(connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one())
+    if row is None or row[0] <= 0:  # a view, or never analysed
+        return ""
+    return f"about {int(row[0]):,} activations in {max(1, round(row[1] / 1e6))} MB; "
 
 
 def setting(connection: Connection, name: str) -> str:

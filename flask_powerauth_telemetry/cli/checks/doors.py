@@ -1,27 +1,25 @@
-"""Checks of scopes: who sees which applications, and names that are none."""
+"""Checks of doors: who sees which applications, and what answers a caller without credentials."""
 
+import logging
 from collections.abc import Collection, Iterator
 
+from flask import current_app
+from werkzeug.routing import Rule
+
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
-from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
-from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
+from flask_powerauth_telemetry.cli.checks.reports import application_names
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.exceptions import Unauthorized
+
+_ACCESS_LOG = "flask_powerauth_telemetry.access_log"
 
 
 def check_scopes(target: Target) -> Iterator[Finding]:
     """Of the main database, or of the history without one: who sees which applications."""
     main = None if None in target.state.databases else HISTORY_BIND
     if target.bind == main:
-        yield from _judge_scopes(target, _applications(target))
-
-
-def _applications(target: Target) -> Collection[str]:
-    if target.bind is None:
-        return [application.name for application in read_applications(target.database)]
-    store = HistoryStore.from_config(target.state.config)
-    with target.database.connect() as connection:
-        return store.names(connection)
+        yield from _judge_scopes(target, application_names(target))
 
 
 def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
@@ -49,3 +47,66 @@ def _seen(principal: Principal, applications: Collection[str]) -> str:
     if principal.applications is None:
         return "every application"
     return ", ".join(sorted(set(applications) & principal.applications)) or "no application"
+
+
+def check_routes(target: Target) -> Iterator[Finding]:
+    """Whether requests get as far as the extension: each route of reports refuses a stranger.
+
+    The application is asked itself, without a network, by a POST without credentials.
+    """
+    if target.bind != next(iter(target.state.databases)):
+        return
+    endpoint = f"{target.state.config.name}.report"
+    rules = [
+        rule
+        for rule in current_app.url_map.iter_rules()
+        if f".{rule.endpoint}".endswith(f".{endpoint}")
+    ]
+    for rule in rules:
+        if not rule.arguments:  # a host's prefix may hold variables
+            yield _ask_stranger(target, rule)
+    if not rules:
+        cure = "Register telemetry.blueprint, or set " + target.state.config.key("url_prefix")
+        yield target.warning("routes", "reports have no route in this application", cure)
+
+
+def _ask_stranger(target: Target, rule: Rule) -> Finding:
+    path = rule.rule
+    access_log = logging.getLogger(_ACCESS_LOG)
+    access_log.addFilter(_nothing)  # it is no refused caller
+    try:
+        # By https, because the application may redirect what comes by http.
+        answer = current_app.test_client().post(
+            path, json={}, subdomain=rule.subdomain or None, url_scheme="https"
+        )
+    except Exception as error:
+        text = f"POST {path} fails in the application: {type(error).__name__}: {cause_of(error)}"
+        return target.error("routes", text, "Mend the hook that raises it", path=path)
+    finally:
+        access_log.removeFilter(_nothing)
+    content = answer.get_json(silent=True)
+    is_ours = isinstance(content, dict) and content.get("status") == "ERROR"
+    facts = {"path": path, "status": answer.status_code}
+    if is_ours and answer.status_code == Unauthorized.status:
+        return target.ok("routes", f"POST {path} asks for credentials", **facts)
+    text = (
+        f"POST {path} without credentials is answered {answer.status_code}"
+        f" before the extension could refuse it{_likely_cause(answer.status_code)}"
+    )
+    cure = (
+        "Leave these routes out of what answers in its place. Of Flask-WTF:"
+        " csrf.exempt(telemetry.blueprint). Of a hook: return None for this path"
+    )
+    return target.error("routes", text, cure, **facts)
+
+
+def _likely_cause(status: int) -> str:
+    if status in (400, 403):
+        return " (protection from CSRF?)"
+    if 300 <= status < 400 or status == Unauthorized.status:
+        return " (a hook that asks for a login?)"
+    return ""
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

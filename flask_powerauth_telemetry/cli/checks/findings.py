@@ -8,7 +8,11 @@ from typing import Any
 
 import click
 
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
 
@@ -16,12 +20,14 @@ CHECKS = (
     "connection",
     "history",
     "tables",
+    "reports",
     "secrets",
     "read-only",
     "server",
     "clock",
     "indexes",
     "scopes",
+    "routes",
     "pass",
     "zone",
     "cost",
@@ -31,6 +37,9 @@ CHECKS = (
 
 MAIN = "main"
 """What the database without a bind is called."""
+
+
+_MAIN_KEYS = {"url": "database_url", "timezone": "database_timezone", "schema": "database_schema"}
 
 
 class Level(Enum):
@@ -79,6 +88,31 @@ class Target:
     def dialect(self) -> str:
         """SQLAlchemy's name of the kind of database."""
         return self.database.engine().dialect.name
+
+    @property
+    def words(self) -> DatabaseDialect:
+        """What is said of a database of this kind."""
+        return dialect_named(self.dialect)
+
+    @property
+    def reports(self) -> Sequence[RegisteredReport]:
+        """The reports that read it."""
+        return [report for report in self.state.registry if report.bind == self.bind]
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether activations are read from it, by reports or by the command that records."""
+        recorded = self.bind is None and self.state.config.source == SNAPSHOT
+        return recorded or any("pa_activation" in one.provider.tables for one in self.reports)
+
+    def key(self, name: str) -> str:
+        """What sets a property of it: a key, or an entry of its bind."""
+        config = self.state.config
+        if self.bind in config.binds:
+            return f"{config.key('binds')}[{self.bind!r}][{name!r}]"
+        if name == "url" and not self.database.ours:
+            return "engine="
+        return config.key(_MAIN_KEYS.get(name, name))
 
     def ok(self, check: str, message: str, **facts: Any) -> Finding:
         """Something that is as it should be."""

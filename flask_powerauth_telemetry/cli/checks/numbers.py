@@ -1,24 +1,31 @@
 """Checks of numbers: what a pass finds and costs, the zone, and PowerAuth Server's own SQL."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from flask_powerauth_telemetry.cli.checks.databases import Size, estimated_size
+from marshmallow import fields
+
+from flask_powerauth_telemetry.cli.checks.databases import (
+    CLOCK_TOLERANCE_SECONDS,
+    estimated_size,
+)
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
+from flask_powerauth_telemetry.cli.checks.reports import example_parameters, lengths_of
 from flask_powerauth_telemetry.cli.counts import Seen, reference_users, run_pass
+from flask_powerauth_telemetry.cli.report import parameter_fields
 from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, load_parameters
 from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.reports.activity import WIDTHS, read_profile
-
-_THREADS = 2
-
+from flask_powerauth_telemetry.service import read_clock
 
 WINDOWS = (1, 30, 90, 365)
 """The windows in days that are compared."""
 
-
+_THREADS = 2
 _DRIFT = timedelta(minutes=1)
 _QUIET = timedelta(hours=1)
 _STEP = timedelta(minutes=15)
@@ -30,52 +37,57 @@ def check_passes(
     target: Target, applications: Sequence[Application], days: int
 ) -> Iterator[Finding]:
     """How long a pass takes for each application; from the same scans, the zone and the cost."""
-    newest, total, failed = None, 0.0, False
+    seen: list[Seen] = []
     for application in applications:
-        started = time.monotonic()
         try:
-            seen = _passed(target, application, days)
+            with ReportContext(target.database, target.state.clock()) as context:
+                one = run_pass(context, application, days, target.state.clock)
         except TelemetryError as error:
             yield _failed_pass(target, application, error)
-            failed = True
             continue
-        seconds = time.monotonic() - started
-        total += seconds
-        newest = max((time for time in (newest, seen.newest) if time), default=None)
-        yield _pass_finding(target, application, days, seen, seconds)
-    if not applications:
-        yield target.note("pass", "there is no application, so there is nothing to measure")
-    elif newest is not None or not failed:
-        yield judge_zone(target, newest, target.state.clock())
-    if applications and not failed:
-        yield _cost_finding(target, len(applications), days, total)
+        seen.append(one)
+        yield _pass_finding(target, application, days, one)
+    if not seen:
+        return
+    if not any(one.users for one in seen):
+        yield target.warning(
+            "pass",
+            f"0 users in {days} days, in every application",
+            "See that this is PowerAuth's database, and that all of it was copied",
+        )
+    yield judge_zone(
+        target, max((one.newest for one in seen if one.newest), default=None), target.state.clock()
+    )
+    if len(seen) == len(applications):
+        yield _cost_finding(
+            target, applications, sum(one.seconds for one in seen) / len(seen), days
+        )
 
 
-def _passed(target: Target, application: Application, days: int) -> Seen:
-    with ReportContext(target.database, target.state.clock()) as context:
-        return run_pass(context, application, days)
-
-
-def _pass_finding(
-    target: Target, application: Application, days: int, seen: Seen, seconds: float
-) -> Finding:
-    text = f"{application.name}: {days} days in {duration(seconds)}, {seen.users} users"
+def _pass_finding(target: Target, application: Application, days: int, seen: Seen) -> Finding:
+    text = f"{application.name}: {days} days in {duration(seen.seconds)}, {seen.users} users"
     facts = {
         "application": application.name,
         "days": days,
-        "seconds": round(seconds, 3),
+        "seconds": round(seen.seconds, 3),
         "users": seen.users,
+        "ahead": seen.ahead,
     }
     limit = target.database.time_limit
-    if seconds > limit / 2:
+    if seen.ahead:
+        text += f"; {seen.ahead} more activations were used later than now, and don't count"
+        cure = "See the line of the zone; if that is right, a clock was wrong, or rows were altered"
+        if seen.seconds_ahead <= CLOCK_TOLERANCE_SECONDS:
+            return target.note("pass", text, "The clocks differ a little", **facts)
+        return target.warning("pass", text, cure, **facts)
+    if seen.seconds > limit / 2:
         cure = f"{_kinder(target)} The limit of {limit:g} s is near"
         return target.warning("pass", text, cure, **facts)
     return target.ok("pass", text, **facts)
 
 
 def _failed_pass(target: Target, application: Application, error: TelemetryError) -> Finding:
-    limit = target.state.config.key("statement_timeout")
-    cure = f"{_kinder(target)} Or raise {limit}"
+    cure = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
     return target.error(
         "pass",
         f"{application.name}: {cause_of(error)}",
@@ -84,38 +96,67 @@ def _failed_pass(target: Target, application: Application, error: TelemetryError
     )
 
 
-def _cost_finding(target: Target, applications: int, days: int, total: float) -> Finding:
+def _cost_finding(
+    target: Target, applications: Sequence[Application], seconds: float, days: int
+) -> Finding:
+    """What callers can have made of this database, if each pass takes so many ``seconds``."""
     config = target.state.config
-    key = config.key("cache_seconds")
-    size = _size(target)
-    about = f"about {size.rows:,} activations, {size.bytes / 1e6:.0f} MB; " if size else ""
-    if config.source == SNAPSHOT:
+    with target.database.connect() as connection:
+        about = estimated_size(connection, target.database.tables.pa_activation)
+    if not target.reports and config.source == SNAPSHOT:
         return target.ok(
             "cost", f"{about}reports are recorded: requests cost this database nothing"
         )
-    passes = len(WIDTHS) * applications
-    minute = (
-        passes * total / applications * 60 / config.cache_seconds if config.cache_seconds else 0
-    )
-    facts = {"passes": passes, "secondsAMinute": round(minute, 3)}
-    text = (
-        f"{about}at worst {passes} passes every {config.cache_seconds:g} s ({key}),"
-        f" {len(WIDTHS)} widths for each of {applications} applications"
-    )
-    if not config.cache_seconds:
+    passes = _passes(target, [application.name for application in applications])
+    number = sum(times for times, _ in passes)
+    shortest = min((keep for _, keep in passes), default=math.inf)
+    key = config.key("cache_seconds")
+    if shortest == 0:
         text = f"{about}{key} is 0: callers can keep {_THREADS} passes running all the time"
-        return target.warning("cost", text, "Set it to 60", **facts)
-    text += f": {duration(minute)} of scanning a minute, by the times for {days} days"
+        return target.warning("cost", text, "Set it to 60", passes=number)
+    minute = min(seconds * sum(times * 60 / keep for times, keep in passes), _THREADS * 60)
+    facts = {"passes": number, "secondsAMinute": round(minute, 3)}
+    text = (
+        f"{about}at worst {number:,} passes every {shortest:g} s ({key}), for"
+        f" {len(applications)} applications and {len(target.reports)} reports:"
+        f" {duration(minute)} of scanning a minute, by the times for {days} days"
+    )
     if minute > 60:
         return target.warning("cost", text, f"{_kinder(target)} Or raise {key}", **facts)
     return target.ok("cost", text, **facts)
 
 
-def _size(target: Target) -> Size | None:
-    if target.dialect != "postgresql":
-        return None
-    with target.database.connect() as connection:
-        return estimated_size(connection, target.database.tables.pa_activation)
+def _passes(target: Target, names: Sequence[str]) -> Sequence[tuple[int, float]]:
+    """What callers can have computed, each as (how many times, the seconds that it is kept).
+
+    Callers may ask for each number of days. What one computation answers is counted once.
+    """
+    keep_seconds: dict[Hashable, float] = {}
+    times: dict[Hashable, int] = {}
+    today = read_clock(target.state.clock).date()
+    for report in target.reports:
+        keep = report.provider.keep_seconds
+        keep = target.state.config.cache_seconds if keep is None else keep
+        for days in range(1, MAXIMUM_DAYS + 1):
+            parameters = example_parameters(report, names, today, days)
+            loaded = load_parameters(report.parameters_schema, parameters)
+            if loaded.error is None:
+                key = report.computations(loaded.values)[0].key
+                keep_seconds[key] = min(keep, keep_seconds.get(key, keep))
+                times[key] = _choices_of_applications(report, len(names))
+    return [(times[key], keep) for key, keep in keep_seconds.items()]
+
+
+def _choices_of_applications(report: RegisteredReport, count: int) -> int:
+    """How many choices of applications, of so many, a caller has."""
+    choices = 1
+    for field in parameter_fields(report).values():
+        if isinstance(field, ApplicationField):
+            choices *= count
+        elif isinstance(field, fields.List) and isinstance(field.inner, ApplicationField):
+            fewest, most = lengths_of(field)
+            choices *= sum(math.comb(count, size) for size in range(fewest, min(most, count) + 1))
+    return choices
 
 
 def _kinder(target: Target) -> str:
@@ -144,7 +185,7 @@ def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findin
     }
     fitting = fitting_offset(newest, now)
     if ahead > _DRIFT:
-        key = target.state.config.key("database_timezone")
+        key = target.key("timezone")
         cure = f"Set {key} to the zone of PowerAuth's JVM: " + (
             f"now it is at {fitting} or more"
             if fitting

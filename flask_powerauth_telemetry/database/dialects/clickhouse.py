@@ -73,6 +73,9 @@ class _DateTime64(TypeDecorator[datetime]):
 class ClickHouse(DatabaseDialect):
     """ClickHouse; the driver brings the dialect."""
 
+    server = "a copy: PowerAuth itself runs on other databases; see that it is filled without a gap"
+    writing = "each statement is sent with readonly = 2, so the server refuses to write"
+    indexes = "ClickHouse reads whole columns, in the order of the table's key"
     wall_clock = _DateTime64()
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:

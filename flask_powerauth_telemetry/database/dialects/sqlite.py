@@ -24,6 +24,7 @@ _STEPS_BETWEEN_CHECKS = 10_000
 class SQLite(DatabaseDialect):
     """SQLite, whose times are text, as SQLAlchemy writes them."""
 
+    server = "not applicable: SQLite has no server"
     # Its connections may be shared with threads of the host that write.
     guards_host_engines = False
 
