@@ -14,8 +14,8 @@ from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DAY
 from flask_powerauth_telemetry.service import Clock
 
-SHIFTS = range(-12, 15)
-"""By how many hours a zone may be wrong."""
+Window = tuple[datetime, datetime]
+"""A closed window: start and end, naive times of a database's clock."""
 
 
 _FARTHEST = timedelta(hours=27)
@@ -124,35 +124,30 @@ def reference_statement(
     )
 
 
-def shifted_users(context: ReportContext, application: Application, days: int) -> Mapping[int, int]:
-    """The users of a window if the database's clock were some hours ahead, by those hours."""
-    end = context.database_time(context.now)
-    start = context.database_time(context.now - days * DAY)
-    statement = shifted_statement(context.tables, application.id, start, end)
-    return dict(zip(SHIFTS, context.connection.execute(statement).one(), strict=True))
+def users_in_windows(
+    context: ReportContext, application: Application, windows: Sequence[Window]
+) -> Mapping[Window, int]:
+    """The users of each of these windows; a single pass."""
+    statement = windows_statement(context.tables, application.id, windows)
+    return dict(zip(windows, context.connection.execute(statement).one(), strict=True))
 
 
-def shifted_statement(
-    tables: PowerAuthTables, application_id: int, start: datetime, end: datetime
+def windows_statement(
+    tables: PowerAuthTables, application_id: int, windows: Sequence[Window]
 ) -> Executable:
-    """One row, the users of a window moved by each of ``SHIFTS``; a single pass."""
+    """One row, the users of each window."""
     activation = tables.pa_activation
     used = activation.c.timestamp_last_used
-    windows = _moved(start, end)
     inside = [
         func.max(case((used.between(*window), 1), else_=0)).label(f"window_{number}")
         for number, window in enumerate(windows)
     ]
+    first, last = min(start for start, _ in windows), max(end for _, end in windows)
     users = (
         select(*inside)
         .where(activation.c.application_id == application_id)
-        .where(used.between(windows[0][0], windows[-1][1]))
+        .where(used.between(first, last))
         .group_by(activation.c.user_id)
         .subquery("active_users")
     )
     return select(*(func.coalesce(func.sum(column), 0) for column in users.c))
-
-
-def _moved(start: datetime, end: datetime) -> Sequence[tuple[datetime, datetime]]:
-    moves = [timedelta(hours=hours) for hours in SHIFTS]
-    return [(start + move, end + move) for move in moves]
