@@ -68,7 +68,7 @@ def run_pass(context: ReportContext, application: Application, days: int, clock:
     lead = (newest - after).total_seconds() if newest is not None else 0
     if beyond:
         lead = math.inf
-    return Seen(users, newest, int(ahead) if lead > 0 else 0, lead, seconds)
+    return Seen(int(users), newest, int(ahead) if lead > 0 else 0, lead, seconds)
 
 
 def pass_statement(

@@ -419,3 +419,19 @@ def test_account_for_credentials_alone_is_not_said_to_read_no_secret(postgresql:
     secrets = {one["database"]: one for one in found if one["check"] == "secrets"}
     assert "but client_secret, which it is for" in secrets["integration"]["message"]
     assert "but client_secret" not in secrets["main"]["message"]
+
+
+def test_principals_of_powerauth_are_listed_with_what_they_see(postgresql: Engine) -> None:
+    fill(postgresql)
+    integrations = [powerauth.Integration(f"id-{name}", name, name, "secret") for name in "ab"]
+    powerauth.add_integrations(postgresql, integrations)
+    scopes = {"a": ["retail"], "A": ["corporate"]}
+    app = app_of(postgresql, CREDENTIALS="pa_integration", SCOPES=scopes)
+
+    found = [one for one in findings(app, "--no-pass") if one["check"] == "scopes"]
+
+    assert [(one["level"], one["message"]) for one in found] == [
+        ("warning", "there is no principal A"),
+        ("ok", "a sees retail"),
+        ("note", "b sees no application"),
+    ]

@@ -251,15 +251,17 @@ def reads_credentials(target: Target) -> bool:
 
 def relation_of(target: Target, name: str) -> Table | None:
     """A table as it is mapped, None for one that is not known."""
-    if name not in TABLE_NAMES:
-        return None
     if name == PA_INTEGRATION:
-        config = target.state.config
-        bind = config.binds.get(target.name)
-        schema = bind.schema if bind and bind.schema else config.database_schema
-        return integration_table(schema, config.tables)
-    relation: Table = getattr(target.database.tables, name)
-    return relation
+        return integration_of(target)
+    return getattr(target.database.tables, name) if name in TABLE_NAMES else None
+
+
+def integration_of(target: Target) -> Table:
+    """``pa_integration`` as it is mapped on this database."""
+    config = target.state.config
+    bind = config.binds.get(target.name)
+    schema = bind.schema if bind and bind.schema else config.database_schema
+    return integration_table(schema, config.tables)
 
 
 def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:

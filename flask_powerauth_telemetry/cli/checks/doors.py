@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 from flask import current_app
+from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
+from flask_powerauth_telemetry.cli.checks.accounts import integration_of
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.reports import application_names
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.exceptions import Unauthorized
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 
 _ACCESS_LOG = "flask_powerauth_telemetry.access_log"
 
@@ -24,15 +28,19 @@ def check_scopes(target: Target) -> Iterator[Finding]:
 
 def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
     config = target.state.config
-    credentials = config.credentials if isinstance(config.credentials, dict) else {}
+    configured = config.scopes or {}
+    known = _principals(target)
     scopes = Scopes(config.scopes)
-    for name in sorted({*credentials, *(config.scopes or ())} - {EVERYONE_ELSE}):
-        seen = _seen(scopes.principal(name), applications)
-        yield target.ok("scopes", f"{name} sees {seen}", principal=name)
-    if config.scopes is None or not isinstance(config.credentials, dict):
-        seen = _seen(scopes.principal(EVERYONE_ELSE), applications)
-        yield target.ok("scopes", f"every other principal sees {seen}")
-    for name, allowed in (config.scopes or {}).items():
+    for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
+        if known is not None and name not in known:
+            cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
+            yield target.warning("scopes", f"there is no principal {name}", cure, principal=name)
+        else:
+            yield _seen(target, name, scopes.principal(name), applications)
+    if known is None:
+        everyone_else = scopes.principal(EVERYONE_ELSE)
+        yield _seen(target, "every other principal", everyone_else, applications)
+    for name, allowed in configured.items():
         if unknown := sorted(set(allowed) - set(applications)):
             yield target.warning(
                 "scopes",
@@ -43,10 +51,31 @@ def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Fin
             )
 
 
-def _seen(principal: Principal, applications: Collection[str]) -> str:
+def _principals(target: Target) -> Collection[str] | None:
+    """The names of all principals, None where a store of the host's knows them, or none is read."""
+    state = target.state
+    if isinstance(state.config.credentials, dict):
+        return state.config.credentials
+    if state.config.credentials != PA_INTEGRATION:
+        return None
+    bind = INTEGRATION_BIND if INTEGRATION_BIND in state.databases else None
+    holder = replace(target, bind=bind, database=state.databases[bind])
+    columns = integration_of(holder).c
+    with suppress(TelemetryError), holder.database.connect() as connection:
+        rows = connection.execute(select(columns.id, columns.name)).all()
+        return [row.name or f"integration:{row.id}" for row in rows]
+    return None  # the line of tables says why
+
+
+def _seen(
+    target: Target, name: str, principal: Principal, applications: Collection[str]
+) -> Finding:
     if principal.applications is None:
-        return "every application"
-    return ", ".join(sorted(set(applications) & principal.applications)) or "no application"
+        return target.ok("scopes", f"{name} sees every application", principal=name)
+    seen = ", ".join(sorted(set(applications) & principal.applications))
+    if not seen:
+        return target.note("scopes", f"{name} sees no application", principal=name)
+    return target.ok("scopes", f"{name} sees {seen}", principal=name)
 
 
 def check_routes(target: Target) -> Iterator[Finding]:

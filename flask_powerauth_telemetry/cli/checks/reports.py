@@ -151,7 +151,7 @@ class _Inquiry:
                 failed.setdefault(failure, []).append(name)
         answered = sorted({*self._names}.difference(*failed.values()))
         if answered:
-            text = f"{report.name} answers, for {_listed(answered)}"
+            text = f"{report.name} finds all that it reads, for {_listed(answered)}"
             yield self._target.ok("reports", text, report=report.name, applications=answered)
         for failure, names in failed.items():
             yield Finding(
