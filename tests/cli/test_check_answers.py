@@ -352,6 +352,10 @@ def _login(app: Flask) -> Any:
     return app.before_request(lambda: ("", 302, {"Location": "/login"}))
 
 
+def _json_login(app: Flask) -> Any:
+    return app.before_request(lambda: ({"status": "ERROR", "responseObject": {}}, 401))
+
+
 def _broken(app: Flask) -> Any:
     def fail() -> None:
         raise RuntimeError("no session")
@@ -364,6 +368,7 @@ def _broken(app: Flask) -> Any:
     [
         (_csrf, "is answered 400 before the extension could refuse it (protection from CSRF?)"),
         (_login, "is answered 302 before the extension could refuse it (a hook that asks for a"),
+        (_json_login, "is answered 401 before the extension could refuse it (a hook that asks for"),
         (_broken, "RuntimeError: no session"),
     ],
 )
@@ -435,3 +440,41 @@ def test_principals_of_powerauth_are_listed_with_what_they_see(postgresql: Engin
         ("ok", "a sees retail"),
         ("note", "b sees no application"),
     ]
+
+
+def test_lock_of_somebody_else_is_no_matter_of_grants(postgresql: Engine) -> None:
+    fill(postgresql)
+    app = app_of(postgresql)
+    with postgresql.connect() as lock:
+        lock.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
+        found = findings(app, "--no-pass", "--time-limit", "0.3")
+
+    errors = [one for one in found if one["level"] == "error"]
+    assert {one["check"] for one in errors} == {"tables", "reports"}
+    assert {one["cure"] for one in errors} == {
+        "See what holds this database up: a lock, or too many sessions"
+    }
+
+
+class AllDevices(ReportProvider):
+    """A stranger's report without an application; ``runs`` are the times that it ran."""
+
+    name = "ALL_DEVICES"
+    definition = "Devices."
+    parameters_schema = Schema
+    data_schema = Schema.from_dict({"devices": fields.Integer(required=True)})
+    runs = 0
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        self.runs += 1
+        return {"devices": 7}
+
+
+def test_report_without_an_application_is_asked_once(sqlite: Engine) -> None:
+    fill(sqlite)
+    provider = AllDevices()
+
+    found = findings(app_of(sqlite, arguments={"providers": [provider]}))
+
+    assert levels_of(found, "ALL_DEVICES") == {"ok"}
+    assert provider.runs == 1

@@ -160,7 +160,9 @@ def check_secrets(target: Target) -> Iterator[Finding]:
     if target.dialect == "sqlite":
         yield target.ok("secrets", "not applicable: who can open an SQLite file can read all of it")
         return
-    found = [name for name in _readable_secrets(target) if not _is_needed(target, name)]
+    is_own = _is_own_integration(target)
+    readable = _readable_secrets(target)
+    found = [name for name in readable if not (is_own and name.endswith(f".{CLIENT_SECRET}"))]
     if found:
         yield target.warning(
             "secrets",
@@ -170,7 +172,7 @@ def check_secrets(target: Target) -> Iterator[Finding]:
             columns=found,
         )
     else:
-        own = ", but client_secret, which it is for" if _is_own_integration(target) else ""
+        own = ", but client_secret, which it is for" if is_own else ""
         text = f"this account can't read PowerAuth's keys and secrets{own}"
         yield target.ok("secrets", text)
     if reads_credentials(target) and INTEGRATION_BIND not in target.state.config.binds:
@@ -199,10 +201,6 @@ def _select_column(target: Target, name: str, column: str) -> Select[Any]:
     known = relation_of(target, name)
     relation = table(known.name, schema=known.schema) if known is not None else table(name)
     return select(literal_column(column)).select_from(relation)
-
-
-def _is_needed(target: Target, column: str) -> bool:
-    return _is_own_integration(target) and column.endswith(f".{CLIENT_SECRET}")
 
 
 def _is_own_integration(target: Target) -> bool:

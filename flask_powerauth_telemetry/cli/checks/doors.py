@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause
 from flask_powerauth_telemetry.cli.checks.reports import application_names
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
+from flask_powerauth_telemetry.schemas import error_envelope
 
 _ACCESS_LOG = "flask_powerauth_telemetry.access_log"
 
@@ -113,10 +114,9 @@ def _ask_stranger(target: Target, rule: Rule) -> Finding:
         return target.error("routes", text, "Mend the hook that raises it", path=path)
     finally:
         access_log.removeFilter(_nothing)
-    content = answer.get_json(silent=True)
-    is_ours = isinstance(content, dict) and content.get("status") == "ERROR"
     facts = {"path": path, "status": answer.status_code}
-    if is_ours and answer.status_code == Unauthorized.status:
+    ours = error_envelope(Unauthorized())
+    if answer.status_code == Unauthorized.status and answer.get_json(silent=True) == ours:
         return target.ok("routes", f"POST {path} asks for credentials", **facts)
     text = (
         f"POST {path} without credentials is answered {answer.status_code}"

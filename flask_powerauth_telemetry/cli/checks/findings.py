@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -150,17 +150,7 @@ def echo_line(finding: Finding) -> None:
 def as_json(findings: Sequence[Finding]) -> str:
     """All findings for machines."""
     worst = max(findings, key=lambda finding: list(Level).index(finding.level))
-    rows = [
-        {
-            "level": finding.level.value,
-            "check": finding.check,
-            "database": finding.database,
-            "message": finding.message,
-            "cure": finding.cure,
-            "facts": finding.facts,
-        }
-        for finding in findings
-    ]
+    rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]
     document = {"status": worst.level.value, "exitCode": exit_code(findings), "findings": rows}
     return json.dumps(document, indent=2)
 

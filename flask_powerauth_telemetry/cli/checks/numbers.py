@@ -117,9 +117,8 @@ def _cost_finding(
     minute = min(seconds * sum(times * 60 / keep for times, keep in passes), _THREADS * 60)
     facts = {"passes": number, "secondsAMinute": round(minute, 3)}
     text = (
-        f"{about}at worst {number:,} passes every {shortest:g} s ({key}), for"
-        f" {len(applications)} applications and {len(target.reports)} reports:"
-        f" {duration(minute)} of scanning a minute, by the times for {days} days"
+        f"{about}at worst {number:,} passes every {shortest:g} s ({key}) for all reports and"
+        f" applications: {duration(minute)} of scanning a minute, by the times for {days} days"
     )
     if minute > 60:
         return target.warning("cost", text, f"{_kinder(target)} Or raise {key}", **facts)

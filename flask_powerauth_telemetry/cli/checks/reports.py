@@ -112,8 +112,6 @@ def check_answers(target: Target) -> Iterator[Finding]:
     names = application_names(target)
     if not names:
         cure = "See that this is PowerAuth's database, and that all of it was copied"
-        if target.bind == HISTORY_BIND:
-            cure = _RECORD
         yield target.warning("reports", "there is no application", cure)
     inquiry = _Inquiry(target, names)
     for report in reports:
@@ -146,27 +144,30 @@ class _Inquiry:
     def findings(self, report: RegisteredReport) -> Iterator[Finding]:
         """One for all applications that it answers, and one for each cause of a failure."""
         failed: dict[_Failure, list[str]] = {}
-        for name in self._names:
-            if failure := self._failure(report, name):
+        asked: dict[str, _Failure | None] = {}
+        for start, name in enumerate(self._names):
+            names = [*self._names[start:], *self._names[:start]]
+            parameters = example_parameters(report, names, self._today, 1)
+            key = repr(parameters)  # of a report without an application they are the same
+            if key not in asked:
+                asked[key] = self._failure(report, parameters)
+            if failure := asked[key]:
                 failed.setdefault(failure, []).append(name)
         answered = sorted({*self._names}.difference(*failed.values()))
         if answered:
             text = f"{report.name} finds all that it reads, for {_listed(answered)}"
             yield self._target.ok("reports", text, report=report.name, applications=answered)
-        for failure, names in failed.items():
+        for failure, refused in failed.items():
             yield Finding(
                 failure.level,
                 "reports",
                 self._target.name,
-                f"{report.name} {failure.message}, for {_listed(names)}",
+                f"{report.name} {failure.message}, for {_listed(refused)}",
                 failure.cure,
-                {"report": report.name, "applications": names},
+                {"report": report.name, "applications": refused},
             )
 
-    def _failure(self, report: RegisteredReport, name: str) -> _Failure | None:
-        start = self._names.index(name)
-        names = [*self._names[start:], *self._names[:start]]
-        parameters = example_parameters(report, names, self._today, 1)
+    def _failure(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Failure | None:
         for service in self._services:
             try:
                 service.run(report.name, parameters, _OPERATOR)
@@ -195,15 +196,13 @@ class _Inquiry:
         return _Failure(Level.ERROR, f"would answer {status}: {cause}", self._cure(report, error))
 
     def _cure(self, report: RegisteredReport, error: Exception) -> str:
-        if isinstance(error, DatabaseFault):
-            return refusal_cure(error, "Grant what is missing to the account of this database")
         if isinstance(error, ProviderFault) or not isinstance(error, TelemetryError):
             return f"Mend its provider, {type(report.provider).__qualname__}"
-        if self._target.bind == HISTORY_BIND:
+        if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
             return _RECORD
-        if isinstance(error, Unavailable):
-            return "See what holds this database up: a lock, or too many sessions"
-        return "Ask it: flask telemetry report " + report.name
+        return refusal_cure(
+            error, "Have what it names created, or granted to the account of this database"
+        )
 
 
 class _WithoutRows(Database):
@@ -266,8 +265,10 @@ def lengths_of(field: "fields.List[Any]") -> tuple[int, int]:
     return fewest, min([sys.maxsize, *(one.max or one.equal or sys.maxsize for one in lengths)])
 
 
-def refusal_cure(error: Exception, otherwise: str) -> str:
+def refusal_cure(error: TelemetryError, otherwise: str) -> str:
     """What to do about a statement that a database refuses."""
+    if isinstance(error, Unavailable):
+        return "See what holds this database up: a lock, or too many sessions"
     if "row-level security" in str(error):
         return (
             "Let this account read every row: ALTER ROLE ... BYPASSRLS, or map the table to a view"
