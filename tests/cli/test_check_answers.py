@@ -478,3 +478,35 @@ def test_report_without_an_application_is_asked_once(sqlite: Engine) -> None:
 
     assert levels_of(found, "ALL_DEVICES") == {"ok"}
     assert provider.runs == 1
+
+
+def test_privilege_on_a_schema_is_part_of_the_cure(postgresql: Engine) -> None:
+    fill(postgresql)
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA pa; ALTER TABLE pa_activation SET SCHEMA pa")
+    columns = "(application_id, user_id, timestamp_last_used)"
+    with role(
+        postgresql, LEAST[0], f"GRANT SELECT {columns} ON pa.pa_activation TO {{role}}"
+    ) as one:
+        found = findings(app_of(one, TABLES={"pa_activation": "pa.pa_activation"}), "--no-pass")
+
+    (table,) = [one for one in found if one["check"] == "tables" and one["level"] == "error"]
+    assert "permission denied for schema pa" in table["message"]
+    assert f"Grant SELECT {columns} on it, and USAGE on its schema" in table["cure"]
+
+
+def test_main_database_that_is_only_recorded_is_checked_for_the_recorder(
+    sqlite: Engine, tmp_path: Path
+) -> None:
+    fill(sqlite)
+    keys = {"BINDS": {"history": f"sqlite:///{tmp_path / 'history.sqlite'}"}, "SOURCE": "snapshot"}
+    app = app_of(sqlite, **keys)
+    assert app.test_cli_runner().invoke(args=["telemetry", "snapshot"]).exit_code == 0
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE pa_activation")
+
+    found = findings(app)
+
+    errors = {(one["check"], one["database"]) for one in found if one["level"] == "error"}
+    assert errors == {("tables", "main"), ("pass", "main")}
+    assert levels_of(found, "CURRENT_MAU") == {"ok"}

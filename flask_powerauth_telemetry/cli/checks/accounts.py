@@ -23,7 +23,7 @@ from sqlalchemy.exc import NoSuchTableError
 from flask_powerauth_telemetry.cli.checks.databases import setting
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
-from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION, SNAPSHOT
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES, integration_table
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
@@ -78,7 +78,7 @@ def check_tables(target: Target) -> Iterator[Finding]:
     for report in target.reports:
         for named in _read_columns(report.provider.tables):
             readers.setdefault(named, []).append(report.name)
-    if target.is_scanned and target.state.config.source == SNAPSHOT:
+    if target.is_recorded:
         for named in _read_columns(READ_COLUMNS):
             readers.setdefault(named, []).append("flask telemetry snapshot")
     if reads_credentials(target):
@@ -118,9 +118,8 @@ def _check_table(
         yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
         yield from _zoned_columns(target, relation, columns)
         return
-    schema = f", and USAGE on its schema {relation.schema}" if relation.schema else ""
     cure = (
-        f"Grant SELECT{names} on it{schema}; or say where it is with"
+        f"Grant SELECT{names} on it, and USAGE on its schema; or say where it is with"
         f" {target.state.config.key('tables')} or {target.key('schema')}"
     )
     yield target.error(
@@ -142,7 +141,8 @@ def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> I
     zoned = [
         one["name"]
         for one in found
-        if one["name"] in columns and getattr(one["type"], "timezone", False) is True
+        if one["name"] in (columns or relation.c)
+        and getattr(one["type"], "timezone", False) is True
     ]
     if not zoned:
         return

@@ -100,10 +100,15 @@ class Target:
         return [report for report in self.state.registry if report.bind == self.bind]
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether the command that records reads it."""
+        return self.bind is None and self.state.config.source == SNAPSHOT
+
+    @property
     def is_scanned(self) -> bool:
-        """Whether activations are read from it, by reports or by the command that records."""
-        recorded = self.bind is None and self.state.config.source == SNAPSHOT
-        return recorded or any("pa_activation" in one.provider.tables for one in self.reports)
+        """Whether activations are read from it."""
+        readers = (report for report in self.reports if "pa_activation" in report.provider.tables)
+        return self.is_recorded or any(readers)
 
     def key(self, name: str) -> str:
         """What sets a property of it: a key, or an entry of its bind."""

@@ -52,7 +52,7 @@ def check_passes(
     if not any(one.users for one in seen):
         yield target.warning(
             "pass",
-            f"0 users in {days} days, in every application",
+            f"0 users in {days} days in each of: {', '.join(one.name for one in applications)}",
             "See that this is PowerAuth's database, and that all of it was copied",
         )
     yield judge_zone(
@@ -103,7 +103,7 @@ def _cost_finding(
     config = target.state.config
     with target.database.connect() as connection:
         about = estimated_size(connection, target.database.tables.pa_activation)
-    if not target.reports and config.source == SNAPSHOT:
+    if not target.reports and target.is_recorded:
         return target.ok(
             "cost", f"{about}reports are recorded: requests cost this database nothing"
         )
