@@ -1,12 +1,21 @@
 """``flask telemetry check``: whether all is set up well, and what it costs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import click
 
-from flask_powerauth_telemetry.cli.checks.access import check_connection, check_tables
-from flask_powerauth_telemetry.cli.checks.costs import check_passes
+from flask_powerauth_telemetry.cli.checks.accounts import (
+    check_read_only,
+    check_secrets,
+    check_tables,
+)
+from flask_powerauth_telemetry.cli.checks.databases import (
+    check_clock,
+    check_connection,
+    check_indexes,
+    check_server,
+)
+from flask_powerauth_telemetry.cli.checks.doors import check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.findings import (
     Finding,
     Level,
@@ -16,15 +25,11 @@ from flask_powerauth_telemetry.cli.checks.findings import (
     echo_line,
     exit_code,
 )
-from flask_powerauth_telemetry.cli.checks.privileges import check_read_only, check_secrets
-from flask_powerauth_telemetry.cli.checks.recordings import check_history
-from flask_powerauth_telemetry.cli.checks.scopes import check_scopes
-from flask_powerauth_telemetry.cli.checks.servers import check_clock, check_indexes, check_server
-from flask_powerauth_telemetry.cli.checks.verification import check_numbers
-from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
+from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
+from flask_powerauth_telemetry.cli.counts import limited, read_applications
 from flask_powerauth_telemetry.cli.instance import on_instance
-from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
-from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
@@ -34,12 +39,21 @@ Check = Callable[[Target], Iterator[Finding]]
 
 _OF_EACH_DATABASE: Sequence[tuple[str, Check]] = (
     ("tables", check_tables),
+    ("reports", check_answers),
     ("secrets", check_secrets),
     ("read-only", check_read_only),
     ("server", check_server),
     ("clock", check_clock),
     ("indexes", check_indexes),
     ("scopes", check_scopes),
+    ("routes", check_routes),
+)
+
+_OF_THE_HISTORY: Sequence[tuple[str, Check]] = (
+    ("history", check_history),
+    ("reports", check_answers),
+    ("scopes", check_scopes),
+    ("routes", check_routes),
 )
 
 
@@ -99,20 +113,17 @@ def _find(
     time_limit: float | None,
 ) -> Iterator[Finding]:
     for bind, database in state.databases.items():
-        if bind == HISTORY_BIND and state.config.source != SNAPSHOT:
+        target = Target(state=state, bind=bind, database=limited(database, time_limit))
+        if bind == HISTORY_BIND and not target.reports:
             continue  # nothing is answered from there
-        target = Target(state=state, bind=bind, database=_limited(database, time_limit))
         connection = check_connection(target)
         yield connection
         if connection.level is Level.ERROR:
             continue
-        if bind == HISTORY_BIND:
-            yield from _caught(target, "history", check_history)
-            yield from _caught(target, "scopes", check_scopes)
-            continue
-        for name, check_one in _OF_EACH_DATABASE:
+        checks = _OF_THE_HISTORY if bind == HISTORY_BIND else _OF_EACH_DATABASE
+        for name, check_one in checks:
             yield from _caught(target, name, check_one)
-        if bind is None and (measured or verify):
+        if target.is_scanned and (measured or verify):
             yield from _caught(
                 target, "pass", lambda target: _count(target, measured, verify, names)
             )
@@ -137,7 +148,3 @@ def _caught(target: Target, name: str, check_one: Check) -> Iterator[Finding]:
         yield from check_one(target)
     except TelemetryError as error:
         yield target.error(name, f"not checked: {cause_of(error)}", "See the findings above")
-
-
-def _limited(database: Database, seconds: float | None) -> Database:
-    return database if seconds is None else replace(database, statement_timeout=seconds)

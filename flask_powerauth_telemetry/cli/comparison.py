@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from flask_powerauth_telemetry.cli.checks.zones import offset_text
-from flask_powerauth_telemetry.cli.counts import SHIFTS, shifted_users
+from flask_powerauth_telemetry.cli.counts import Window, users_in_windows
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import WIDTHS, ActivityProfile, read_profile
+from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
 from flask_powerauth_telemetry.service import Clock
 
 EQUAL = "equal"
@@ -75,17 +75,19 @@ def hints(
     database: Database,
     clock: Clock,
     applications: Sequence[Application],
-    differing: Sequence[Comparison],
+    compared: Sequence[Comparison],
     timezone_key: str,
 ) -> Iterator[str]:
-    """What may be the reason for the differences of one application, the likely ones first."""
-    name = differing[0].application
+    """What may be the reason for the differences of one application, the likely ones first.
+
+    ``compared`` are all of its windows.
+    """
+    name = compared[0].application
     (application,) = (one for one in applications if one.name == name)
-    hours = _fitting_hours(database, clock, application, differing)
-    if hours is not None:
+    if zones := _fitting_zones(database, clock, application, compared):
         yield (
-            f"{name}: our number is PowerAuth Server's when the zone is moved by {hours:+} h:"
-            f" set {timezone_key} to one that is at {_moved_offset(database, clock(), hours)} now"
+            f"{name}: in every window our number is PowerAuth Server's in the zone"
+            f" {' or '.join(zones)}: set {timezone_key} to that of PowerAuth's JVM"
         )
     others = [one.name for one in applications if _folded(one.name) == _folded(name)]
     if len(others) > 1:
@@ -93,7 +95,7 @@ def hints(
             f"{name}: {', '.join(repr(other) for other in others)} differ in case or blanks alone;"
             " on a database that ignores these, PowerAuth Server counts them together"
         )
-    if all(one.server == 0 for one in differing):
+    if all(one.server == 0 for one in compared):
         yield f"{name}: PowerAuth Server answers 0 for an application that it doesn't know"
     yield (
         f"{name}: is it the PowerAuth Server of this very database,"
@@ -101,27 +103,47 @@ def hints(
     )
 
 
-def _fitting_hours(
-    database: Database, clock: Clock, application: Application, differing: Sequence[Comparison]
-) -> int | None:
-    """By how many hours to move the zone, so that all windows fit best; None if they don't.
+def _fitting_zones(
+    database: Database, clock: Clock, application: Application, compared: Sequence[Comparison]
+) -> Sequence[str]:
+    """The zones in which all windows fit best, UTC first; none if that is ours, or they don't.
 
     Logins go on meanwhile, so a tenth of all differences may remain.
     """
-    misses = dict.fromkeys(SHIFTS, 0)
-    for one in differing:
+    own = database.timezone
+    zones: dict[str, tzinfo] = {name: ZoneInfo(name) for name in _zone_names()} | {str(own): own}
+    misses = dict.fromkeys(zones, 0)
+    for one in compared:
         with ReportContext(database, clock()) as context:
-            users = shifted_users(context, application, one.days)
-        for hours in SHIFTS:
-            misses[hours] += abs(users[hours] - one.server)
-    best = min(SHIFTS, key=lambda hours: (misses[hours], abs(hours)))
-    allowed = sum(abs(one.after - one.server) for one in differing) / 10
-    return best if best != 0 and misses[best] <= allowed else None
+            windows = {name: _window(context.now, one.days, zone) for name, zone in zones.items()}
+            users = users_in_windows(context, application, sorted({*windows.values()}))
+        for name, window in windows.items():
+            misses[name] += abs(users[window] - one.server)
+    least = min(misses.values())
+    allowed = sum(abs(one.after - one.server) for one in compared) / 10
+    if least > allowed or misses[str(own)] == least:
+        return []
+    return sorted((name for name in zones if misses[name] == least), key=_utc_first)
 
 
-def _moved_offset(database: Database, now: datetime, hours: int) -> str:
-    offset = now.astimezone(database.timezone).utcoffset() or timedelta(0)
-    return offset_text(offset + timedelta(hours=hours))
+def _zone_names() -> Iterator[str]:
+    """The zones of the tz database that are places, and UTC."""
+    yield "UTC"
+    for name in available_timezones():
+        if "/" in name and name.partition("/")[0] not in ("Etc", "SystemV", "posix", "right"):
+            yield name
+
+
+def _utc_first(name: str) -> tuple[bool, str]:
+    return name != "UTC", name
+
+
+def _window(now: datetime, days: int, zone: tzinfo) -> Window:
+    """The window of so many days up to an aware instant, by a zone's clock."""
+    start, end = (
+        instant.astimezone(zone).replace(tzinfo=None) for instant in (now - days * DAY, now)
+    )
+    return start, end
 
 
 def _folded(name: str) -> str:

@@ -1,7 +1,9 @@
 """What the commands count in PowerAuth's database, beside the reports themselves."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Executable, case, distinct, func, select
@@ -10,20 +12,30 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.service import Clock
 
-SHIFTS = range(-12, 15)
-"""By how many hours a zone may be wrong."""
+Window = tuple[datetime, datetime]
+"""A closed window: start and end, naive times of a database's clock."""
+
+
+_FARTHEST = timedelta(hours=27)
+"""No wrong zone puts a use further ahead of now; what lies further may be no time of ours."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a pass over an application has seen: its users, and the newest use of all.
+    """What a pass over an application has seen, and how long it took.
 
-    ``newest`` is a naive time of the database's clock, None without a use.
+    ``users`` are those that a report would count. ``newest`` is the newest use, a naive time of
+    the database's clock, None without one. ``ahead`` are the activations used later than now,
+    ``seconds_ahead`` is by how much the newest of them is later.
     """
 
     users: int
     newest: datetime | None
+    ahead: int
+    seconds_ahead: float
+    seconds: float
 
 
 def read_applications(database: Database) -> list[Application]:
@@ -34,28 +46,61 @@ def read_applications(database: Database) -> list[Application]:
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 
-def run_pass(context: ReportContext, application: Application, days: int) -> Seen:
+def limited(database: Database, seconds: float | None) -> Database:
+    """The database with a time limit of ``seconds`` in place of its own, unless that is None."""
+    return database if seconds is None else replace(database, statement_timeout=seconds)
+
+
+def run_pass(context: ReportContext, application: Application, days: int, clock: Clock) -> Seen:
     """Do the work of a report's pass, and look at uses that lie ahead of now as well."""
-    start = context.database_time(context.now - days * DAY)
-    statement = pass_statement(context.tables, application.id, start)
-    users, newest = context.connection.execute(statement).one()
-    return Seen(users, newest)
+    started = time.monotonic()
+    start, end, farthest = (
+        context.database_time(context.now + distance)
+        for distance in (-days * DAY, timedelta(0), _FARTHEST)
+    )
+    statement = pass_statement(context.tables, application.id, start, end, farthest)
+    users, newest, ahead, beyond = context.connection.execute(statement).one()
+    seconds = time.monotonic() - started
+    if newest is not None and newest.tzinfo is not None:
+        newest = context.database_time(newest)
+    # Logins go on: what is not later than now, when the pass has ended, happened meanwhile.
+    after = context.database_time(clock())
+    lead = (newest - after).total_seconds() if newest is not None else 0
+    if beyond:
+        lead = math.inf
+    return Seen(int(users), newest, int(ahead) if lead > 0 else 0, lead, seconds)
 
 
-def pass_statement(tables: PowerAuthTables, application_id: int, start: datetime) -> Executable:
-    """A row of (users, newest use): users grouped as a report's pass groups them.
+def pass_statement(
+    tables: PowerAuthTables,
+    application_id: int,
+    start: datetime,
+    end: datetime,
+    farthest: datetime,
+) -> Executable:
+    """A row of (users, newest use, activations later than ``end``, those later than ``farthest``).
 
-    It has no upper end, unlike a report, so that one scan also tells what lies ahead of now.
+    Users are grouped and counted as a report's pass does it, up to ``end``. The newest use is none
+    later than ``farthest``, because drivers can't read every time that a database can hold.
     """
     activation = tables.pa_activation
-    newest_uses = (
-        select(func.max(activation.c.timestamp_last_used).label("newest"))
+    used = activation.c.timestamp_last_used
+    by_user = (
+        select(
+            func.max(case((used <= end, 1), else_=0)).label("active"),
+            func.max(case((used <= farthest, used))).label("newest"),
+            func.sum(case((used > end, 1), else_=0)).label("ahead"),
+            func.sum(case((used > farthest, 1), else_=0)).label("beyond"),
+        )
         .where(activation.c.application_id == application_id)
-        .where(activation.c.timestamp_last_used >= start)
+        .where(used >= start)
         .group_by(activation.c.user_id)
-        .subquery("newest_uses")
+        .subquery("by_user")
     )
-    return select(func.count(), func.max(newest_uses.c.newest))
+    active, newest, *later = by_user.c
+    counts = (func.coalesce(func.sum(column), 0) for column in (active, *later))
+    users, ahead, beyond = counts
+    return select(users, func.max(newest), ahead, beyond)
 
 
 def reference_users(context: ReportContext, application: Application, days: int) -> int:
@@ -79,35 +124,30 @@ def reference_statement(
     )
 
 
-def shifted_users(context: ReportContext, application: Application, days: int) -> Mapping[int, int]:
-    """The users of a window if the database's clock were some hours ahead, by those hours."""
-    end = context.database_time(context.now)
-    start = context.database_time(context.now - days * DAY)
-    statement = shifted_statement(context.tables, application.id, start, end)
-    return dict(zip(SHIFTS, context.connection.execute(statement).one(), strict=True))
+def users_in_windows(
+    context: ReportContext, application: Application, windows: Sequence[Window]
+) -> Mapping[Window, int]:
+    """The users of each of these windows; a single pass."""
+    statement = windows_statement(context.tables, application.id, windows)
+    return dict(zip(windows, context.connection.execute(statement).one(), strict=True))
 
 
-def shifted_statement(
-    tables: PowerAuthTables, application_id: int, start: datetime, end: datetime
+def windows_statement(
+    tables: PowerAuthTables, application_id: int, windows: Sequence[Window]
 ) -> Executable:
-    """One row, the users of a window moved by each of ``SHIFTS``; a single pass."""
+    """One row, the users of each window."""
     activation = tables.pa_activation
     used = activation.c.timestamp_last_used
-    windows = _moved(start, end)
     inside = [
         func.max(case((used.between(*window), 1), else_=0)).label(f"window_{number}")
         for number, window in enumerate(windows)
     ]
+    first, last = min(start for start, _ in windows), max(end for _, end in windows)
     users = (
         select(*inside)
         .where(activation.c.application_id == application_id)
-        .where(used.between(windows[0][0], windows[-1][1]))
+        .where(used.between(first, last))
         .group_by(activation.c.user_id)
         .subquery("active_users")
     )
     return select(*(func.coalesce(func.sum(column), 0) for column in users.c))
-
-
-def _moved(start: datetime, end: datetime) -> Sequence[tuple[datetime, datetime]]:
-    moves = [timedelta(hours=hours) for hours in SHIFTS]
-    return [(start + move, end + move) for move in moves]

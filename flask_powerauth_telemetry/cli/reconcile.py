@@ -3,22 +3,22 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import IO, Any
 
 import click
 
-from flask_powerauth_telemetry.cli.checks.findings import cause_of
+from flask_powerauth_telemetry.cli.checks.findings import Target, cause_of
 from flask_powerauth_telemetry.cli.comparison import (
     DIFFERENT,
     Comparison,
     compare,
     hints,
 )
-from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.counts import limited, read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
-from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.providers import Application
@@ -107,9 +107,8 @@ def _password(file: IO[str] | None) -> str:
 
 
 def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[str, Any]) -> None:
-    database = _limited(main_database(state), options["time_limit"])
-    applications = read_applications(database)
-    chosen = _chosen(applications, options["names"])
+    target = _target(state, options["time_limit"])
+    applications = read_applications(target.database)
     rows: list[Comparison] = []
     json_wanted = options["json_wanted"]
     if not json_wanted:
@@ -118,20 +117,29 @@ def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[
                 "application", "days", "ours before", "PowerAuth Server", "ours after", "verdict"
             )
         )
-    for application in chosen:
+    for application in _chosen(applications, options["names"]):
         found = compare(
-            database, state.clock, server.users_in_past_days, application, options["days"]
+            target.database, state.clock, server.users_in_past_days, application, options["days"]
         )
         rows += found
         if not json_wanted:
             _echo_rows(found)
-    told = list(_hints(state, database, applications, rows))
+    told = list(_hints(target, applications, rows))
     if json_wanted:
         click.echo(json.dumps(_document(rows, told), indent=2))
     else:
         for hint in told:
             click.echo(f"Hint: {one_line(hint)}")
     raise click.exceptions.Exit(1 if _differing(rows) else 0)
+
+
+def _target(state: TelemetryState, time_limit: float | None) -> Target:
+    """The database of PowerAuth's that the report of the same name reads."""
+    bind = state.registry.get("USERS_IN_PAST_DAYS").bind
+    if bind == HISTORY_BIND:
+        bind = None
+    database = state.databases[bind] if bind else main_database(state)
+    return Target(state=state, bind=bind, database=limited(database, time_limit))
 
 
 def _chosen(applications: Sequence[Application], names: Sequence[str]) -> Sequence[Application]:
@@ -151,17 +159,14 @@ def _echo_rows(rows: Sequence[Comparison]) -> None:
 
 
 def _hints(
-    state: TelemetryState,
-    database: Database,
-    applications: Sequence[Application],
-    rows: Sequence[Comparison],
+    target: Target, applications: Sequence[Application], rows: Sequence[Comparison]
 ) -> Iterator[str]:
     """Hints for the first application that differs: one is enough to find the reason."""
-    differing = _differing(rows)
-    if differing:
-        first = [row for row in differing if row.application == differing[0].application]
-        key = state.config.key("database_timezone")
-        yield from hints(database, state.clock, applications, first, key)
+    if differing := _differing(rows):
+        first = [row for row in rows if row.application == differing[0].application]
+        yield from hints(
+            target.database, target.state.clock, applications, first, target.key("timezone")
+        )
 
 
 def _differing(rows: Sequence[Comparison]) -> list[Comparison]:
@@ -174,7 +179,3 @@ def _document(rows: Sequence[Comparison], told: Sequence[str]) -> Mapping[str, A
         "comparisons": [{**asdict(row), "verdict": row.verdict} for row in rows],
         "hints": told,
     }
-
-
-def _limited(database: Database, seconds: float | None) -> Database:
-    return database if seconds is None else replace(database, statement_timeout=seconds)

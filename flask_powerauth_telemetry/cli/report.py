@@ -90,7 +90,7 @@ def _registered(registry: ReportRegistry, name: str) -> RegisteredReport:
 
 def _listed(report: RegisteredReport) -> Mapping[str, Any]:
     parameters = []
-    for name, field in _fields(report).items():
+    for name, field in parameter_fields(report).items():
         default = field.load_default
         told = {} if default in (missing, None) or callable(default) else {"default": default}
         parameters.append({"name": name, "required": field.required, **told})
@@ -104,7 +104,7 @@ def _shown(parameter: Mapping[str, Any]) -> str:
     return name if parameter["required"] else f"[{name}]"
 
 
-def _fields(report: RegisteredReport) -> "Mapping[str, fields.Field[Any]]":
+def parameter_fields(report: RegisteredReport) -> "Mapping[str, fields.Field[Any]]":
     """The parameters of a report, by their names in requests."""
     loaded = report.parameters_schema.load_fields
     return {
@@ -119,7 +119,7 @@ def _parameters(report: RegisteredReport, pairs: Iterable[str]) -> Mapping[str, 
     ``click.BadParameter`` for a text of another form, and for a parameter that the report does
     not know: on the command line that is a slip.
     """
-    known = _fields(report)
+    known = parameter_fields(report)
     given: dict[str, list[Any]] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")

@@ -13,7 +13,7 @@ from sqlglot import exp
 from flask_powerauth_telemetry.cli.counts import (
     pass_statement,
     reference_statement,
-    shifted_statement,
+    windows_statement,
 )
 from flask_powerauth_telemetry.dashboard.applications import names_statement
 from flask_powerauth_telemetry.database.dialects import DIALECTS
@@ -74,9 +74,13 @@ def statements() -> dict[str, Executable]:
             integration.id, integration.name, integration.client_token, integration.client_secret
         ),
         "access": select(application.id, application.name).where(false()),
-        "pass without an end": pass_statement(tables, 1, edges("UTC")[30]),
+        "pass without an end": pass_statement(
+            tables, 1, edges("UTC")[30], edges("UTC")[0], edges("UTC")[0] + DAY
+        ),
         "the reference's": reference_statement(tables, "retail", edges("UTC")[30], edges("UTC")[0]),
-        "shifted windows": shifted_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
+        "windows": windows_statement(
+            tables, 1, [(edges(zone)[30], edges(zone)[0]) for zone in ("UTC", "Europe/Prague")]
+        ),
         "sets of applications": sets_statement(
             tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
         ),

@@ -96,3 +96,33 @@ def _answers(url: URL) -> bool:
     except OperationalError:
         return False
     return True
+
+
+@contextmanager
+def hot_standby(primary: Engine) -> Iterator[Engine]:
+    """The superuser's engine of the same database on a standby, which has caught up."""
+    with standby(primary) as url:
+        engine = create_engine(url, poolclass=NullPool)
+        wait_for_replay(primary, engine)
+        yield engine
+
+
+def wait_for_replay(primary: Engine, standby: Engine) -> None:
+    """Wait until the standby has replayed all that is committed now."""
+    _wait_for(primary, standby, "pg_last_wal_replay_lsn()")
+
+
+def wait_for_receipt(primary: Engine, standby: Engine) -> None:
+    """Wait until the standby has received all that is committed now."""
+    _wait_for(primary, standby, "pg_last_wal_receive_lsn()")
+
+
+def _wait_for(primary: Engine, standby: Engine, position: str) -> None:
+    with primary.connect() as connection:
+        written = connection.exec_driver_sql("SELECT pg_current_wal_flush_lsn()::text").scalar()
+
+    def is_there() -> bool:
+        with standby.connect() as connection:
+            return bool(connection.exec_driver_sql(f"SELECT {position} >= '{written}'").scalar())
+
+    eventually(is_there)

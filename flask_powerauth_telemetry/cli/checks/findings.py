@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
 import click
 
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
 
@@ -16,12 +20,14 @@ CHECKS = (
     "connection",
     "history",
     "tables",
+    "reports",
     "secrets",
     "read-only",
     "server",
     "clock",
     "indexes",
     "scopes",
+    "routes",
     "pass",
     "zone",
     "cost",
@@ -31,6 +37,9 @@ CHECKS = (
 
 MAIN = "main"
 """What the database without a bind is called."""
+
+
+_MAIN_KEYS = {"url": "database_url", "timezone": "database_timezone", "schema": "database_schema"}
 
 
 class Level(Enum):
@@ -80,6 +89,36 @@ class Target:
         """SQLAlchemy's name of the kind of database."""
         return self.database.engine().dialect.name
 
+    @property
+    def words(self) -> DatabaseDialect:
+        """What is said of a database of this kind."""
+        return dialect_named(self.dialect)
+
+    @property
+    def reports(self) -> Sequence[RegisteredReport]:
+        """The reports that read it."""
+        return [report for report in self.state.registry if report.bind == self.bind]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the command that records reads it."""
+        return self.bind is None and self.state.config.source == SNAPSHOT
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether activations are read from it."""
+        readers = (report for report in self.reports if "pa_activation" in report.provider.tables)
+        return self.is_recorded or any(readers)
+
+    def key(self, name: str) -> str:
+        """What sets a property of it: a key, or an entry of its bind."""
+        config = self.state.config
+        if self.bind in config.binds:
+            return f"{config.key('binds')}[{self.bind!r}][{name!r}]"
+        if name == "url" and not self.database.ours:
+            return "engine="
+        return config.key(_MAIN_KEYS.get(name, name))
+
     def ok(self, check: str, message: str, **facts: Any) -> Finding:
         """Something that is as it should be."""
         return Finding(Level.OK, check, self.name, message, facts=facts)
@@ -116,17 +155,7 @@ def echo_line(finding: Finding) -> None:
 def as_json(findings: Sequence[Finding]) -> str:
     """All findings for machines."""
     worst = max(findings, key=lambda finding: list(Level).index(finding.level))
-    rows = [
-        {
-            "level": finding.level.value,
-            "check": finding.check,
-            "database": finding.database,
-            "message": finding.message,
-            "cure": finding.cure,
-            "facts": finding.facts,
-        }
-        for finding in findings
-    ]
+    rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]
     document = {"status": worst.level.value, "exitCode": exit_code(findings), "findings": rows}
     return json.dumps(document, indent=2)
 

@@ -78,6 +78,17 @@ class DatabaseDialect:
     driver: str | None = None
     """The driver that brings SQLAlchemy's dialect, where SQLAlchemy doesn't."""
 
+    # What an operator is told where nothing can be looked at
+
+    server = "primary or replica: not looked at; prefer a readable replica"
+    """Whether reports share the server with logins."""
+
+    writing = "what this account could write is not looked at"
+    """What keeps a report from writing."""
+
+    indexes = ""
+    """Why there are no indexes to look at; nothing where there are some."""
+
     # SQL: the functions of ``database.functions``, as SQLAlchemy's ``compiles`` wants them
 
     wall_clock: TypeEngine[datetime] = DateTime()

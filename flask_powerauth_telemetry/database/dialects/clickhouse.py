@@ -74,6 +74,9 @@ class ClickHouse(DatabaseDialect):
     """ClickHouse; the driver brings the dialect."""
 
     server_clock = "SELECT toUnixTimestamp64Micro(now64(6)) / 1000000"
+    server = "a copy: PowerAuth itself runs on other databases; see that it is filled without a gap"
+    writing = "each statement is sent with readonly = 2, so the server refuses to write"
+    indexes = "ClickHouse reads whole columns, in the order of the table's key"
     wall_clock = _DateTime64()
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:

@@ -47,6 +47,9 @@ _REFUSED = re.compile(
 class Spark(DatabaseDialect):
     """Spark; the driver brings the dialect, made for Impala."""
 
+    server = "a copy: PowerAuth itself runs on other databases; see that it is filled without a gap"
+    writing = "Spark's own access control, if it is set up, is all that refuses to write"
+    indexes = "Spark has none: a pass reads the columns in its files"
     extras: Mapping[str, str] = {"impyla": "spark"}
     driver = "impyla"
     server_clock = "SELECT unix_micros(current_timestamp()) / 1000000"

@@ -25,6 +25,7 @@ class SQLite(DatabaseDialect):
     """SQLite, whose times are text, as SQLAlchemy writes them."""
 
     scheme = "sqlite"
+    server = "not applicable: SQLite has no server"
     # Its connections may be shared with threads of the host that write.
     guards_host_engines = False
 

@@ -1,0 +1,288 @@
+"""Checks of what an account can do: read what reports need, read secrets, and write."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    column,
+    false,
+    inspect,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.exc import NoSuchTableError
+
+from flask_powerauth_telemetry.cli.checks.databases import setting
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
+from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.database.tables import TABLE_NAMES, integration_table
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
+
+CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
+
+
+SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
+    "pa_activation": (
+        "server_private_key_base64",
+        "ctr_data",
+        "activation_otp",
+        "shared_secret",
+        "biometric_factor_key",
+        "knowledge_factor_key",
+    ),
+    PA_INTEGRATION: (CLIENT_SECRET,),
+}
+"""Keys, counters and secrets, which an account for reports should not be able to read."""
+
+
+# Views and synonyms by other names are found by the names that are configured.
+_RELATIONS = (
+    " FROM pg_class relation JOIN pg_namespace namespace ON namespace.oid = relation.relnamespace"
+)
+_OUR_RELATIONS = (
+    " (relation.relname LIKE 'pa!_%' ESCAPE '!' OR relation.relname IN :names)"
+    " AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    " AND has_schema_privilege(namespace.oid, 'USAGE')"
+)
+_READABLE_COLUMNS = text(
+    "SELECT namespace.nspname || '.' || relation.relname || '.' || attribute.attname"
+    + _RELATIONS
+    + " JOIN pg_attribute attribute ON attribute.attrelid = relation.oid WHERE"
+    + _OUR_RELATIONS
+    + " AND attribute.attname IN :columns AND NOT attribute.attisdropped"
+    " AND has_column_privilege(relation.oid, attribute.attnum, 'SELECT') ORDER BY 1"
+).bindparams(bindparam("names", expanding=True), bindparam("columns", expanding=True))
+_WRITABLE_RELATIONS = text(
+    "SELECT namespace.nspname || '.' || relation.relname"
+    + _RELATIONS
+    + " WHERE"
+    + _OUR_RELATIONS
+    + " AND (has_any_column_privilege(relation.oid, 'INSERT, UPDATE')"
+    " OR has_table_privilege(relation.oid, 'DELETE, TRUNCATE')) ORDER BY 1"
+).bindparams(bindparam("names", expanding=True))
+
+
+def check_tables(target: Target) -> Iterator[Finding]:
+    """Whether each table that a report names can be read."""
+    readers: dict[tuple[str, Sequence[str]], list[str]] = {}
+    for report in target.reports:
+        for named in _read_columns(report.provider.tables):
+            readers.setdefault(named, []).append(report.name)
+    if target.is_recorded:
+        for named in _read_columns(READ_COLUMNS):
+            readers.setdefault(named, []).append("flask telemetry snapshot")
+    if reads_credentials(target):
+        readers[PA_INTEGRATION, ("id", "name", "client_token", CLIENT_SECRET)] = [
+            "application credentials"
+        ]
+    for (name, columns), reports in readers.items():
+        yield from _check_table(target, name, columns, ", ".join(reports))
+    if not readers and target.reports:
+        yield target.note("tables", "no report names a table of this database")
+    elif not readers and target.bind is not None:
+        config = target.state.config
+        cure = f"Correct its name, name it in {config.key('report_binds')}, or take it out"
+        yield target.warning("tables", "nothing reads this database", cure)
+    elif not readers:
+        yield target.note("tables", "nothing reads this database")
+
+
+def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each table that a report names, with the columns that it names, if it does."""
+    for name in tables:
+        yield name, tuple(tables[name]) if isinstance(tables, Mapping) else ()
+
+
+def _check_table(
+    target: Target, name: str, columns: Sequence[str], reader: str
+) -> Iterator[Finding]:
+    relation = relation_of(target, name)
+    if relation is None:
+        yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
+        return
+    names = f" ({', '.join(columns)})" if columns else ""
+    # Without columns to name, any one that may be read lets this pass.
+    chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
+    refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
+    if refusal is None:
+        yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
+        yield from _zoned_columns(target, relation, columns)
+        return
+    cure = (
+        f"Grant SELECT{names} on it, and USAGE on its schema; or say where it is with"
+        f" {target.state.config.key('tables')} or {target.key('schema')}"
+    )
+    yield target.error(
+        "tables",
+        f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
+        refusal_cure(refusal, cure),
+    )
+
+
+def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
+    """Which times have a zone, though PowerAuth's have none."""
+    if target.words.indexes:
+        return  # its catalog can't be looked at either
+    with target.database.connect() as connection:
+        try:
+            found = inspect(connection).get_columns(relation.name, schema=relation.schema)
+        except NoSuchTableError:
+            return
+    zoned = [
+        one["name"]
+        for one in found
+        if one["name"] in (columns or relation.c)
+        and getattr(one["type"], "timezone", False) is True
+    ]
+    if not zoned:
+        return
+    text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"
+    if target.dialect == "postgresql":
+        zone = target.database.timezone
+        yield target.note("tables", f"{text}, which are compared in {zone}", columns=zoned)
+    else:
+        cure = "Map the table to a view that casts them to times without one"
+        yield target.warning("tables", f"{text}, which the session decides", cure, columns=zoned)
+
+
+def check_secrets(target: Target) -> Iterator[Finding]:
+    """Whether the account is unable to read keys and secrets."""
+    if target.dialect == "sqlite":
+        yield target.ok("secrets", "not applicable: who can open an SQLite file can read all of it")
+        return
+    is_own = _is_own_integration(target)
+    readable = _readable_secrets(target)
+    found = [name for name in readable if not (is_own and name.endswith(f".{CLIENT_SECRET}"))]
+    if found:
+        yield target.warning(
+            "secrets",
+            f"THIS ACCOUNT CAN READ SECRETS: {', '.join(found)}",
+            "Give the service an account that can read only the columns it needs:"
+            " docs/databases.md, Least privileges",
+            columns=found,
+        )
+    else:
+        own = ", but client_secret, which it is for" if is_own else ""
+        text = f"this account can't read PowerAuth's keys and secrets{own}"
+        yield target.ok("secrets", text)
+    if reads_credentials(target) and INTEGRATION_BIND not in target.state.config.binds:
+        yield target.warning(
+            "secrets",
+            "application credentials are read by the account of the reports",
+            f"Set {target.state.config.key('binds')}[{INTEGRATION_BIND!r}]"
+            " to the URL of an account for pa_integration alone",
+        )
+
+
+def _readable_secrets(target: Target) -> Sequence[str]:
+    if target.dialect == "postgresql":
+        columns = [column for names in SECRET_COLUMNS.values() for column in names]
+        with target.database.connect() as connection:
+            return readable_columns(connection, _relations(target), columns)
+    return [
+        f"{name}.{column}"
+        for name, columns in SECRET_COLUMNS.items()
+        for column in columns
+        if refusal_of(target, _select_column(target, name, column)) is None
+    ]
+
+
+def _select_column(target: Target, name: str, column: str) -> Select[Any]:
+    known = relation_of(target, name)
+    relation = table(known.name, schema=known.schema) if known is not None else table(name)
+    return select(literal_column(column)).select_from(relation)
+
+
+def _is_own_integration(target: Target) -> bool:
+    """Whether it is the account that is for reading credentials alone."""
+    own = target.bind == INTEGRATION_BIND and INTEGRATION_BIND in target.state.config.binds
+    return own and reads_credentials(target)
+
+
+def check_read_only(target: Target) -> Iterator[Finding]:
+    """Whether nothing can be written."""
+    if target.dialect == "sqlite":
+        how = "the file is opened read-only" if target.database.ours else "as engine= was made"
+        yield target.ok("read-only", how)
+        return
+    if target.dialect != "postgresql":
+        yield target.note("read-only", target.words.writing)
+        return
+    with target.database.connect() as connection:
+        guarded = setting(connection, "transaction_read_only") == "on"
+        writable = list(writable_relations(connection, _relations(target)))
+    if not guarded:
+        yield target.error("read-only", "the transaction is not read-only", "Report this as a bug")
+    if writable:
+        yield target.warning(
+            "read-only",
+            f"transactions are read-only, but this account could change {', '.join(writable)}",
+            "Revoke INSERT, UPDATE, DELETE and TRUNCATE, or use an account without them",
+            tables=writable,
+        )
+    elif guarded:
+        yield target.ok("read-only", "transactions are read-only, and this account can't write")
+
+
+def _relations(target: Target) -> Sequence[str]:
+    """The names of what is read instead of PowerAuth's tables, without a schema."""
+    mapped = target.state.config.tables.values()
+    return [relation.rpartition(".")[2] for relation in mapped] or ["pa_activation"]
+
+
+def reads_credentials(target: Target) -> bool:
+    """Whether application credentials are read from this database."""
+    if target.state.config.credentials != PA_INTEGRATION:
+        return False
+    return target.bind == (INTEGRATION_BIND if INTEGRATION_BIND in target.state.databases else None)
+
+
+def relation_of(target: Target, name: str) -> Table | None:
+    """A table as it is mapped, None for one that is not known."""
+    if name == PA_INTEGRATION:
+        return integration_of(target)
+    return getattr(target.database.tables, name) if name in TABLE_NAMES else None
+
+
+def integration_of(target: Target) -> Table:
+    """``pa_integration`` as it is mapped on this database."""
+    config = target.state.config
+    bind = config.binds.get(target.name)
+    schema = bind.schema if bind and bind.schema else config.database_schema
+    return integration_table(schema, config.tables)
+
+
+def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:
+    """Why a statement is refused, None when it runs; it reads no row."""
+    try:
+        with target.database.connect() as connection:
+            connection.execute(statement.where(false())).all()
+    except TelemetryError as error:
+        return error
+    return None
+
+
+def readable_columns(
+    connection: Connection, relations: Collection[str], columns: Collection[str]
+) -> Sequence[str]:
+    """Which columns of these names this account can read, as schema.relation.column.
+
+    In PowerAuth's tables in every schema, and in the ``relations`` named.
+    """
+    names = {"names": list(relations), "columns": list(columns)}
+    return connection.execute(_READABLE_COLUMNS, names).scalars().all()
+
+
+def writable_relations(connection: Connection, relations: Collection[str]) -> Sequence[str]:
+    """In which of PowerAuth's tables, and of the ``relations``, this account may change rows."""
+    return connection.execute(_WRITABLE_RELATIONS, {"names": list(relations)}).scalars().all()

@@ -1,0 +1,172 @@
+"""Checks of a database server: whether it answers, its part in replication, clock, indexes."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Table, func, inspect, literal, select, text
+from sqlalchemy.exc import NoSuchTableError
+
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
+from flask_powerauth_telemetry.exceptions import TelemetryError
+
+CLOCK_TOLERANCE_SECONDS = 5
+LAG_SECONDS = 10
+"""How old the last transaction may be that a standby replayed, while there are more."""
+
+_STANDBY = text(
+    "SELECT pg_is_in_recovery() AS is_standby,"
+    " CAST(pg_last_wal_receive_lsn() AS text) AS received,"
+    " CAST(pg_last_wal_replay_lsn() AS text) AS replayed,"
+    " greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0) AS behind,"
+    " CAST(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS float8)"
+    " AS age,"
+    " to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS time,"
+    " CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS is_paused,"
+    " EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_receiving"
+).execution_options(no_parameters=True)
+_SIZE = text(
+    "SELECT reltuples, relpages * CAST(current_setting('block_size') AS bigint)"
+    " FROM pg_class WHERE oid = to_regclass(:name)"
+)
+
+
+def check_connection(target: Target) -> Finding:
+    """Whether a connection can be opened and used, and how long that takes."""
+    started = time.monotonic()
+    try:
+        with target.database.connect() as connection:
+            connection.execute(select(literal(1))).scalar_one()
+            version = connection.dialect.server_version_info or ()
+    except TelemetryError as error:
+        cure = f"Check {target.key('url')}, the network, and that the server runs"
+        return target.error("connection", f"can't connect: {cause_of(error)}", cure)
+    seconds = time.monotonic() - started
+    server = f"{target.dialect} {'.'.join(str(part) for part in version)}"
+    return target.ok(
+        "connection", f"connected to {server} in {duration(seconds)}", seconds=round(seconds, 3)
+    )
+
+
+def check_server(target: Target) -> Iterator[Finding]:
+    """Whether reports share the server with logins, and how far a standby is behind."""
+    if target.dialect == "sqlite":
+        yield target.ok("server", target.words.server)
+        return
+    if target.dialect != "postgresql":
+        yield target.note("server", target.words.server)
+        return
+    with target.database.connect() as connection:
+        standby = connection.execute(_STANDBY).mappings().one()
+        delay = setting(connection, "max_standby_streaming_delay")
+    if standby["is_standby"]:
+        yield _judge_standby(target, standby, delay)
+    else:
+        yield target.note(
+            "server",
+            "a primary, or a logical replica",
+            "If logins run on it, prefer a replica or reports that are recorded",
+            standby=False,
+        )
+
+
+def _judge_standby(target: Target, standby: RowMapping, delay: str) -> Finding:
+    received, replayed = standby["received"], standby["replayed"]
+    behind, age = int(standby["behind"] or 0), standby["age"]
+    when = "never" if age is None else f"{age:.0f} s ago, at {standby['time']} UTC"
+    text = (
+        f"a standby: received up to {received or 'nothing'}, replayed up to {replayed}"
+        f" ({behind:,} bytes less); the last transaction was replayed {when}"
+    )
+    facts = {"standby": True, "bytesBehind": behind, "secondsSinceReplay": age}
+    is_old = age is None or age > LAG_SECONDS
+    if standby["is_paused"]:
+        cure = "Numbers are those of that time. On it, run: SELECT pg_wal_replay_resume()"
+        return target.warning("server", f"{text}; its replay is paused", cure, **facts)
+    if behind and is_old:
+        cure = "Numbers are those of that time. See what holds the replay up: a query, or the disk"
+        return target.warning("server", f"{text}; it lags", cure, **facts)
+    if is_old and not standby["is_receiving"]:
+        cure = "Numbers are those of that time. See that it reaches its primary"
+        return target.warning("server", f"{text}; it receives nothing", cure, **facts)
+    cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
+    return target.note("server", text, cure, **facts)
+
+
+def check_clock(target: Target) -> Iterator[Finding]:
+    """Whether our clock and the database's show the same time."""
+    if target.dialect == "sqlite":
+        yield target.ok("clock", "not applicable: SQLite has no clock of its own")
+        return
+    if target.dialect != "postgresql":
+        yield target.note("clock", "not checked on this database")
+        return
+    clock = target.state.clock
+    with target.database.connect() as connection:
+        before = clock()
+        theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        after = clock()
+    ahead = (theirs - (before + (after - before) / 2)).total_seconds()
+    facts = {"aheadSeconds": round(ahead, 3)}
+    text = f"the database's clock is {duration(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
+    if abs(ahead) > CLOCK_TOLERANCE_SECONDS:
+        yield target.warning("clock", text, "Synchronise both clocks, by NTP for example", **facts)
+    else:
+        yield target.ok("clock", text, **facts)
+
+
+def check_indexes(target: Target) -> Iterator[Finding]:
+    """Which indexes a pass could use."""
+    if not target.is_scanned:
+        return
+    if target.words.indexes:
+        yield target.note("indexes", target.words.indexes)
+        return
+    activation = target.database.tables.pa_activation
+    with target.database.connect() as connection:
+        try:
+            found = inspect(connection).get_indexes(activation.name, schema=activation.schema)
+        except NoSuchTableError:
+            found = []
+    indexes = [_columns(index) for index in found]
+    if not indexes:
+        yield target.note("indexes", f"none on {activation.fullname}: it is a view, or not there")
+        return
+    listed = ", ".join(f"({', '.join(index)})" for index in indexes)
+    text = f"{activation.fullname} has indexes on {listed}"
+    if any("timestamp_last_used" in index for index in indexes):
+        yield target.note(
+            "indexes",
+            f"{text}; timestamp_last_used is in one",
+            "Where PowerAuth itself writes, that slows every authentication down:"
+            " keep such an index on a replica",
+            indexes=indexes,
+        )
+    else:
+        text += "; a pass reads all activations of an application"
+        yield target.ok("indexes", text, indexes=indexes)
+
+
+def _columns(index: Mapping[str, Any]) -> Sequence[str]:
+    """The names of an index's columns, those that it only includes as well."""
+    included = index.get("dialect_options", {}).get("postgresql_include") or []
+    names = [name or "an expression" for name in index["column_names"]]
+    return [*names, *(name for name in included if name not in names)]
+
+
+def estimated_size(connection: Connection, table: Table) -> str:
+    """The size of a table as PostgreSQL estimated it last, before other words; or nothing."""
+    if connection.dialect.name != "postgresql":
+        return ""
+    name = connection.dialect.identifier_preparer.format_table(table)
+    row = connection.execute(_SIZE, {"name": name}).one_or_none()
+    if row is None or row[0] <= 0:  # a view, or never analysed
+        return ""
+    return f"about {int(row[0]):,} activations in {max(1, round(row[1] / 1e6))} MB; "
+
+
+def setting(connection: Connection, name: str) -> str:
+    """The value of a setting, as this transaction has it."""
+    statement = text("SELECT current_setting(:name)")
+    return str(connection.execute(statement, {"name": name}).scalar_one())

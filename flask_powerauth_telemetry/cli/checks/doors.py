@@ -1,0 +1,141 @@
+"""Checks of doors: who sees which applications, and what answers a caller without credentials."""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from flask import current_app
+from sqlalchemy import select
+from werkzeug.routing import Rule
+
+from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
+from flask_powerauth_telemetry.cli.checks.accounts import integration_of
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
+from flask_powerauth_telemetry.cli.checks.reports import application_names
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
+from flask_powerauth_telemetry.schemas import error_envelope
+
+_ACCESS_LOG = "flask_powerauth_telemetry.access_log"
+
+
+def check_scopes(target: Target) -> Iterator[Finding]:
+    """Of the main database, or of the history without one: who sees which applications."""
+    main = None if None in target.state.databases else HISTORY_BIND
+    if target.bind == main:
+        yield from _judge_scopes(target, application_names(target))
+
+
+def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
+    config = target.state.config
+    configured = config.scopes or {}
+    known = _principals(target)
+    scopes = Scopes(config.scopes)
+    for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
+        if known is not None and name not in known:
+            cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
+            yield target.warning("scopes", f"there is no principal {name}", cure, principal=name)
+        else:
+            yield _seen(target, name, scopes.principal(name), applications)
+    if known is None:
+        everyone_else = scopes.principal(EVERYONE_ELSE)
+        yield _seen(target, "every other principal", everyone_else, applications)
+    for name, allowed in configured.items():
+        if unknown := sorted(set(allowed) - set(applications)):
+            yield target.warning(
+                "scopes",
+                f"the scope of {name} names what is no application: {', '.join(unknown)}",
+                f"Correct {config.key('scopes')}; the names are: {', '.join(sorted(applications))}",
+                principal=name,
+                unknown=unknown,
+            )
+
+
+def _principals(target: Target) -> Collection[str] | None:
+    """The names of all principals, None where a store of the host's knows them, or none is read."""
+    state = target.state
+    if isinstance(state.config.credentials, dict):
+        return state.config.credentials
+    if state.config.credentials != PA_INTEGRATION:
+        return None
+    bind = INTEGRATION_BIND if INTEGRATION_BIND in state.databases else None
+    holder = replace(target, bind=bind, database=state.databases[bind])
+    columns = integration_of(holder).c
+    with suppress(TelemetryError), holder.database.connect() as connection:
+        rows = connection.execute(select(columns.id, columns.name)).all()
+        return [row.name or f"integration:{row.id}" for row in rows]
+    return None  # the line of tables says why
+
+
+def _seen(
+    target: Target, name: str, principal: Principal, applications: Collection[str]
+) -> Finding:
+    if principal.applications is None:
+        return target.ok("scopes", f"{name} sees every application", principal=name)
+    seen = ", ".join(sorted(set(applications) & principal.applications))
+    if not seen:
+        return target.note("scopes", f"{name} sees no application", principal=name)
+    return target.ok("scopes", f"{name} sees {seen}", principal=name)
+
+
+def check_routes(target: Target) -> Iterator[Finding]:
+    """Whether requests get as far as the extension: each route of reports refuses a stranger.
+
+    The application is asked itself, without a network, by a POST without credentials.
+    """
+    if target.bind != next(iter(target.state.databases)):
+        return
+    endpoint = f"{target.state.config.name}.report"
+    rules = [
+        rule
+        for rule in current_app.url_map.iter_rules()
+        if f".{rule.endpoint}".endswith(f".{endpoint}")
+    ]
+    for rule in rules:
+        if not rule.arguments:  # a host's prefix may hold variables
+            yield _ask_stranger(target, rule)
+    if not rules:
+        cure = "Register telemetry.blueprint, or set " + target.state.config.key("url_prefix")
+        yield target.warning("routes", "reports have no route in this application", cure)
+
+
+def _ask_stranger(target: Target, rule: Rule) -> Finding:
+    path = rule.rule
+    access_log = logging.getLogger(_ACCESS_LOG)
+    access_log.addFilter(_nothing)  # it is no refused caller
+    try:
+        # By https, because the application may redirect what comes by http.
+        answer = current_app.test_client().post(
+            path, json={}, subdomain=rule.subdomain or None, url_scheme="https"
+        )
+    except Exception as error:
+        text = f"POST {path} fails in the application: {type(error).__name__}: {cause_of(error)}"
+        return target.error("routes", text, "Mend the hook that raises it", path=path)
+    finally:
+        access_log.removeFilter(_nothing)
+    facts = {"path": path, "status": answer.status_code}
+    ours = error_envelope(Unauthorized())
+    if answer.status_code == Unauthorized.status and answer.get_json(silent=True) == ours:
+        return target.ok("routes", f"POST {path} asks for credentials", **facts)
+    text = (
+        f"POST {path} without credentials is answered {answer.status_code}"
+        f" before the extension could refuse it{_likely_cause(answer.status_code)}"
+    )
+    cure = (
+        "Leave these routes out of what answers in its place. Of Flask-WTF:"
+        " csrf.exempt(telemetry.blueprint). Of a hook: return None for this path"
+    )
+    return target.error("routes", text, cure, **facts)
+
+
+def _likely_cause(status: int) -> str:
+    if status in (400, 403):
+        return " (protection from CSRF?)"
+    if 300 <= status < 400 or status == Unauthorized.status:
+        return " (a hook that asks for a login?)"
+    return ""
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

@@ -1,0 +1,282 @@
+"""Checks of reports: whether each one would answer, for each application, and is recorded."""
+
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields as fields_of
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from marshmallow import fields, validate
+from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
+from sqlalchemy.sql.visitors import iterate
+
+from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
+from flask_powerauth_telemetry.cli.counts import read_applications
+from flask_powerauth_telemetry.cli.report import parameter_fields
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
+from flask_powerauth_telemetry.database.connection import Database, InterruptBy
+from flask_powerauth_telemetry.exceptions import (
+    DatabaseFault,
+    InvalidParameters,
+    ProviderFault,
+    TelemetryError,
+    TooSlow,
+    Unavailable,
+)
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.history.calendar import DayField, Month, MonthField, day_of
+from flask_powerauth_telemetry.history.recording import Recording
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
+from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.registry import RegisteredReport
+from flask_powerauth_telemetry.service import ReportService, read_clock
+
+ANSWER_SECONDS = 5.0
+"""How long a report may take that is asked for no row."""
+
+# Unlike false(), it leaves the other conditions, and so their columns, in the statement.
+_NO_ROW = literal_column("0", Integer) == literal_column("1", Integer)
+_OPERATOR = Principal("operator")
+_RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
+_MOST_NAMES = 5
+
+
+def application_names(target: Target) -> Sequence[str]:
+    """The applications that reports on this database are asked for, by name.
+
+    Those of PowerAuth's own database, for recordings too: without it, those that are recorded.
+    """
+    if target.bind != HISTORY_BIND:
+        return [application.name for application in read_applications(target.database)]
+    if main := target.state.databases.get(None):
+        with suppress(TelemetryError):
+            return [application.name for application in read_applications(main)]
+    with target.database.connect() as connection:
+        return sorted(HistoryStore.from_config(target.state.config).names(connection))
+
+
+def check_history(target: Target) -> Iterator[Finding]:
+    """Whether the newest recording of each application is young enough to answer from."""
+    config = target.state.config
+    store = HistoryStore.from_config(config)
+    now = read_clock(target.state.clock)
+    try:
+        with target.database.connect() as connection:
+            store.check(connection)
+            newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
+            names = application_names(target)
+            if newest is None:
+                yield target.error("history", "nothing is recorded yet", _RECORD)
+            elif config.source == SNAPSHOT:
+                for name in names:
+                    yield _judge_age(
+                        target, name, store.newest(connection, name, now + CLOCK_TOLERANCE), now
+                    )
+            else:
+                as_of = newest.profile.as_of
+                text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
+                yield target.note("history", f"{text}, for the reports of months")
+    except TelemetryError as error:
+        yield target.error("history", error.message, _RECORD)
+
+
+def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:
+    if newest is None:
+        return target.error(
+            "history", f"{name}: nothing is recorded of it", _RECORD, application=name
+        )
+    config = target.state.config
+    as_of = newest.profile.as_of
+    age = (now - as_of).total_seconds()
+    text = (
+        f"{name}: the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC, {age / 3600:.1f} h old"
+    )
+    facts = {"application": name, "age_seconds": round(age)}
+    if age <= config.max_age:
+        return target.ok("history", text, **facts)
+    if config.serve_stale:
+        return target.warning("history", f"{text}, and is still answered from", _RECORD, **facts)
+    return target.error("history", f"{text}: too old to answer from", _RECORD, **facts)
+
+
+def check_answers(target: Target) -> Iterator[Finding]:
+    """Whether each report of this database would answer, for each application.
+
+    They are asked as a caller asks, for no row of what activity is kept in.
+    """
+    reports = target.reports
+    if not reports:
+        return
+    names = application_names(target)
+    if not names:
+        cure = "See that this is PowerAuth's database, and that all of it was copied"
+        yield target.warning("reports", "there is no application", cure)
+    inquiry = _Inquiry(target, names)
+    for report in reports:
+        yield from inquiry.findings(report)
+
+
+class _Failure(NamedTuple):
+    """Why a report has no answer, as a finding tells it."""
+
+    level: Level
+    message: str
+    cure: str
+
+
+class _Inquiry:
+    """Asks reports of one database, with the least that they take."""
+
+    def __init__(self, target: Target, names: Sequence[str]) -> None:
+        self._target = target
+        self._names = names
+        self._today = day_of(read_clock(target.state.clock), target.state.config.report_timezone)
+        limit = min(target.database.time_limit, ANSWER_SECONDS)
+        made = {one.name: getattr(target.database, one.name) for one in fields_of(Database)}
+        made["statement_timeout"] = limit
+        self._services = [
+            ReportService(target.state.registry, {target.bind: database}, target.state.clock)
+            for database in (_WithoutRows(**made), Database(**made))
+        ]
+
+    def findings(self, report: RegisteredReport) -> Iterator[Finding]:
+        """One for all applications that it answers, and one for each cause of a failure."""
+        failed: dict[_Failure, list[str]] = {}
+        asked: dict[str, _Failure | None] = {}
+        for start, name in enumerate(self._names):
+            names = [*self._names[start:], *self._names[:start]]
+            parameters = example_parameters(report, names, self._today, 1)
+            key = repr(parameters)  # of a report without an application they are the same
+            if key not in asked:
+                asked[key] = self._failure(report, parameters)
+            if failure := asked[key]:
+                failed.setdefault(failure, []).append(name)
+        answered = sorted({*self._names}.difference(*failed.values()))
+        if answered:
+            text = f"{report.name} finds all that it reads, for {_listed(answered)}"
+            yield self._target.ok("reports", text, report=report.name, applications=answered)
+        for failure, refused in failed.items():
+            yield Finding(
+                failure.level,
+                "reports",
+                self._target.name,
+                f"{report.name} {failure.message}, for {_listed(refused)}",
+                failure.cure,
+                {"report": report.name, "applications": refused},
+            )
+
+    def _failure(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Failure | None:
+        for service in self._services:
+            try:
+                service.run(report.name, parameters, _OPERATOR)
+            except Exception as error:
+                failure = self._judge(report, error)
+                # A provider may want a row: then it is given those that there are.
+                if isinstance(error, TelemetryError) and not isinstance(error, ProviderFault):
+                    return failure
+            else:
+                return None
+        return failure
+
+    def _judge(self, report: RegisteredReport, error: Exception) -> _Failure:
+        cause = cause_of(error)
+        if isinstance(error, InvalidParameters):
+            cure = "Give each of its parameters an example: metadata={'examples': [...]}"
+            return _Failure(Level.NOTE, f"is not asked ({cause})", cure)
+        if isinstance(error, TooSlow) and self._target.database.time_limit > ANSWER_SECONDS:
+            text = (
+                f"has no answer after {ANSWER_SECONDS:g} s, so it is not known whether it has one"
+            )
+            return _Failure(Level.WARNING, text, "Ask it: flask telemetry report " + report.name)
+        status = error.status if isinstance(error, TelemetryError) else 500
+        if not isinstance(error, TelemetryError):
+            cause = f"{type(error).__name__}: {cause}"
+        return _Failure(Level.ERROR, f"would answer {status}: {cause}", self._cure(report, error))
+
+    def _cure(self, report: RegisteredReport, error: Exception) -> str:
+        if isinstance(error, ProviderFault) or not isinstance(error, TelemetryError):
+            return f"Mend its provider, {type(report.provider).__qualname__}"
+        if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
+            return _RECORD
+        return refusal_cure(
+            error, "Have what it names created, or granted to the account of this database"
+        )
+
+
+class _WithoutRows(Database):
+    """A database of which no row is read but those of applications.
+
+    What a statement names must be there and readable, or it is refused as it would be with rows.
+    Statements that are text alone, or name tables of their own, run as they are.
+    """
+
+    @contextmanager
+    def connect(self, *arguments: InterruptBy) -> Iterator[Connection]:
+        """As that of any database."""
+        with super().connect(*arguments) as connection:
+            event.listen(connection, "before_execute", self._emptied, retval=True)
+            yield connection
+
+    def _emptied(self, _: Connection, statement: Any, *others: Any) -> tuple[Any, Any, Any]:
+        multiple, parameters, _options = others
+        large = {*self.tables.metadata.sorted_tables} - {self.tables.pa_application}
+        is_query = isinstance(statement, Select | CompoundSelect)
+        if is_query and any(part in large for part in iterate(statement)):
+            query = statement if isinstance(statement, Select) else select(statement.subquery())
+            statement = query.where(_NO_ROW)
+        return statement, multiple, parameters
+
+
+def example_parameters(
+    report: RegisteredReport, names: Sequence[str], today: date, days: int
+) -> Mapping[str, Any]:
+    """Parameters that a report takes, for the first of the applications.
+
+    What has a default, or no example, is left out.
+    """
+    examples = {
+        key: _example(field, names, today, days) for key, field in parameter_fields(report).items()
+    }
+    return {key: example for key, example in examples.items() if example is not None}
+
+
+def _example(
+    field: "fields.Field[Any]", names: Sequence[str], today: date, days: int
+) -> str | int | Sequence[str] | None:
+    if isinstance(field, ApplicationField):
+        return names[0]
+    if isinstance(field, DaysField):
+        return days
+    if isinstance(field, fields.List) and isinstance(field.inner, ApplicationField):
+        return names[: lengths_of(field)[0]]
+    if isinstance(field, DayField):
+        return today.isoformat()
+    examples = [str(Month.of(today))] if isinstance(field, MonthField) else []
+    examples += field.metadata.get("examples", ())
+    return examples[0] if examples and field.required else None
+
+
+def lengths_of(field: "fields.List[Any]") -> tuple[int, int]:
+    """How many values a list takes at least, from 1, and at most."""
+    lengths = [one for one in field.validators if isinstance(one, validate.Length)]
+    fewest = max([1, *(one.min or one.equal or 1 for one in lengths)])
+    return fewest, min([sys.maxsize, *(one.max or one.equal or sys.maxsize for one in lengths)])
+
+
+def refusal_cure(error: TelemetryError, otherwise: str) -> str:
+    """What to do about a statement that a database refuses."""
+    if isinstance(error, Unavailable):
+        return "See what holds this database up: a lock, or too many sessions"
+    if "row-level security" in str(error):
+        return (
+            "Let this account read every row: ALTER ROLE ... BYPASSRLS, or map the table to a view"
+            " of its owner's. A policy that leaves rows out would make each number too small"
+        )
+    return otherwise
+
+
+def _listed(names: Collection[str]) -> str:
+    first = ", ".join(sorted(names)[:_MOST_NAMES])
+    return first + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
