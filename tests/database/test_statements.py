@@ -19,10 +19,11 @@ from flask_powerauth_telemetry.dashboard.applications import names_statement
 from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
-from flask_powerauth_telemetry.reports.across_applications import sets_statement
+from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.reports.committed_users import standings_statement
+from flask_powerauth_telemetry.reports.committed_users import standing_of
+from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
 from flask_powerauth_telemetry.reports.signatures import signatures_statement
 
@@ -64,6 +65,8 @@ def statements() -> dict[str, Executable]:
     application = tables.pa_application.c
     integration = integration_table("powerauth").c
     year = edges("UTC")
+    ten = range(1, 11)
+    by_application = kind_by_application(tables.pa_activation, ten)
     slots = WallSlots(origin=year[365], seconds=1800, hours={})
     return {
         "names": names_statement(tables),
@@ -77,10 +80,10 @@ def statements() -> dict[str, Executable]:
         "pass without an end": pass_statement(tables, 1, edges("UTC")[30]),
         "the reference's": reference_statement(tables, "retail", edges("UTC")[30], edges("UTC")[0]),
         "shifted windows": shifted_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
-        "sets of applications": sets_statement(
-            tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
+        "sets of applications": growths_statement(tables, ten, by_application, edges("UTC")),
+        "standings": growths_statement(
+            tables, [1], standing_of(tables.pa_activation), edges("Europe/Prague")
         ),
-        "standings": standings_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
         "signatures": signatures_statement(
@@ -102,7 +105,9 @@ def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -
         "pa_activation",
         "pa_integration",
         "newest_uses",
-        "active_users",
+        "uses",
+        "steps",
+        "growths",
         "pa_activation_history",
         "pa_signature_audit",
         "newcomers",

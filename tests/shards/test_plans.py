@@ -11,10 +11,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.cli.counts import reference_statement
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.reports.across_applications import sets_statement
+from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.reports.committed_users import standings_statement
+from flask_powerauth_telemetry.reports.committed_users import standing_of
+from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
 from flask_powerauth_telemetry.reports.signatures import signatures_statement
 from flask_powerauth_telemetry.state import EXTENSION_KEY
@@ -60,8 +61,10 @@ PUSHED: Mapping[str, Executable] = {
     "pass of 30 days": profile_statement(TABLES, 1, UTC_EDGES[:31]),
     "pass of 365 days": profile_statement(TABLES, 1, UTC_EDGES),
     "pass across clock changes": profile_statement(TABLES, 1, edges("Europe/Prague")),
-    "sets of applications": sets_statement(TABLES, [1, 2], *MONTH),
-    "standings": standings_statement(TABLES, 1, *MONTH),
+    "sets of applications": growths_statement(
+        TABLES, [1, 2], kind_by_application(TABLES.pa_activation, [1, 2]), UTC_EDGES
+    ),
+    "standings": growths_statement(TABLES, [1], standing_of(TABLES.pa_activation), UTC_EDGES),
 }
 NOT_PUSHED: Mapping[str, Executable] = {
     "the reference's": reference_statement(TABLES, "retail", *MONTH),
@@ -82,7 +85,7 @@ def test_shards_group_by_user(sharded: Cluster, name: str) -> None:
     statements = remote(plan)
     assert len(statements) == SHARDS
     for statement in statements:
-        assert re.search(r" GROUP BY \d+$", statement), plan
+        assert re.search(r" GROUP BY \d+(, \d+)?$", statement), plan
         assert re.search(r"application_id = (1|ANY)", statement), plan
     assert plan.count("Async Foreign Scan") == SHARDS
 
