@@ -118,7 +118,7 @@ def _read(names: Sequence[str], width: int, context: ReportContext) -> UsersAcro
 
 
 def kind_by_application(activation: Table, ids: Sequence[int]) -> ColumnElement[int]:
-    """The kind of an activation of one of these applications: 1 for the first, then 2, 4, …"""
+    """The kind of an activation of one of these applications, by the place of its application."""
     return case(
         {application: 1 << place for place, application in enumerate(ids)},
         value=activation.c.application_id,

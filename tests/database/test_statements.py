@@ -25,7 +25,8 @@ from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed_users import standing_of
 from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import signatures_statement
+from flask_powerauth_telemetry.reports.signatures import PastDays
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
 GRAMMARS = {
     "postgresql+psycopg": "postgres",
@@ -87,7 +88,7 @@ def statements() -> dict[str, Executable]:
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
         "signatures": signatures_statement(
-            tables, 1, (year[30], year[0]), slots, ("signature_type", "signature_algorithm")
+            tables, 1, PastDays(year[:31]), slots, ("signature_type", "signature_algorithm")
         ),
     }
 

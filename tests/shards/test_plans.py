@@ -17,7 +17,8 @@ from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed_users import standing_of
 from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import signatures_statement
+from flask_powerauth_telemetry.reports.signatures import PastDays
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.database.test_statements import edges
 from tests.shards.cluster import SHARDS, Cluster
@@ -73,7 +74,11 @@ NOT_PUSHED: Mapping[str, Executable] = {
     ).where(TABLES.pa_activation.c.application_id == 1),
     "new users": new_users_statement(TABLES, 1, UTC_EDGES),
     "signatures": signatures_statement(
-        TABLES, 1, MONTH, WallSlots(UTC_EDGES[365], 3600, {}), ("signature_type",)
+        TABLES,
+        1,
+        PastDays(UTC_EDGES[:31]),
+        WallSlots(UTC_EDGES[365], 3600, {}),
+        ("signature_type",),
     ),
 }
 
