@@ -15,13 +15,12 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
 from flask_powerauth_telemetry.providers import ReportContext, Result
 from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
-from flask_powerauth_telemetry.reports.calendar import Month, MonthField, midnight
+from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midnight
 
 TOLERANCE = timedelta(minutes=5)
 """How far a pass may be from the end of a month and still give its number."""
@@ -35,13 +34,6 @@ STATES = (RECORDED, BOUNDED, RUNNING, UNKNOWN)
 
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
-
-
-class MonthSchema(Schema):
-    """Parameters of ``USERS_IN_MONTH``."""
-
-    application = ApplicationField()
-    month = MonthField()
 
 
 class UsersInMonthSchema(Schema):

@@ -74,7 +74,7 @@ def test_every_window_of_a_year_costs_a_few_passes(
         named = {"applications": ["retail", "corporate"]}
 
     with recorded_statements() as statements:
-        for days in range(1, 366)[:: 1 if rising else -1]:
+        for days in range(1, 366, 7)[:: 1 if rising else -1]:
             assert ask(client, report, {**named, "days": days}).status_code == 200
 
     read = sum(bool(re.search(rf"(FROM|JOIN) {table}\b", one)) for one in statements)
