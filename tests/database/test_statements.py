@@ -26,6 +26,8 @@ from flask_powerauth_telemetry.reports.committed_users import standing_of
 from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
 from flask_powerauth_telemetry.reports.signatures import PastDays
+from flask_powerauth_telemetry.reports.signatures_in_month import Span
+from flask_powerauth_telemetry.reports.users_by_status import statuses_statement
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
 GRAMMARS = {
@@ -85,6 +87,10 @@ def statements() -> dict[str, Executable]:
         "standings": growths_statement(
             tables, [1], standing_of(tables.pa_activation), edges("Europe/Prague")
         ),
+        "statuses": statuses_statement(tables, 1),
+        "signatures of a day": signatures_statement(
+            tables, 1, Span(year[30], year[29]), slots, ("signature_type",)
+        ),
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
         "signatures": signatures_statement(
@@ -113,6 +119,8 @@ def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -
         "pa_signature_audit",
         "newcomers",
         "verified",
+        "by_user",
+        "placed",
     }
     assert not parsed.find(exp.Command, exp.Insert, exp.Update, exp.Delete, exp.Create)
 
