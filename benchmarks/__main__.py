@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
-from benchmarks import kept, logins, pacing, passes, queries, recording, reports, shards, sizes
+from benchmarks import (
+    kept,
+    logins,
+    months,
+    pacing,
+    passes,
+    queries,
+    recording,
+    reports,
+    shards,
+    sizes,
+)
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
 
@@ -16,6 +27,7 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "kept": kept.figures,
     "queries": queries.figures,
     "reports": reports.figures,
+    "month": months.figures,
     "logins": logins.figures,
     "pacing": pacing.figures,
     "recording": recording.figures,

@@ -1,26 +1,28 @@
 """Signature verifications of a calendar month: how many, by type, by day, and in the busiest hour.
 
-A month is read day by day, so that no statement reads more than a day. Days that are over are kept
-in the process. So a month that takes longer than the time limit is answered in the end: each try
-goes on where the one before stopped.
+A month is read in slices of some days. Days that are over are kept in the process. So a month that
+takes longer than the time limit is answered in the end: each try goes on where the one before
+stopped.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Protocol, Self
+from itertools import islice, pairwise, takewhile
+from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
 from marshmallow import fields
-from sqlalchemy import ColumnElement, Engine, Integer, and_, func, literal, select
+from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.tables import WallClock
-from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
+from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow, Unavailable
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.reports.activity import bucket_of
 from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
@@ -31,11 +33,16 @@ from flask_powerauth_telemetry.reports.verifications import (
     sum_of,
 )
 
+DAYS_AT_ONCE = 8
+"""How many days a statement reads, unless that is too slow: each reads all activations, too."""
+
 KEPT_DAYS = 1_000
 """How many days that are over are kept for each database."""
 
 _DAY_SECONDS = 86_400
 _TICK = timedelta(microseconds=1)
+
+Span = tuple[datetime, datetime]  # of aware instants, without the end
 
 
 class SignaturesInMonthSchema(TotalsSchema):
@@ -136,66 +143,97 @@ class SignaturesInMonth(ReportProvider):
 
 
 class AuditByDay:
-    """Reads days from the audit, one statement for each, and keeps those that are over."""
+    """Reads days from the audit, several by one statement, and keeps those that are over."""
 
     def __init__(self) -> None:
         self._audit = Audit()
-        self._kept: WeakKeyDictionary[Engine, OrderedDict[Any, Verifications]]
-        self._kept = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
     def read(
         self, context: ReportContext, application_id: int, days: Days
     ) -> Sequence[Verifications]:
         """The verifications of each day.
 
-        Raises ``Unavailable`` when the next day is likely to take longer than the time that is
-        left.
+        Raises ``Unavailable`` when the time that is left is too short for the next days.
         """
-        kept = self._kept.setdefault(context.connection.engine, OrderedDict())
+        kept = self._kept.setdefault(context.connection.engine, _Kept())
         begun = time.monotonic()
         longest = 0.0
         found: list[Verifications] = []
-        for start, end in zip(days.midnights, days.midnights[1:], strict=False):
-            key = (application_id, start, end)
-            if (day := kept.get(key)) is None:
-                since = time.monotonic()
-                if since - begun + longest > context.time_limit:
-                    raise Unavailable("the month takes more than one try", retry_after=1)
-                day = self._read_day(context, application_id, start, end, days.slots)
-                longest = max(longest, time.monotonic() - since)
-            if context.now - end >= HOUR:  # whatever was being written by its end is there
-                _keep(kept, key, day)
-            found.append(day)
+        spans = list(pairwise(days.midnights))
+        while len(found) < len(spans):
+            unread = kept.unread(application_id, spans[len(found) :])
+            if not unread:
+                found.append(kept.days[application_id, spans[len(found)]])
+                continue
+            since = time.monotonic()
+            if since - begun + longest > context.time_limit:
+                raise Unavailable("the month takes more than one try", retry_after=1)
+            found += self._read(context, application_id, unread, kept, days.slots)
+            longest = max(longest, time.monotonic() - since)
         return found
 
-    def _read_day(
+    def _read(
         self,
         context: ReportContext,
         application_id: int,
-        start: datetime,
-        end: datetime,
+        spans: Sequence[Span],
+        kept: "_Kept",
         slots: WallSlots,
-    ) -> Verifications:
-        span = Span(context.database_time(start), context.database_time(end))
-        found = self._audit.read(context, application_id, span, slots)
-        return found.get(0, Verifications())
+    ) -> Sequence[Verifications]:
+        """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
+        instants = [spans[0][0], *(end for _, end in spans)]
+        times = MonthDays([context.database_time(one) for one in reversed(instants)])
+        try:
+            read = self._audit.read(context, application_id, times, slots)
+        except TooSlow as error:
+            if len(spans) == 1:
+                raise
+            kept.at_once = len(spans) // 2
+            raise Unavailable(error.message, retry_after=1) from error
+        found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
+        for span, day in zip(spans, found, strict=True):
+            if context.now - span[1] >= HOUR:  # whatever was being written by its end is there
+                kept.keep((application_id, span), day)
+        return found
+
+
+@dataclass
+class _Kept:
+    """The days of a database that were read, and how many are read at once."""
+
+    days: OrderedDict[tuple[int, Span], Verifications] = field(default_factory=OrderedDict)
+    at_once: int = DAYS_AT_ONCE
+
+    def unread(self, application_id: int, spans: Sequence[Span]) -> Sequence[Span]:
+        """The days to read next; none when the first of them was read."""
+        unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
+        return list(islice(unread, self.at_once))
+
+    def keep(self, key: tuple[int, Span], day: Verifications) -> None:
+        """Keep a day, and drop the one that was kept for longest when there are too many."""
+        self.days[key] = day
+        while len(self.days) > KEPT_DAYS:
+            self.days.popitem(last=False)
 
 
 @dataclass(frozen=True)
-class Span:
-    """The times from ``start`` on and before ``end``, naive times of the database's clock."""
+class MonthDays:
+    """Days in a row between ``edges``, naive times of the database's clock, the newest first.
 
-    start: datetime
-    end: datetime
+    Each day holds its start, and not its end.
+    """
+
+    edges: Sequence[datetime]
 
     def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time is one of them."""
-        start, end = (literal(edge, WallClock) for edge in (self.start, self.end))
+        """Whether a time lies in any of the days."""
+        start, end = (literal(edge, WallClock) for edge in (self.edges[-1], self.edges[0]))
         return and_(time >= start, time < end)
 
-    def bucket(self, _: ColumnElement[datetime]) -> ColumnElement[int]:
-        """The only bucket."""
-        return literal(0, Integer)
+    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
+        """The day of a time, 0 for the newest."""
+        return bucket_of(time, self.edges)
 
 
 def oldest_time(context: ReportContext) -> datetime | None:
@@ -208,10 +246,3 @@ def oldest_time(context: ReportContext) -> datetime | None:
     for _ in range(2):  # a zone's offset at a time is known once the time nearly is
         instant += shown - context.database_time(instant)
     return instant
-
-
-def _keep(kept: OrderedDict[Any, Verifications], key: Any, day: Verifications) -> None:
-    kept[key] = day
-    kept.move_to_end(key)
-    while len(kept) > KEPT_DAYS:
-        kept.popitem(last=False)

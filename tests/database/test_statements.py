@@ -26,7 +26,7 @@ from flask_powerauth_telemetry.reports.committed_users import standing_of
 from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
 from flask_powerauth_telemetry.reports.signatures import PastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import Span
+from flask_powerauth_telemetry.reports.signatures_in_month import MonthDays
 from flask_powerauth_telemetry.reports.users_by_status import statuses_statement
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
@@ -88,8 +88,8 @@ def statements() -> dict[str, Executable]:
             tables, [1], standing_of(tables.pa_activation), edges("Europe/Prague")
         ),
         "statuses": statuses_statement(tables, 1),
-        "signatures of a day": signatures_statement(
-            tables, 1, Span(year[30], year[29]), slots, ("signature_type",)
+        "signatures of a month": signatures_statement(
+            tables, 1, MonthDays(year[:31]), slots, ("signature_type",)
         ),
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
