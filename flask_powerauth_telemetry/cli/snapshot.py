@@ -12,13 +12,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import URL
 
-from flask_powerauth_telemetry.cli.chain import head_line, read_head_line, verify_chain
+from flask_powerauth_telemetry.cli.chain import read_head_line, verify_chain
 from flask_powerauth_telemetry.cli.instance import find_instance, instance_option
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.chain import Head, head_line
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording
 from flask_powerauth_telemetry.history.snapshot import Recorder
 from flask_powerauth_telemetry.history.store import HistoryStore
