@@ -1,5 +1,6 @@
 """What the verifications of a month cost, and what logins beside them notice."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,7 @@ def figures(run: Run) -> Iterator[Figure]:
     what = f"{size}: {REPORT}, answered at try {tries}"
     yield figure(what, "the default time limit", "s", [seconds], [_LIMIT])
     run.say("logins beside it")
-    length = 30 if run.full else 10
+    length = 10 if run.full else 4
     samples = take_turns(
         {
             _ALONE: lambda: _logins(population, length, None),
@@ -66,12 +67,14 @@ def _plan(app: Flask, start: datetime) -> Iterator[str]:
             yield line
 
 
-def _month(engine: Engine, start: datetime) -> tuple[float, int]:
-    """The seconds and the number of tries until a new process has answered."""
+def _month(
+    engine: Engine, start: datetime, stop: threading.Event | None = None
+) -> tuple[float, int]:
+    """The seconds and the number of tries until a new process has answered, or has to stop."""
     with application(engine, 0, REPORTS=[REPORT], STATEMENT_TIMEOUT=_LIMIT) as app:
         begun = time.monotonic()
         tries = 1
-        while _ask(app, start) == 503:
+        while _ask(app, start) == 503 and not (stop and stop.is_set()):
             tries += 1
         return time.monotonic() - begun, tries
 
@@ -91,5 +94,5 @@ def _logins(population: Population, seconds: int, start: datetime | None) -> Sam
     if start is None:
         vacuum(engine)
         return steady_values(log_in(population, seconds, RATE))
-    with burdens.repeated(engine, [lambda _: _month(engine, start)]):
+    with burdens.repeated(engine, [lambda stop: _month(engine, start, stop)]):
         return steady_values(log_in(population, seconds, RATE))
