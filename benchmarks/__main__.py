@@ -9,6 +9,7 @@ import click
 from benchmarks import (
     kept,
     logins,
+    months,
     pacing,
     passes,
     queries,
@@ -28,6 +29,7 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "kept": kept.figures,
     "queries": queries.figures,
     "reports": reports.figures,
+    "month": months.figures,
     "logins": logins.figures,
     "pacing": pacing.figures,
     "recording": recording.figures,

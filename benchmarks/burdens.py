@@ -40,7 +40,7 @@ def passes(engine: Engine) -> Iterator[None]:
     """A pass of 365 days, over and over."""
     with application(engine, cache_seconds=0) as app:
         database = database_of(app)
-        with _repeated(engine, [lambda _: run_pass(database, _WIDTH)]):
+        with repeated(engine, [lambda _: run_pass(database, _WIDTH)]):
             yield
 
 
@@ -49,7 +49,7 @@ def paced_passes(engine: Engine) -> Iterator[None]:
     """A paced pass of 365 days, over and over."""
     with application(engine, cache_seconds=0) as app:
         database = database_of(app)
-        with _repeated(engine, [lambda stop: paced_pass(database, _WIDTH, stop)]):
+        with repeated(engine, [lambda stop: paced_pass(database, _WIDTH, stop)]):
             yield
 
 
@@ -61,7 +61,7 @@ def busy_process(engine: Engine) -> Iterator[None]:
         with engine.connect() as connection:
             connection.exec_driver_sql(_COUNTING)
 
-    with _repeated(engine, [count]):
+    with repeated(engine, [count]):
         yield
 
 
@@ -73,7 +73,7 @@ def reference_callers(engine: Engine, count: int) -> Iterator[None]:
         with engine.connect() as connection:
             reference_count(connection, _WIDTH)
 
-    with _repeated(engine, [ask] * count):
+    with repeated(engine, [ask] * count):
         yield
 
 
@@ -82,7 +82,7 @@ def callers(engine: Engine, count: int) -> Iterator[None]:
     """Callers with windows of their own, who ask a process that has just started once a second."""
     with application(engine, cache_seconds=60) as app, _served(app) as port:
         works = [partial(_ask_and_wait, port, days) for days in _windows(count)]
-        with _repeated(engine, works):
+        with repeated(engine, works):
             yield
 
 
@@ -102,7 +102,7 @@ def distant_callers(engine: Engine, count: int) -> Iterator[None]:
                 _ask_and_wait(port, days, stop)
 
         works = [partial(ask, days, n / count) for n, days in enumerate(_windows(count))]
-        with _repeated(engine, works):
+        with repeated(engine, works):
             yield
 
 
@@ -143,7 +143,7 @@ def _served(app: Flask) -> Iterator[int]:
 
 
 @contextmanager
-def _repeated(engine: Engine, works: Sequence[Work]) -> Iterator[None]:
+def repeated(engine: Engine, works: Sequence[Work]) -> Iterator[None]:
     """Each work over and over, on a thread of its own; what still runs at the end is cancelled."""
     stop = threading.Event()
     errors: list[Exception] = []

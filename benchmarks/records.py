@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -23,7 +24,8 @@ INSERT INTO pa_signature_audit (id, activation_id, activation_counter, activatio
 SELECT number, {activation_id}, number, left(digest, 24),
     3, '{{}}', repeat(digest, 20), 'signature_ok',
     (ARRAY['POSSESSION', 'POSSESSION_KNOWLEDGE', 'POSSESSION_BIOMETRY', 'ASYMMETRIC'])[kind],
-    left(digest, 17), localtimestamp - interval '365 days' * (1 - number / CAST(:rows AS float8)),
+    left(digest, 17), CAST(:until AS timestamp)
+        - CAST(:span AS interval) * (1 - number / CAST(:rows AS float8)),
     number % 50 > 0, 3, '3.2', '{{"signatureDataMethod": "POST", "signatureDataUriId": "/"}}',
     repeat(digest, 24), CASE kind WHEN 4 THEN 'ECDSA_P256' ELSE 'PowerAuth-V3' END, 'DECIMAL'
 FROM (
@@ -59,10 +61,16 @@ class Records:
     row_bytes: int
 
 
-def add_records(population: Population) -> dict[str, Records]:
-    """Fill the audit and the history of a population, as if PowerAuth had written them."""
+def add_records(
+    population: Population, until: datetime | None = None, days: int = 365
+) -> dict[str, Records]:
+    """Fill the audit and the history of a population, as if PowerAuth had written them.
+
+    The audit is that of so many days up to a naive time of the database's clock, or to now.
+    """
     engine = population.engine
     activations = {"activations": population.rows}
+    span = {"until": until or datetime.now(UTC).replace(tzinfo=None), "span": timedelta(days)}
     rows = {
         AUDIT: population.rows * AUDIT_PER_ACTIVATION,
         HISTORY: population.rows * HISTORY_PER_ACTIVATION,
@@ -71,7 +79,7 @@ def add_records(population: Population) -> dict[str, Records]:
     audit = text(_FILL_AUDIT.format(activation_id=any_activation))
     history = text(_FILL_HISTORY.format(activation_id=ACTIVATION_ID.format("number")))
     with engine.begin() as connection, _without_keys(connection):
-        connection.execute(audit, {**activations, "rows": rows[AUDIT]})
+        connection.execute(audit, {**activations, **span, "rows": rows[AUDIT]})
         connection.execute(history, activations)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"VACUUM ANALYZE {AUDIT}, {HISTORY}")

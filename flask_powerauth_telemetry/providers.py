@@ -86,6 +86,11 @@ class ReportContext:
             )
         return self._connection
 
+    @property
+    def time_limit(self) -> float:
+        """How long the computation may take, in seconds; infinite for no limit."""
+        return self._database.time_limit
+
     def database_time(self, time: datetime) -> datetime:
         """The naive time that PowerAuth would write for an aware ``time``: compare it to columns.
 

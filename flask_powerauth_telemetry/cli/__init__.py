@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "report:report",
     "reports": "report:reports",
     "snapshot": "snapshot:snapshot",
+    "statement": "statement:statement",
 }
 """Where each command is, below this package; it is imported when it is asked for."""
 

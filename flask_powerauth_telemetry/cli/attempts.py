@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from flask_powerauth_telemetry.cli.chain import head_line
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
 from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder

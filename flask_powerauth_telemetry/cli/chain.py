@@ -8,17 +8,12 @@ import click
 from flask_powerauth_telemetry.cli.instance import Failed
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import Break, ChainWalk, Head
+from flask_powerauth_telemetry.history.chain import Break, ChainWalk, Head, head_line
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
 
 _HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
-
-
-def head_line(head: Head) -> str:
-    """The end of the chain, in words that are worth keeping elsewhere."""
-    return f"{head.entries} rows, digest {head.digest}"
 
 
 def read_head_line(

@@ -36,15 +36,3 @@ class WholeSlots(FunctionElement[int]):
     ) -> None:
         # A clause, so that statements with other lengths are not taken for the same.
         super().__init__(end, start, literal_column(str(int(seconds)), Integer))
-
-
-class AnyBits(FunctionElement[int]):
-    """Which of several conditions hold for any row of a group: ``AnyBits(first, second, …)``.
-
-    An aggregate. The bit of value 1 is set where the first condition holds for any row, that of
-    value 2 for the second, and so on. No two conditions may hold for the same row.
-    """
-
-    type = Integer()
-    name = "any_bits"
-    inherit_cache = True

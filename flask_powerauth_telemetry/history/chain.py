@@ -28,6 +28,11 @@ class Head:
     digest: str = NO_DIGEST
 
 
+def head_line(head: Head) -> str:
+    """The end of the chain, in words that are worth keeping elsewhere."""
+    return f"{head.entries} rows, digest {head.digest}"
+
+
 @dataclass(frozen=True)
 class Break:
     """What is wrong at an entry of a chain; ``row`` is the row, if there is one."""

@@ -8,11 +8,11 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.history.calendar import DayField, day_of, midnight
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
+from flask_powerauth_telemetry.reports.calendar import DayField, day_of, midnight
 
 MAXIMUM_DATES = 3_660
 """How many days one report may cover."""

@@ -5,7 +5,6 @@ from datetime import date, datetime
 
 from marshmallow import Schema, fields
 
-from flask_powerauth_telemetry.history.calendar import Month, day_of
 from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.history.users_in_month import (
@@ -18,6 +17,7 @@ from flask_powerauth_telemetry.history.users_in_month import (
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
+from flask_powerauth_telemetry.reports.calendar import Month, day_of
 
 MONTHS = 12
 """How many months that are over the report holds, beside the one that is running."""

@@ -15,14 +15,13 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField
-from flask_powerauth_telemetry.history.calendar import Month, MonthField, midnight
 from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
 from flask_powerauth_telemetry.providers import ReportContext, Result
 from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
+from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midnight
 
 ROWS_BESIDE = 48
 """How many rows before the end of a month, and how many after it, bounds are taken from."""
@@ -33,13 +32,6 @@ STATES = (RECORDED, BOUNDED, RUNNING, UNKNOWN)
 
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
-
-
-class MonthSchema(Schema):
-    """Parameters of ``USERS_IN_MONTH``."""
-
-    application = ApplicationField()
-    month = MonthField()
 
 
 class UsersInMonthSchema(Schema):

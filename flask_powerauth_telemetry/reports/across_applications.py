@@ -1,30 +1,25 @@
 """Users across applications: each person once, and how many the applications have in common.
 
-For each user it is enough to know in which of the applications the user was active. That set is a
-whole number, a bit for each application: one pass counts the users of each set, and adding up gives
-every number of the report.
+For each user it is enough to know in which of the applications the user was active. One pass counts
+the users of each set of applications, and adding up gives every number of the report.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
-from sqlalchemy import Executable, func, select
+from sqlalchemy import ColumnElement, Table, case
 
-from flask_powerauth_telemetry.database.functions import AnyBits
-from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.activity import DAY, READ_COLUMNS
+from flask_powerauth_telemetry.reports.activity import READ_COLUMNS, passes
+from flask_powerauth_telemetry.reports.kinds import Growth, read_growths, users_by_set
 
 FEWEST, MOST = 2, 10
 """How many applications a caller may name."""
-
-UsersBySet = Mapping[frozenset[str], int]
-"""How many users were active in exactly these applications, by the set of their names."""
 
 
 def _check_different(names: Sequence[str]) -> None:
@@ -81,62 +76,50 @@ class UsersAcrossApplications(ReportProvider):
     tables = READ_COLUMNS
 
     def computations(self, applications: Sequence[str], days: int) -> Sequence[Computation]:
-        """The one pass, the same for all who name these applications in whatever order."""
+        """Passes that are the same for all who name these applications in whatever order."""
         names = tuple(sorted(applications))
-        key = ("users across applications", names, days)
-        return [Computation(key, partial(_read_users_by_set, names, days))]
+        return passes(("users across applications", *names), partial(_read, names), days)
 
     def report_data(
-        self, sets: UsersBySet, applications: Sequence[str], days: int
+        self, found: "UsersAcross", applications: Sequence[str], days: int
     ) -> Mapping[str, Any]:
         """The users of all applications together, of each, and of each pair."""
+        users = users_by_set(found.growths, days)
         return {
             "applications": applications,
             "days": days,
-            "users": sum(sets.values()),
-            "users_by_application": {name: _users_of(sets, {name}) for name in applications},
+            "users": sum(users.values()),
+            "users_by_application": {name: found.users_of(users, [name]) for name in applications},
             "overlaps": [
-                {"applications": pair, "users": _users_of(sets, pair)}
+                {"applications": pair, "users": found.users_of(users, pair)}
                 for pair in combinations(applications, 2)
             ],
         }
 
 
-def _users_of(sets: UsersBySet, names: Collection[str]) -> int:
-    """The users active in all of these applications, and maybe in others."""
-    return sum(users for active_in, users in sets.items() if active_in.issuperset(names))
+@dataclass(frozen=True)
+class UsersAcross:
+    """What a pass found, and which kind each application is."""
+
+    kinds: Mapping[str, int]
+    growths: Sequence[Growth]
+
+    def users_of(self, users: Mapping[int, int], names: Sequence[str]) -> int:
+        """The users active in all of these applications, and maybe in others."""
+        kinds = sum(self.kinds[name] for name in names)
+        return sum(number for active_in, number in users.items() if active_in & kinds == kinds)
 
 
-def _read_users_by_set(names: Sequence[str], days: int, context: ReportContext) -> UsersBySet:
-    by_id = {(one := context.application(name)).id: one.name for name in names}
-    ids = sorted(by_id)
-    start = context.database_time(context.now - days * DAY)
-    end = context.database_time(context.now)
-    rows = context.connection.execute(sets_statement(context.tables, ids, start, end))
-    return {
-        frozenset(by_id[one] for one in _members(ids, int(bits))): users for bits, users in rows
-    }
+def _read(names: Sequence[str], width: int, context: ReportContext) -> UsersAcross:
+    ids = [context.application(name).id for name in names]
+    kind = kind_by_application(context.tables.pa_activation, ids)
+    kinds = {name: 1 << place for place, name in enumerate(names)}
+    return UsersAcross(kinds, read_growths(context, ids, kind, width))
 
 
-def _members(ids: Sequence[int], bits: int) -> Iterator[int]:
-    return (application for place, application in enumerate(ids) if bits >> place & 1)
-
-
-def sets_statement(
-    tables: PowerAuthTables, ids: Sequence[int], start: datetime, end: datetime
-) -> Executable:
-    """Rows of (bits, users): how many users were active in exactly the applications of the bits.
-
-    The bit of value 1 stands for the first of ``ids``, and so on. ``start`` and ``end`` are naive
-    times of the database's clock; both belong to the window.
-    """
-    activation = tables.pa_activation
-    bits = AnyBits(*(activation.c.application_id == application for application in ids))
-    active_users = (
-        select(bits.label("bits"))
-        .where(activation.c.application_id.in_(ids))
-        .where(activation.c.timestamp_last_used.between(start, end))
-        .group_by(activation.c.user_id)
-        .subquery("active_users")
+def kind_by_application(activation: Table, ids: Sequence[int]) -> ColumnElement[int]:
+    """The kind of an activation of one of these applications, by the place of its application."""
+    return case(
+        {application: 1 << place for place, application in enumerate(ids)},
+        value=activation.c.application_id,
     )
-    return select(active_users.c.bits, func.count()).group_by(active_users.c.bits)

@@ -6,12 +6,12 @@ each user's newest use and to count users by the shortest window that holds it: 
 table, and adding up gives the number of every window.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
 from werkzeug.utils import import_string
@@ -95,11 +95,7 @@ class LiveActivity:
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """Passes over the smallest window that holds ``days`` days, and over wider ones."""
-        return [
-            Computation(("activity", application, width), partial(_profile, application, width))
-            for width in WIDTHS
-            if width >= days
-        ]
+        return passes(("activity", application), partial(_profile, application), days)
 
 
 _SOURCES = {
@@ -114,6 +110,27 @@ def activity_source(config: TelemetryConfig) -> ActivitySource:
     return source
 
 
+def passes(
+    key: tuple[Hashable, ...],
+    run: Callable[[int, ReportContext], Any],
+    days: int,
+    widths: Sequence[int] = WIDTHS,
+) -> Sequence[Computation]:
+    """The passes that cover a window of ``days`` days, one for each width, the narrowest first.
+
+    ``run`` is given the width in days. The width is the last part of the key.
+    """
+    return [Computation((*key, width), partial(run, width)) for width in widths if width >= days]
+
+
+def window_edges(context: ReportContext, width: int) -> Sequence[datetime]:
+    """The end of all windows of 1 to ``width`` days, then the start of each: the newest first.
+
+    They are naive times of the database's clock.
+    """
+    return [context.database_time(context.now - days * DAY) for days in range(width + 1)]
+
+
 def _profile(name: str, width: int, context: ReportContext) -> ActivityProfile | Result:
     try:
         application = context.application(name)
@@ -124,7 +141,7 @@ def _profile(name: str, width: int, context: ReportContext) -> ActivityProfile |
 
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:
     """Compute a profile of ``width`` windows by one pass over ``pa_activation``."""
-    edges = [context.database_time(context.now - days * DAY) for days in range(width + 1)]
+    edges = window_edges(context, width)
     counts = [0] * width
     rows = context.connection.execute(profile_statement(context.tables, application.id, edges))
     for bucket, users in rows:
@@ -137,19 +154,23 @@ def profile_statement(
 ) -> Executable:
     """Rows of (bucket, users): bucket 0 holds the users of the shortest window, and so on.
 
-    ``edges`` are naive times of the database's clock, newest first: the end of all windows, then
-    the start of each.
+    ``edges`` are those of ``window_edges``.
     """
     activation = tables.pa_activation
     last_used = activation.c.timestamp_last_used
     newest_uses = (
         select(bucket_of(func.max(last_used), edges).label("bucket"))
         .where(activation.c.application_id == application_id)
-        .where(last_used.between(_time(edges[-1]), _time(edges[0])))
+        .where(in_windows(last_used, edges))
         .group_by(activation.c.user_id)
         .subquery("newest_uses")
     )
     return select(newest_uses.c.bucket, func.count()).group_by(newest_uses.c.bucket)
+
+
+def in_windows(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:
+    """Whether a time lies in the widest window, which is a closed interval."""
+    return time.between(_time(edges[-1]), _time(edges[0]))
 
 
 def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:

@@ -1,18 +1,19 @@
 """Users of committed activations that were used, and why the documented number is higher."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, Executable, Table, case, func, select
+from sqlalchemy import ColumnElement, Table, case
 
-from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables
+from flask_powerauth_telemetry.database.tables import ActivationStatus
 from flask_powerauth_telemetry.fields import CountField
-from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
-from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.reports.activity import passes
+from flask_powerauth_telemetry.reports.kinds import Growth, read_growths, users_by_set
 
 _COMMITTED = (ActivationStatus.ACTIVE.value, ActivationStatus.BLOCKED.value)
 
@@ -24,12 +25,14 @@ class Standing(IntEnum):
     - ``NOT_COMMITTED``: used, but neither ACTIVE, BLOCKED nor REMOVED.
     - ``REMOVED``: used, and REMOVED since.
     - ``COMMITTED``: used, and ACTIVE or BLOCKED.
+
+    Each is a kind as in ``reports.kinds``.
     """
 
-    NEVER_USED = 0
-    NOT_COMMITTED = 1
-    REMOVED = 2
-    COMMITTED = 3
+    NEVER_USED = 1
+    NOT_COMMITTED = 2
+    REMOVED = 4
+    COMMITTED = 8
 
 
 class LeftOutSchema(Schema):
@@ -71,9 +74,17 @@ class CommittedUsersInPastDays(ReportProvider):
         ),
     }
 
-    def generate(self, context: ReportContext, application: str, days: int) -> Mapping[str, Any]:
+    def computations(self, application: str, days: int) -> Sequence[Computation]:
+        """Passes over windows that are wide enough."""
+        return passes(("committed users", application), partial(_read_growths, application), days)
+
+    def report_data(
+        self, growths: Sequence[Growth], application: str, days: int
+    ) -> Mapping[str, Any]:
         """The users counted, those left out by reason, and all together."""
-        users = _read_users(context, context.application(application), days)
+        users = dict.fromkeys(Standing, 0)
+        for standings, number in users_by_set(growths, days).items():
+            users[max(one for one in Standing if one & standings)] += number
         return {
             "application": application,
             "days": days,
@@ -87,37 +98,14 @@ class CommittedUsersInPastDays(ReportProvider):
         }
 
 
-def _read_users(
-    context: ReportContext, application: Application, days: int
-) -> Mapping[Standing, int]:
-    start = context.database_time(context.now - days * DAY)
-    end = context.database_time(context.now)
-    users = dict.fromkeys(Standing, 0)
-    statement = standings_statement(context.tables, application.id, start, end)
-    for standing, number in context.connection.execute(statement):
-        users[Standing(int(standing))] += number
-    return users
+def _read_growths(name: str, width: int, context: ReportContext) -> Sequence[Growth]:
+    application = context.application(name)
+    kind = standing_of(context.tables.pa_activation)
+    return read_growths(context, [application.id], kind, width)
 
 
-def standings_statement(
-    tables: PowerAuthTables, application_id: int, start: datetime, end: datetime
-) -> Executable:
-    """Rows of (standing, users) of a window; each user has the best standing of its activations.
-
-    ``start`` and ``end`` are naive times of the database's clock; both belong to the window.
-    """
-    activation = tables.pa_activation
-    active_users = (
-        select(func.max(_standing(activation)).label("standing"))
-        .where(activation.c.application_id == application_id)
-        .where(activation.c.timestamp_last_used.between(start, end))
-        .group_by(activation.c.user_id)
-        .subquery("active_users")
-    )
-    return select(active_users.c.standing, func.count()).group_by(active_users.c.standing)
-
-
-def _standing(activation: Table) -> ColumnElement[int]:
+def standing_of(activation: Table) -> ColumnElement[int]:
+    """The standing of an activation."""
     status = activation.c.activation_status
     # Creation writes one instant to both. A use may be written as an earlier time: in autumn the
     # clock goes back.

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.reports.active_users import (
     ActiveUsersSchema,
     ApplicationAndDaysSchema,
 )
-from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
+from flask_powerauth_telemetry.reports.activity import bucket_of, window_edges
 
 
 class NewUsersSchema(ActiveUsersSchema):
@@ -64,7 +64,7 @@ class NewUsersInPastDays(ReportProvider):
 def _read_new_users(name: str, context: ReportContext) -> Sequence[int]:
     """The new users of each of the past 365 days of 24 hours, the newest day first."""
     application = context.application(name)
-    edges = [context.database_time(context.now - days * DAY) for days in range(MAXIMUM_DAYS + 1)]
+    edges = window_edges(context, MAXIMUM_DAYS)
     counts = [0] * MAXIMUM_DAYS
     rows = context.connection.execute(new_users_statement(context.tables, application.id, edges))
     for bucket, users in rows:
@@ -77,8 +77,7 @@ def new_users_statement(
 ) -> Executable:
     """Rows of (bucket, users): bucket 0 holds the users who are new in the newest day, and so on.
 
-    ``edges`` are naive times of the database's clock, newest first: the end of all windows, then
-    the start of each.
+    ``edges`` are those of ``window_edges``.
     """
     activation, history = tables.pa_activation, tables.pa_activation_history
     became_active = history.c.timestamp_created

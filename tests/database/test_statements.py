@@ -19,12 +19,16 @@ from flask_powerauth_telemetry.dashboard.applications import names_statement
 from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
-from flask_powerauth_telemetry.reports.across_applications import sets_statement
+from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.reports.committed_users import standings_statement
+from flask_powerauth_telemetry.reports.committed_users import standing_of
+from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import signatures_statement
+from flask_powerauth_telemetry.reports.signatures import PastDays
+from flask_powerauth_telemetry.reports.signatures_in_month import MonthDays
+from flask_powerauth_telemetry.reports.users_by_status import statuses_statement
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
 GRAMMARS = {
     "postgresql+psycopg": "postgres",
@@ -64,6 +68,8 @@ def statements() -> dict[str, Executable]:
     application = tables.pa_application.c
     integration = integration_table("powerauth").c
     year = edges("UTC")
+    ten = range(1, 11)
+    by_application = kind_by_application(tables.pa_activation, ten)
     slots = WallSlots(origin=year[365], seconds=1800, hours={})
     return {
         "names": names_statement(tables),
@@ -81,14 +87,18 @@ def statements() -> dict[str, Executable]:
         "windows": windows_statement(
             tables, 1, [(edges(zone)[30], edges(zone)[0]) for zone in ("UTC", "Europe/Prague")]
         ),
-        "sets of applications": sets_statement(
-            tables, range(1, 11), edges("UTC")[30], edges("UTC")[0]
+        "sets of applications": growths_statement(tables, ten, by_application, edges("UTC")),
+        "standings": growths_statement(
+            tables, [1], standing_of(tables.pa_activation), edges("Europe/Prague")
         ),
-        "standings": standings_statement(tables, 1, edges("UTC")[30], edges("UTC")[0]),
+        "statuses": statuses_statement(tables, 1),
+        "signatures of a month": signatures_statement(
+            tables, 1, MonthDays(year[:31]), slots, ("signature_type",)
+        ),
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
         "signatures": signatures_statement(
-            tables, 1, (year[30], year[0]), slots, ("signature_type", "signature_algorithm")
+            tables, 1, PastDays(year[:31]), slots, ("signature_type", "signature_algorithm")
         ),
     }
 
@@ -106,11 +116,15 @@ def test_statement_compiles_to_a_select_of_the_dialect(driver: str, name: str) -
         "pa_activation",
         "pa_integration",
         "newest_uses",
-        "active_users",
+        "uses",
+        "steps",
+        "growths",
         "pa_activation_history",
         "pa_signature_audit",
         "newcomers",
         "verified",
+        "by_user",
+        "placed",
     }
     assert not parsed.find(exp.Command, exp.Insert, exp.Update, exp.Delete, exp.Create)
 

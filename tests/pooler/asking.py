@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.support.questions import LIVE, questions
-from tests.support.service import ask, create_app
+from tests.support.service import NOW, ask, create_app
 
 
 def main(url: str, times: int) -> None:
@@ -18,7 +18,7 @@ def main(url: str, times: int) -> None:
         return given.status_code, given.get_json()
 
     with ThreadPoolExecutor(2) as callers:
-        rounds = [list(callers.map(answer, questions())) for _ in range(times)]
+        rounds = [list(callers.map(answer, questions(NOW))) for _ in range(times)]
     failed = [given for answers in rounds for given in answers if given[0] != 200]
     same = all(answers == rounds[0] for answers in rounds)
     json.dump({"failed": failed, "first": rounds[0], "same": same}, sys.stdout)

@@ -19,6 +19,8 @@ from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPa
 from flask_powerauth_telemetry.reports.curve import UsersByPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
+from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
@@ -31,6 +33,8 @@ REPORTS: Mapping[ReportProvider, Mapping[str, Any]] = {
     CommittedUsersInPastDays(): WINDOW,
     NewUsersInPastDays(): WINDOW,
     SignaturesInPastDays(): WINDOW,
+    SignaturesInMonth(): {"application": "retail", "month": f"{NOW:%Y-%m}"},
+    UsersByStatus(): {"application": "retail"},
 }
 MAPS = frozenset({"usersByApplication"})
 """Keys whose objects have the caller's words for keys."""

@@ -1,10 +1,13 @@
 """The further reports: off until switched on, and what they count."""
 
+import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from tests.support import powerauth
 from tests.support.databases import Databases
 from tests.support.powerauth import Activation
@@ -47,6 +50,35 @@ def test_curve_is_what_each_window_answers_from_one_pass(database: Engine) -> No
     assert windows[0] == 1
     assert windows[-1] == 90
     assert sum("pa_activation" in statement for statement in statements) == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "table", "passes"),
+    [
+        ("USERS_IN_PAST_DAYS", "pa_activation", 3),
+        ("USERS_ACROSS_APPLICATIONS", "pa_activation", 3),
+        ("COMMITTED_USERS_IN_PAST_DAYS", "pa_activation", 3),
+        ("NEW_USERS_IN_PAST_DAYS", "pa_activation_history", 1),
+        ("SIGNATURES_IN_PAST_DAYS", "pa_signature_audit", 5),
+    ],
+)
+@pytest.mark.parametrize("rising", [True, False])
+def test_every_window_of_a_year_costs_a_few_passes(
+    sqlite: Engine, report: str, table: str, passes: int, rising: bool
+) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    client = create_app(sqlite, REPORTS=list(FURTHER_REPORTS)[:5]).test_client()
+    named: dict[str, Any] = {"application": "retail"}
+    if report == "USERS_ACROSS_APPLICATIONS":
+        named = {"applications": ["retail", "corporate"]}
+
+    with recorded_statements() as statements:
+        for days in range(1, 366, 7)[:: 1 if rising else -1]:
+            assert ask(client, report, {**named, "days": days}).status_code == 200
+
+    read = sum(bool(re.search(rf"(FROM|JOIN) {table}\b", one)) for one in statements)
+    assert 1 <= read <= passes
 
 
 def test_report_reads_the_bind_that_is_configured_for_it(

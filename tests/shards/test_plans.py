@@ -11,12 +11,14 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.cli.counts import reference_statement
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.reports.across_applications import sets_statement
+from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
-from flask_powerauth_telemetry.reports.committed_users import standings_statement
+from flask_powerauth_telemetry.reports.committed_users import standing_of
+from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import signatures_statement
+from flask_powerauth_telemetry.reports.signatures import PastDays
+from flask_powerauth_telemetry.reports.verifications import signatures_statement
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.database.test_statements import edges
 from tests.shards.cluster import SHARDS, Cluster
@@ -60,8 +62,10 @@ PUSHED: Mapping[str, Executable] = {
     "pass of 30 days": profile_statement(TABLES, 1, UTC_EDGES[:31]),
     "pass of 365 days": profile_statement(TABLES, 1, UTC_EDGES),
     "pass across clock changes": profile_statement(TABLES, 1, edges("Europe/Prague")),
-    "sets of applications": sets_statement(TABLES, [1, 2], *MONTH),
-    "standings": standings_statement(TABLES, 1, *MONTH),
+    "sets of applications": growths_statement(
+        TABLES, [1, 2], kind_by_application(TABLES.pa_activation, [1, 2]), UTC_EDGES
+    ),
+    "standings": growths_statement(TABLES, [1], standing_of(TABLES.pa_activation), UTC_EDGES),
 }
 NOT_PUSHED: Mapping[str, Executable] = {
     "the reference's": reference_statement(TABLES, "retail", *MONTH),
@@ -70,7 +74,11 @@ NOT_PUSHED: Mapping[str, Executable] = {
     ).where(TABLES.pa_activation.c.application_id == 1),
     "new users": new_users_statement(TABLES, 1, UTC_EDGES),
     "signatures": signatures_statement(
-        TABLES, 1, MONTH, WallSlots(UTC_EDGES[365], 3600, {}), ("signature_type",)
+        TABLES,
+        1,
+        PastDays(UTC_EDGES[:31]),
+        WallSlots(UTC_EDGES[365], 3600, {}),
+        ("signature_type",),
     ),
 }
 
@@ -82,7 +90,7 @@ def test_shards_group_by_user(sharded: Cluster, name: str) -> None:
     statements = remote(plan)
     assert len(statements) == SHARDS
     for statement in statements:
-        assert re.search(r" GROUP BY \d+$", statement), plan
+        assert re.search(r" GROUP BY \d+(, \d+)?$", statement), plan
         assert re.search(r"application_id = (1|ANY)", statement), plan
     assert plan.count("Async Foreign Scan") == SHARDS
 

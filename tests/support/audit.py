@@ -142,6 +142,50 @@ def signatures_by_hand(
     """What the report says of the verifications of one application in a window up to now."""
     start, end = wall_clock(now - days * DAY, zone), wall_clock(now, zone)
     within = [one for one in verifications if start <= one.timestamp_created <= end]
+    by_hour = _by_hour_by_hand(within, now - days * DAY, now, zone)
+    return {**_totals_by_hand(within, zone), "byHour": by_hour}
+
+
+def month_by_hand(
+    verifications: Sequence[Verification],
+    month: tuple[int, int],
+    now: datetime,
+    report_zone: tzinfo,
+    zone: tzinfo,
+) -> dict[str, Any]:
+    """What the report says of those of one application in a month, by year and number.
+
+    ``report_zone`` is that of the calendar, ``zone`` that of the database's clock.
+    """
+    first = datetime(*month, 1)
+    days = (first.replace(year=month[0] + month[1] // 12, month=month[1] % 12 + 1) - first).days
+    midnights = [
+        (first + number * DAY).replace(tzinfo=report_zone).astimezone(UTC)
+        for number in range(days + 1)
+    ]
+    ends = [wall_clock(time, zone) for time in midnights]
+    within = [
+        one
+        for one in verifications
+        if ends[0] <= one.timestamp_created < ends[-1]
+        and one.timestamp_created <= wall_clock(now, zone)
+    ]
+    return {
+        **_totals_by_hand(within, zone),
+        "month": f"{month[0]}-{month[1]:02}",
+        "from": midnights[0].astimezone(report_zone).isoformat(),
+        "to": midnights[-1].astimezone(report_zone).isoformat(),
+        "complete": midnights[-1] <= now,
+        "byDay": [
+            sum(ends[day] <= one.timestamp_created < ends[day + 1] for one in within)
+            if midnights[day] <= now
+            else None
+            for day in range(days)
+        ],
+    }
+
+
+def _totals_by_hand(within: Sequence[Verification], zone: tzinfo) -> dict[str, Any]:
     kinds = {(one.signature_type, one.signature_algorithm) for one in within}
     return {
         **_verified(within),
@@ -157,7 +201,6 @@ def signatures_by_hand(
             }
             for kind, algorithm in sorted(kinds, key=lambda key: (key[0], key[1] or ""))
         ],
-        "byHour": _by_hour_by_hand(within, now - days * DAY, now, zone),
         "busiestHour": _busiest_by_hand(within, zone),
     }
 

@@ -6,12 +6,13 @@ from typing import Any
 from flask import Flask
 
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
-from tests.support.service import ask, create_app
+from tests.support.service import NOW, ask, create_app
 
 APPLICATIONS = ("retail", "corporate", "kiosk")
 DAYS = (1, 30, 31, 365)
 LIVE = sorted(set(FURTHER_REPORTS) - {"USERS_IN_MONTH", "USERS_BY_MONTH", "MAU_HISTORY"})
 """The further reports but those that read the history, and no database of PowerAuth."""
+_BY_APPLICATION = ("CURRENT_MAU", "USERS_BY_PAST_DAYS", "USERS_BY_STATUS")
 _BY_DAYS = (
     "USERS_IN_PAST_DAYS",
     "COMMITTED_USERS_IN_PAST_DAYS",
@@ -20,13 +21,15 @@ _BY_DAYS = (
 )
 
 
-def questions() -> list[tuple[str, dict[str, Any]]]:
+def questions(now: datetime) -> list[tuple[str, dict[str, Any]]]:
     """The name and the parameters of each."""
     asked: list[tuple[str, dict[str, Any]]] = []
     for name in APPLICATIONS:
         asked += [
-            (report, {"application": name}) for report in ("CURRENT_MAU", "USERS_BY_PAST_DAYS")
+            (report, {"application": name})
+            for report in ("CURRENT_MAU", "USERS_BY_PAST_DAYS", "USERS_BY_STATUS")
         ]
+        asked.append(("SIGNATURES_IN_MONTH", {"application": name, "month": f"{now:%Y-%m}"}))
         asked += [
             (report, {"application": name, "days": days}) for report in _BY_DAYS for days in DAYS
         ]
@@ -38,10 +41,10 @@ def answers(zone: str, now: datetime, **keys: Any) -> list[Any]:
     """The status and the body of each answer; ``keys`` tell which database."""
     app: Flask = create_app(clock=lambda: now, DATABASE_TIMEZONE=zone, REPORTS=LIVE, **keys)
     client = app.test_client()
-    given = (ask(client, *question) for question in questions())
+    given = (ask(client, *question) for question in questions(now))
     return [(answer.status_code, answer.get_json()) for answer in given]
 
 
 def test_every_report_is_asked_for() -> None:
     """Run where this is imported."""
-    assert {name for name, _ in questions()} == {"CURRENT_MAU", "USERS_IN_PAST_DAYS", *LIVE}
+    assert {name for name, _ in questions(NOW)} == {"CURRENT_MAU", "USERS_IN_PAST_DAYS", *LIVE}

@@ -26,11 +26,11 @@ from flask_powerauth_telemetry.exceptions import (
     Unavailable,
 )
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.history.calendar import DayField, Month, MonthField, day_of
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
+from flask_powerauth_telemetry.reports.calendar import DayField, Month, MonthField, day_of
 from flask_powerauth_telemetry.service import ReportService, read_clock
 
 ANSWER_SECONDS = 5.0

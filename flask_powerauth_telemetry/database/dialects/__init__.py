@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
-from flask_powerauth_telemetry.database.functions import AnyBits, WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 
 DIALECTS = {
     "clickhousedb": "clickhouse:ClickHouse",
@@ -38,13 +38,11 @@ def dialect_named(name: str) -> DatabaseDialect:
     dialect: DatabaseDialect = getattr(import_module(f"{__name__}.{module}"), kind)()
     compiles(WholeDays, name)(dialect.whole_days)
     compiles(WholeSlots, name)(dialect.whole_slots)
-    compiles(AnyBits, name)(dialect.any_bits)
     return dialect
 
 
 @compiles(WholeDays)
 @compiles(WholeSlots)
-@compiles(AnyBits)
 def _look_up(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:
     """Compile for a dialect that nobody has looked up before, as without an engine."""
     dialect_named(compiler.dialect.name)

@@ -102,11 +102,6 @@ class DatabaseDialect:
         """``WholeSlots``, whose clauses are an end, a start, and the seconds of a span."""
         raise exc.UnsupportedCompilationError(compiler, type(element))
 
-    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        """``AnyBits``, whose clauses are the conditions; here for want of an aggregate of bits."""
-        branches = whens(element, compiler, **options)
-        return "(" + " + ".join(f"max(CASE {branch} ELSE 0 END)" for branch in branches) + ")"
-
     # Engines of ours
 
     engine_options: Mapping[str, Any] = {}
@@ -191,12 +186,6 @@ class DatabaseDialect:
     def message(self, cause: BaseException) -> str:
         """What a driver says, for the log."""
         return str(cause)
-
-
-def whens(element: Function, compiler: SQLCompiler, **options: Any) -> list[str]:
-    """For ``any_bits``: the branch of a CASE for each condition, with the bit that it sets."""
-    conditions = (compiler.process(condition, **options) for condition in element.clauses)
-    return [f"WHEN {condition} THEN {1 << place}" for place, condition in enumerate(conditions)]
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     Function,
     Limits,
     held_attribute,
-    whens,
 )
 
 # A time limit has to bound all tries together; and a session is locked by what hangs in it.
@@ -83,9 +82,6 @@ class ClickHouse(DatabaseDialect):
         return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
 
     whole_days = whole_slots
-
-    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return f"groupBitOr(CASE {' '.join(whens(element, compiler, **options))} ELSE 0 END)"
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         return _CONNECT_ARGS

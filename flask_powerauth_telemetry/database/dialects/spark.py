@@ -24,7 +24,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     DatabaseDialect,
     Function,
     Limits,
-    whens,
 )
 
 # The seconds that each message to the server may take, and how often it is sent.
@@ -60,9 +59,6 @@ class Spark(DatabaseDialect):
         return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
 
     whole_days = whole_slots
-
-    def any_bits(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return f"bit_or(CASE {' '.join(whens(element, compiler, **options))} ELSE 0 END)"
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         return _CONNECT_ARGS

@@ -2,11 +2,14 @@
 
 import calendar
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Self
 
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
+
+from flask_powerauth_telemetry.fields import ApplicationField
 
 _MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
 _DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
@@ -46,6 +49,15 @@ class Month:
         return date(self.year, self.number, 1)
 
     @property
+    def end(self) -> date:
+        """The first day after the month."""
+        return self.first_day + timedelta(days=self.days)
+
+    def __iter__(self) -> Iterator[date]:
+        """Its days."""
+        return (self.first_day + timedelta(days=number) for number in range(self.days))
+
+    @property
     def days(self) -> int:
         """How many days it has."""
         return calendar.monthrange(self.year, self.number)[1]
@@ -53,7 +65,7 @@ class Month:
     @property
     def following(self) -> "Month":
         """The next month."""
-        return Month.of(self.first_day + timedelta(days=self.days))
+        return Month.of(self.end)
 
     @property
     def preceding(self) -> "Month":
@@ -72,6 +84,13 @@ class MonthField(fields.String):
         if found is None:
             raise ValidationError("Must be a month such as 2026-11.")
         return Month(int(found[1]), int(found[2]))
+
+
+class MonthSchema(Schema):
+    """Parameters of reports on a month."""
+
+    application = ApplicationField()
+    month = MonthField()
 
 
 class DayField(fields.Date):

@@ -1,0 +1,154 @@
+"""The statement of a month: all that is known of it, what is missing, and what proves it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
+from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.users_in_month import RECORDED, RUNNING, UNKNOWN
+from flask_powerauth_telemetry.reports.calendar import Month
+
+USERS, DAILY, VERIFICATIONS = "USERS_IN_MONTH", "MAU_HISTORY", "SIGNATURES_IN_MONTH"
+"""The reports that a statement is made of, as far as they are switched on."""
+
+DAILY_DAYS = 30
+"""The window of the daily numbers, in days."""
+
+Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""Gives the data of a report by its name and raw parameters, or raises ``TelemetryError``."""
+
+
+@dataclass
+class Statement:
+    """What is known of a month of an application.
+
+    ``computed_at`` is aware, in the zone of the calendar, whose name is ``zone``. ``definitions``
+    are those of the reports that are switched on. ``head`` is the end of the history's chain, None
+    without one. ``users``, ``daily`` and ``verifications`` are the data of the three reports, None
+    where there are none; ``missing`` has a sentence for all that is missing.
+    """
+
+    application: str
+    month: str
+    zone: str
+    computed_at: datetime
+    version: str
+    definitions: Mapping[str, str]
+    head: Head | None = None
+    users: Mapping[str, Any] | None = None
+    daily: Mapping[str, Any] | None = None
+    verifications: Mapping[str, Any] | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the number of users is known."""
+        return self.users is not None and self.users["users"] is not None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a bound of the users is known."""
+        users = self.users or {}
+        return any(users.get(key) is not None for key in ("lowerBound", "upperBound"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {
+            "application": self.application,
+            "month": self.month,
+            "zone": self.zone,
+            "users": self.users,
+            "usersByDay": self.daily,
+            "verifications": self.verifications,
+            "missing": self.missing,
+            "definitions": dict(self.definitions),
+            "computedAt": self.computed_at.isoformat(),
+            "version": self.version,
+            "history": asdict(self.head) if self.head is not None else None,
+        }
+
+
+def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
+    """Add what the reports tell, and what is missing in it.
+
+    Raises ``UnknownApplication`` where no report knows the application, and ``TelemetryError`` for
+    a month that has not begun.
+    """
+    today = statement.computed_at.date()
+    if month.first_day > today:
+        raise TelemetryError(f"The month {month} has not begun")
+    last = min(today, month.end - timedelta(days=1))
+    daily = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
+    asked: dict[str, dict[str, Any]] = {
+        USERS: {"month": str(month)},
+        DAILY: daily,
+        VERIFICATIONS: {"month": str(month)},
+    }
+    given: dict[str, Mapping[str, Any]] = {}
+    unknown: list[UnknownApplication] = []
+    for report, parameters in asked.items():
+        if report not in statement.definitions:
+            statement.missing.append(f"The report {report} is not switched on.")
+            continue
+        try:
+            given[report] = ask(report, {"application": statement.application, **parameters})
+        except UnknownApplication as error:
+            unknown.append(error)
+            statement.missing.append(f"The report {report} knows no such application.")
+        except TelemetryError as error:
+            statement.missing.append(f"The report {report} failed: {error.message}.")
+    if unknown and not given:
+        raise unknown[0]
+    statement.users, statement.daily = given.get(USERS), given.get(DAILY)
+    statement.verifications = given.get(VERIFICATIONS)
+    statement.missing += [*_missing_users(statement.users), *_missing_days(statement.daily)]
+    statement.missing += _missing_verifications(statement.verifications)
+
+
+def _missing_users(users: Mapping[str, Any] | None) -> Sequence[str]:
+    if users is None or users["state"] == RECORDED:
+        return ()
+    if users["state"] == RUNNING:
+        return ("The month is not over, so its users are not known yet.",)
+    known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
+    return (
+        "No recording was made within five minutes of the end of the month,"
+        f" so {known} known of its users.",
+    )
+
+
+def _missing_days(daily: Mapping[str, Any] | None) -> Sequence[str]:
+    if daily is None or not daily["missing"]:
+        return ()
+    days = daily["missing"]
+    several = "day has" if len(days) == 1 else "days have"
+    return (f"{len(days)} {several} no recording: {', '.join(_ranges(days))}.",)
+
+
+def _ranges(days: Sequence[str]) -> Sequence[str]:
+    """Days in a row as one text."""
+    found: list[list[date]] = []
+    for day in map(date.fromisoformat, days):
+        if found and day - found[-1][-1] == timedelta(days=1):
+            found[-1][1:] = [day]
+        else:
+            found.append([day])
+    return [" to ".join(map(str, ends)) for ends in found]
+
+
+def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[str]:
+    if verifications is None:
+        return ()
+    missing = []
+    if not verifications["complete"]:
+        missing.append("The month is not over, so more verifications will be counted.")
+    since = verifications["auditSince"]
+    if since is None:
+        missing.append("The audit is empty, so verifications of the month may have been deleted.")
+    elif datetime.fromisoformat(since) > datetime.fromisoformat(verifications["from"]):
+        missing.append(
+            f"The audit begins at {since}, so earlier verifications may have been deleted."
+        )
+    return missing

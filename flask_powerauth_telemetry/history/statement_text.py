@@ -1,0 +1,79 @@
+"""The statement of a month in words: a sentence for each thing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask_powerauth_telemetry.history.chain import head_line
+from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement
+
+Paragraph = tuple[str, str]  # a heading and a sentence
+
+
+def title_of(statement: Statement) -> str:
+    """What the statement is of."""
+    return f"Statement of {statement.month} for {statement.application}"
+
+
+def paragraphs(statement: Statement) -> Iterator[Paragraph]:
+    """All that the statement says, in order; a heading may come several times."""
+    if statement.users is not None:
+        yield "Users", _users(statement.users)
+        yield "What was counted", statement.definitions[USERS]
+        yield "Window", _window(statement.users, statement.zone)
+    if statement.daily is not None and statement.daily["average"] is not None:
+        yield "Users of 30 days", _daily(statement.daily)
+    if statement.verifications is not None:
+        yield "Verifications", _verifications(statement.verifications)
+        yield "What was counted", statement.definitions[VERIFICATIONS]
+    for missing in statement.missing:
+        yield "Missing", missing
+    yield "Computed", f"At {statement.computed_at.isoformat()}, by version {statement.version}."
+    if statement.head is not None:
+        line = head_line(statement.head)
+        yield "Proof", f"The history that this was read from ends with: {line}."
+        yield "Check", f"flask telemetry snapshot --verify --expect '{line}'"
+
+
+def _users(users: Mapping[str, Any]) -> str:
+    if users["users"] is not None:
+        return (
+            f"{users['users']:,} unique users were active,"
+            f" as recorded {_seconds(users['secondsLate'])} the end of the month."
+        )
+    lower, upper = users["lowerBound"], users["upperBound"]
+    if lower is None and upper is None:
+        return "The number of users is not known."
+    least = f"at least {lower:,}" if lower is not None else ""
+    most = f"at most {upper:,}" if upper is not None else ""
+    bounds = " and ".join(filter(None, (least, most)))
+    return f"The number of users is not known; it is {bounds}."
+
+
+def _seconds(late: float) -> str:
+    return f"{abs(late):g} s {'before' if late < 0 else 'after'}"
+
+
+def _window(users: Mapping[str, Any], zone: str) -> str:
+    left_out = users["hoursLeftOut"]
+    told = ""
+    if left_out > 0:
+        told = f"; {left_out:g} h at the month's start is left out, as the clock was set back"
+    if left_out < 0:
+        told = f"; it begins {-left_out:g} h before the month, as the clock was set forward"
+    return f"From {users['from']} to {users['to']}, by the calendar of {zone}{told}."
+
+
+def _daily(daily: Mapping[str, Any]) -> str:
+    days = len(daily["usersByDay"])
+    return (
+        f"{daily['average']:,.2f} on average and {daily['maximum']:,} at most, over"
+        f" {days} recorded {'day' if days == 1 else 'days'} of the month,"
+        f" each for the {daily['days']} days before."
+    )
+
+
+def _verifications(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['total']:,} verifications, of which {found['valid']:,} were valid and"
+        f" {found['invalid']:,} were not, from {found['from']} to {found['to']}."
+    )

@@ -1,0 +1,116 @@
+"""Users and activations by the status that the activations have now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from marshmallow import Schema, fields
+from sqlalchemy import Executable, case, func, select
+
+from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables
+from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
+
+
+class StatusSchema(Schema):
+    """A status, the unique users with an activation in it, and the activations."""
+
+    status = fields.String(required=True)
+    users = CountField()
+    activations = CountField()
+
+
+class UsersByStatusSchema(Schema):
+    """Report data of ``USERS_BY_STATUS``."""
+
+    application = fields.String(required=True)
+    users = CountField()
+    activations = CountField()
+    by_status = fields.List(fields.Nested(StatusSchema), required=True, data_key="byStatus")
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """What a pass found: the users in all, and those and the activations of each status."""
+
+    users: int
+    by_status: Mapping[int, tuple[int, int]]
+
+
+class UsersByStatus(ReportProvider):
+    """``USERS_BY_STATUS``: how many users and activations there are, whether used or not."""
+
+    name = "USERS_BY_STATUS"
+    definition = (
+        "Unique users of the application with an activation, whenever it was last used, and the"
+        " activations, by the status that they have now; a user with activations of several"
+        " statuses is in each of them."
+    )
+    parameters_schema = ApplicationSchema
+    data_schema = UsersByStatusSchema
+    tables: Mapping[str, Sequence[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": ("application_id", "user_id", "activation_status"),
+    }
+
+    def computations(self, application: str) -> Sequence[Computation]:
+        """The one pass."""
+        return [Computation(("users by status", application), partial(_read, application))]
+
+    def report_data(self, found: Statuses, application: str) -> Mapping[str, Any]:
+        """All users and activations, then those of the documented statuses, then of others."""
+        documented = [status.value for status in ActivationStatus]
+        others = sorted(found.by_status.keys() - set(documented))
+        return {
+            "application": application,
+            "users": found.users,
+            "activations": sum(activations for _, activations in found.by_status.values()),
+            "by_status": [
+                {"status": _name(status), "users": users, "activations": activations}
+                for status in (*documented, *others)
+                for users, activations in [found.by_status.get(status, (0, 0))]
+            ],
+        }
+
+
+def _read(name: str, context: ReportContext) -> Statuses:
+    application = context.application(name)
+    rows = context.connection.execute(statuses_statement(context.tables, application.id)).all()
+    return Statuses(
+        sum(int(first) for _, _, _, first in rows),
+        {int(status): (users, int(activations)) for status, users, activations, _ in rows},
+    )
+
+
+def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executable:
+    """Rows of (status, users, activations, users who have no lower status)."""
+    activation = tables.pa_activation
+    by_user = (
+        select(
+            activation.c.user_id,
+            activation.c.activation_status,
+            func.count().label("activations"),
+        )
+        .where(activation.c.application_id == application_id)
+        .group_by(activation.c.user_id, activation.c.activation_status)
+        .subquery("by_user")
+    )
+    place = func.row_number().over(
+        partition_by=by_user.c.user_id, order_by=by_user.c.activation_status
+    )
+    placed = select(
+        by_user.c.activation_status, by_user.c.activations, place.label("place")
+    ).subquery("placed")
+    return select(
+        placed.c.activation_status,
+        func.count(),
+        func.sum(placed.c.activations),
+        func.sum(case((placed.c.place == 1, 1), else_=0)),
+    ).group_by(placed.c.activation_status)
+
+
+def _name(status: int) -> str:
+    known = {one.value: one.name for one in ActivationStatus}
+    return known.get(status, str(status))

@@ -1,0 +1,274 @@
+"""SIGNATURES_IN_MONTH counts the verifications of a calendar month, in whatever zones."""
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.reports.verifications import Audit
+from tests.support import audit, powerauth
+from tests.support.audit import DAY, HOUR, TICK, Verification
+from tests.support.powerauth import Activation, wall_clock
+from tests.support.recorded import Clock
+from tests.support.service import ask, create_app, error, recorded_statements
+
+REPORT = SignaturesInMonth.name
+YEAR = datetime(2026, 1, 1)
+NOW = datetime(2026, 11, 25, 12, 0, 0, 1, tzinfo=UTC)
+CASES = [
+    ("UTC", "UTC", (2026, 10)),
+    ("UTC", "Europe/Prague", (2026, 10)),
+    ("UTC", "Europe/Prague", (2026, 11)),
+    ("Europe/Prague", "Europe/Prague", (2026, 3)),
+    ("Europe/Prague", "America/New_York", (2026, 10)),
+    ("America/New_York", "America/New_York", (2026, 11)),
+    ("Australia/Lord_Howe", "Asia/Kathmandu", (2026, 4)),
+    ("UTC", "Atlantic/Azores", (2026, 10)),
+    ("Asia/Kolkata", "Pacific/Apia", (2025, 12)),
+    ("UTC", "America/Santiago", (2026, 9)),
+]
+"""The zone of the database, that of the report, and the month."""
+
+
+def client_of(engine: Engine, now: Any = NOW, zone: str = "UTC", **keys: Any) -> FlaskClient:
+    clock = now if callable(now) else lambda: now
+    return create_app(
+        engine, clock=clock, REPORTS=[REPORT], REPORT_TIMEZONE=zone, **keys
+    ).test_client()
+
+
+def month_of(client: FlaskClient, month: str, application: str = "retail") -> dict[str, Any]:
+    answer = ask(client, REPORT, {"application": application, "month": month})
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    data: dict[str, Any] = answer.get_json()["responseObject"]["reportData"]
+    assert data.pop("application") == application
+    return data
+
+
+def filled(engine: Engine, times: Sequence[datetime] = ()) -> Engine:
+    powerauth.create_schema(engine)
+    powerauth.add_applications(engine, ["retail", "corporate"])
+    powerauth.add_activations(
+        engine, [Activation("a", 1, "anna", YEAR), Activation("b", 2, "bob", YEAR)]
+    )
+    if times:
+        audit.add_verifications(engine, [Verification("a", time) for time in times])
+    return engine
+
+
+def random_verifications(
+    source: random.Random, month: tuple[int, int], zone: ZoneInfo, report_zone: ZoneInfo
+) -> list[Verification]:
+    """Around a month: half of them at its midnights, a tick before or after."""
+    first = datetime(*month, 1, tzinfo=report_zone)
+    times = []
+    for number in range(-2, 35):
+        midnight = (first + number * DAY).astimezone(UTC)
+        times += [midnight + ticks * TICK for ticks in (-1, 0, 1)]
+        times += [midnight + source.random() * DAY for _ in range(12)]
+    return [
+        Verification(
+            activation_id=source.choice("aaab"),
+            timestamp_created=wall_clock(time, zone),
+            valid=source.choice((True, True, False, None)),
+            signature_type=source.choice(("POSSESSION", "POSSESSION_KNOWLEDGE")),
+            signature_algorithm=source.choice((None, "ECDSA_P256")),
+        )
+        for time in times
+    ]
+
+
+@pytest.mark.parametrize(("zone", "report_zone", "month"), CASES)
+def test_every_number_equals_a_count_by_hand(
+    database: Engine, zone: str, report_zone: str, month: tuple[int, int]
+) -> None:
+    own, calendar = ZoneInfo(zone), ZoneInfo(report_zone)
+    rows = random_verifications(random.Random(f"{zone}{month}"), month, own, calendar)
+    audit.add_verifications(filled(database), rows)
+    retail = [one for one in rows if one.activation_id == "a"]
+    first = datetime(*month, 1, tzinfo=calendar).astimezone(UTC)
+
+    for now in (first, first + 17 * DAY + 5 * HOUR, first + 31 * DAY, first + 60 * DAY):
+        client = client_of(database, now, report_zone, DATABASE_TIMEZONE=zone)
+        data = month_of(client, f"{month[0]}-{month[1]:02}")
+        del data["auditSince"]
+        assert data == audit.month_by_hand(retail, month, now, calendar, own)
+        assert sum(filter(None, data["byDay"])) == data["total"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Prague", "Australia/Lord_Howe"])
+def test_month_before_and_after_share_no_verification(sqlite: Engine, zone: str) -> None:
+    clock = ZoneInfo(zone)
+    midnight = datetime(2026, 11, 1, tzinfo=clock)
+    times = [midnight.astimezone(UTC) + ticks * TICK for ticks in (-1, 0, 1)]
+    client = client_of(filled(sqlite, [wall_clock(time, UTC) for time in times]), NOW, zone)
+
+    assert month_of(client, "2026-10")["byDay"][-1] == 1
+    assert month_of(client, "2026-11")["byDay"][0] == 2
+
+
+def test_month_without_verifications_is_all_zero(database: Engine) -> None:
+    assert month_of(client_of(filled(database), zone="Europe/Prague"), "2026-11") == {
+        "month": "2026-11",
+        "from": "2026-11-01T00:00:00+01:00",
+        "to": "2026-12-01T00:00:00+01:00",
+        "complete": False,
+        "total": 0,
+        "valid": 0,
+        "invalid": 0,
+        "byType": [],
+        "byDay": [0] * 25 + [None] * 5,
+        "busiestHour": None,
+        "auditSince": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("zone", "since"),
+    [
+        ("UTC", "2026-10-05T08:30:00.000001+02:00"),
+        ("America/New_York", "2026-10-05T12:30:00.000001+02:00"),
+        ("Australia/Lord_Howe", "2026-10-04T21:30:00.000001+02:00"),
+    ],
+)
+def test_oldest_row_of_any_application_is_told(database: Engine, zone: str, since: str) -> None:
+    oldest = datetime(2026, 10, 5, 6, 30, 0, 1)
+    audit.add_verifications(
+        filled(database), [Verification("b", oldest), Verification("a", oldest + DAY)]
+    )
+    client = client_of(database, zone="Europe/Prague", DATABASE_TIMEZONE=zone)
+
+    assert month_of(client, "2026-10")["auditSince"] == since
+    assert month_of(client, "2026-10")["total"] == 1
+
+
+def test_oldest_row_at_a_time_that_no_clock_showed_is_told_all_the_same(sqlite: Engine) -> None:
+    client = client_of(
+        filled(sqlite, [datetime(2026, 3, 29, 2, 30)]), DATABASE_TIMEZONE="Europe/Prague"
+    )
+
+    assert month_of(client, "2026-03")["auditSince"].startswith("2026-03-29T0")
+    assert month_of(client, "2026-03")["total"] == 1
+    assert month_of(client, "2026-03")["busiestHour"] is None
+
+
+@pytest.mark.parametrize("month", ["2026-12", "2999-12"])
+def test_month_that_has_not_begun_is_refused(sqlite: Engine, month: str) -> None:
+    answer = ask(client_of(filled(sqlite)), REPORT, {"application": "retail", "month": month})
+
+    assert answer.status_code == 400
+    assert answer.get_json() == error(
+        "ERROR_TELEMETRY", f"The month {month} has not begun", localized=True
+    )
+
+
+@pytest.mark.parametrize("month", ["2026-13", "2026-1", "", None, 202611, "2026-11-01"])
+def test_what_is_no_month_is_refused(sqlite: Engine, month: object) -> None:
+    answer = ask(client_of(filled(sqlite)), REPORT, {"application": "retail", "month": month})
+
+    assert answer.status_code == 400
+
+
+def test_unknown_application_is_an_error(sqlite: Engine) -> None:
+    client = client_of(filled(sqlite), STRICT_APPLICATION=False)
+
+    answer = ask(client, REPORT, {"application": "nowhere", "month": "2026-10"})
+
+    assert answer.status_code == 400
+
+
+def test_month_that_is_over_is_kept_and_the_running_one_grows(sqlite: Engine) -> None:
+    clock = Clock(NOW)
+    times = [datetime(2026, 10, 5), datetime(2026, 11, 25, 13)]
+    client = client_of(filled(sqlite, times), clock)
+    assert (month_of(client, "2026-10")["total"], month_of(client, "2026-11")["total"]) == (1, 0)
+    clock.now += 2 * HOUR
+
+    with recorded_statements() as statements:
+        assert month_of(client, "2026-10")["total"] == 1
+        assert statements == []
+        assert month_of(client, "2026-11")["total"] == 1
+
+    assert sum("JOIN" in statement for statement in statements) == 1  # the running day alone
+
+
+def test_day_is_read_again_while_it_may_still_be_written(sqlite: Engine) -> None:
+    """A row with a time before midnight that was committed after it is counted."""
+    midnight = datetime(2026, 11, 1, tzinfo=UTC)
+    clock = Clock(midnight + timedelta(minutes=2))
+    client = client_of(filled(sqlite), clock)
+    assert month_of(client, "2026-10")["total"] == 0
+    audit.add_verifications(sqlite, [Verification("a", datetime(2026, 10, 31, 23, 59, 59))])
+    clock.now += timedelta(minutes=2)
+
+    assert month_of(client, "2026-10")["total"] == 1
+
+
+def test_month_longer_than_the_time_limit_is_answered_in_the_end(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try goes on where the one before stopped, and reads no day twice."""
+    read = Audit.read
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.4)
+        return read(*arguments)
+
+    monkeypatch.setattr(Audit, "read", slowly)
+    client = client_of(filled(sqlite, [datetime(2026, 10, 5)]), STATEMENT_TIMEOUT=1)
+    asked = {"application": "retail", "month": "2026-10"}
+
+    with recorded_statements() as statements:
+        answers = [ask(client, REPORT, asked)]
+        while answers[-1].status_code == 503 and len(answers) < 9:
+            answers.append(ask(client, REPORT, asked))
+
+    assert answers[-1].status_code == 200
+    assert len(answers) > 1
+    assert {answer.headers["Retry-After"] for answer in answers[:-1]} == {"1"}
+    assert answers[-1].get_json()["responseObject"]["reportData"]["total"] == 1
+    assert sum("JOIN" in statement for statement in statements) == 4
+
+
+def test_slices_that_are_too_slow_get_shorter(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Audit.read
+
+    def too_slow_for_many(
+        self: Audit, context: Any, application_id: int, times: Any, slots: Any
+    ) -> Any:
+        if len(times.edges) > 4:
+            raise TooSlow("too many")
+        return read(self, context, application_id, times, slots)
+
+    monkeypatch.setattr(Audit, "read", too_slow_for_many)
+    client = client_of(filled(sqlite, [datetime(2026, 10, 5), datetime(2026, 10, 31)]))
+    asked = {"application": "retail", "month": "2026-10"}
+
+    assert [ask(client, REPORT, asked).status_code for _ in range(2)] == [503, 503]
+    assert month_of(client, "2026-10")["total"] == 2
+
+
+def test_no_statement_reads_more_than_eight_days(postgresql: Engine) -> None:
+    """By the index on the time that PowerAuth ships."""
+    filled(postgresql)
+    with recorded_statements() as statements:
+        month_of(client_of(postgresql), "2026-10")
+
+    read = [statement for statement in statements if "pa_signature_audit" in statement]
+    passes = [statement for statement in read if "JOIN" in statement]
+    assert len(passes) == 4
+    assert all(
+        "timestamp_created >= " in statement and "timestamp_created < " in statement
+        for statement in passes
+    )
+    assert [one for one in read if one not in passes and "min(" not in one] == []
