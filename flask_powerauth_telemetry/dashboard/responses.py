@@ -8,13 +8,12 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
+from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from werkzeug.datastructures import Headers
 
 from flask_powerauth_telemetry.dashboard import formats
-from flask_powerauth_telemetry.dashboard.addresses import Links
 from flask_powerauth_telemetry.dashboard.figures.base import Bar, Share
 from flask_powerauth_telemetry.responses import error_headers, log_and_translate
 
@@ -83,11 +82,11 @@ def csv_response(text: str, filename: str) -> Response:
     return StrictResponse(text, 200, {**headers, **_NEVER_STORED})
 
 
-def error_page(error: Exception, links: Links) -> Response:
+def error_page(error: Exception) -> Response:
     """The page for a request that an exception has ended; a fault is logged and signalled."""
     known = log_and_translate(error)
     message = known.public_message or known.message
-    text = render("error.html", links=links, title=HTTPStatus(known.status).phrase, message=message)
+    text = render("error.html", title=HTTPStatus(known.status).phrase, message=message)
     return html_response(text, known.status, error_headers(known))
 
 
@@ -99,10 +98,15 @@ def render(template: str, **values: Any) -> str:
 def _cell(value: float | str | Share | None) -> Markup:
     """A cell's text; a line may be broken after each underscore of a name."""
     if isinstance(value, str):
-        return Markup("_<wbr>").join(value.split("_"))
+        return Markup("<bdi>{}</bdi>").format(Markup("_<wbr>").join(value.split("_")))
     if isinstance(value, Share):
         return escape(formats.percentage(value.part, value.whole))
     return escape(formats.number(value))
+
+
+def _isolated(name: str) -> str:
+    """A name whose direction of writing changes nothing around it, for texts without tags."""
+    return f"\u2068{name}\u2069"
 
 
 def _offsets(parts: Iterable[float]) -> list[tuple[float, float]]:
@@ -122,8 +126,8 @@ def _is_bar(value: object) -> bool:
     return isinstance(value, Bar)
 
 
-_environment.globals["utc"] = UTC
+_environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
-    number=formats.number, cell=_cell, offsets=_offsets, instant=formats.instant
+    number=formats.number, cell=_cell, offsets=_offsets, isolated=_isolated, instant=formats.instant
 )
 _environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)

@@ -110,6 +110,40 @@ def test_chart_of_newest_rows_first_is_read_off_backwards(visit: Visit) -> None:
     assert visit.page.locator(".readout").text_content() == f"Days ago 0 to 1, New users {users}"
 
 
+@pytest.mark.parametrize(
+    "context", [{"viewport": {"width": 390, "height": 900}, "has_touch": True}]
+)
+def test_tap_reads_a_chart_and_stays(visit: Visit) -> None:
+    visit.open("/figure/curve?application=retail")
+    box = visit.page.locator("svg.plot").bounding_box()
+    assert box is not None
+
+    visit.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 50)
+
+    shown = visit.page.locator(".readout").text_content() or ""
+    day = int(shown.removeprefix("Days ").partition(",")[0])
+    assert abs(day - 183) <= 2  # a pixel is more than a day wide
+    assert shown == f"Days {day}, Users {cell(visit, f'tbody tr:nth-child({day}) td')}"
+    visit.assert_clean()
+
+
+def test_keys_read_a_chart(visit: Visit) -> None:
+    visit.open("/figure/curve?application=retail")
+    press, readout = visit.page.keyboard.press, visit.page.locator(".readout")
+    visit.page.locator("svg.plot").focus()
+
+    shown = [readout.text_content()]
+    for key in ("ArrowLeft", "Home", "PageDown", "ArrowRight", "End"):
+        press(key)
+        shown.append(readout.text_content())
+    press("Tab")
+
+    days = [(text or "").partition(",")[0] for text in shown]
+    assert days == [f"Days {day}" for day in (365, 364, 1, 11, 12, 365)]
+    assert readout.text_content() == ""
+    visit.assert_clean()
+
+
 def test_figures_that_were_left_out_are_fetched(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +196,9 @@ def test_everything_is_reached_by_keyboard(visit: Visit) -> None:
 def test_window_and_applications_are_chosen_by_forms(visit: Visit) -> None:
     visit.open("/application?application=retail")
     visit.click("button", "90")
-    assert visit.page.get_by_text("Past 90 days").count() == 3
+    assert visit.page.get_by_role("heading", name="Past 90 days").count() == 1
+    assert visit.page.locator("dt", has_text="Past 90 days").count() == 3
+    assert visit.page.locator("[aria-pressed]").text_content() == "90"
 
     visit.open("/compare")
     visit.page.get_by_label("corporate").uncheck()

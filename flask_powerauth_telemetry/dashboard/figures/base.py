@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from flask_powerauth_telemetry.dashboard import formats
 from flask_powerauth_telemetry.dashboard.charts import Plot
 
 
@@ -23,11 +22,6 @@ class Asked:
         """The only application."""
         (name,) = self.applications
         return name
-
-    @property
-    def zone_name(self) -> str:
-        """The zone's IANA name."""
-        return formats.zone_name(self.zone)
 
     def shown(self, text: str) -> str:
         """An instant in ISO 8601 as clocks in the zone show it, by the minute."""
@@ -67,7 +61,7 @@ class Table:
 
     Beside a plot there is a row for each of its places; ``backwards`` tells that the first row is
     that of the last place. ``unfolded`` tells that it is seen at once, and not only when it is
-    asked for.
+    asked for. ``legend`` has the class and the name of each part of its bars.
     """
 
     caption: str
@@ -75,17 +69,27 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     backwards: bool = False
     unfolded: bool = False
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """All that a figure shows; ``notes`` are sentences that a reader has to know."""
+    """All that a figure shows.
+
+    ``notes`` are sentences that a reader has to know, and ``empty`` is the one that stands in the
+    place of a plot or a table without a number.
+    """
 
     numbers: Sequence[Number] = ()
     plot: Plot | None = None
     table: Table | None = None
-    legend: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
+    empty: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is drawn or listed, so that ``empty`` has to say why."""
+        return self.plot.blank if self.plot else bool(self.table and not self.table.rows)
 
 
 Parameters = Mapping[str, Any]
@@ -128,6 +132,19 @@ def in_days(days: int) -> str:
     return "Past 24 hours" if days == 1 else f"Past {days} days"
 
 
+def people(average: float | None) -> int | None:
+    """A number of people that is an average, as a whole number."""
+    return None if average is None else round(average)
+
+
 def bar(whole: int, *parts: int) -> Bar:
     """The bar of parts of a whole, empty for a whole of nothing."""
     return Bar([100 * part / whole if whole else 0.0 for part in parts])
+
+
+def table_of_shares(
+    caption: str, columns: tuple[str, str, str], whole: int, parts: Iterable[tuple[str, int]]
+) -> Table:
+    """A row for each part of a whole by name, with its share and a bar."""
+    rows = [(name, part, Share(part, whole), bar(whole, part)) for name, part in parts]
+    return Table(caption, (*columns, ""), rows, unfolded=True)
