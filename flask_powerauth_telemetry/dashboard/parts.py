@@ -69,7 +69,7 @@ class Caller:
         """The figure, or its error."""
         part, run = self.left_out(figure, asked), self.state.service.run
         try:
-            reports = [run(figure.report, one, self.principal) for one in figure.ask(asked)]
+            reports = [run(figure.report, one, self.principal) for one in figure.parameters(asked)]
             content = figure.show([report.data for report in reports], asked)
         except Exception as error:
             return replace(part, error=log_and_translate(error))

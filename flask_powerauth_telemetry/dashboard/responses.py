@@ -3,7 +3,7 @@
 Templates have an environment of our own: a host's settings change nothing here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,9 @@ from flask_powerauth_telemetry.responses import error_headers, log_and_translate
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ]
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _EVERY_RESPONSE: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
@@ -66,20 +58,15 @@ def html_response(
     text: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A page."""
-    return StrictResponse(
-        text,
-        status,
-        {"Content-Type": "text/html; charset=utf-8", **_NEVER_STORED, **(headers or {})},
-    )
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    return StrictResponse(text, status, {**kind, **_NEVER_STORED, **(headers or {})})
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
-    headers = {
-        "Content-Type": "text/csv; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{filename}"',
-    }
-    return StrictResponse(text, 200, {**headers, **_NEVER_STORED})
+    saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
+    kind = {"Content-Type": "text/csv; charset=utf-8"}
+    return StrictResponse(text, 200, {**kind, **saved, **_NEVER_STORED})
 
 
 def error_page(error: Exception) -> Response:
@@ -109,15 +96,6 @@ def _isolated(name: str) -> str:
     return f"\u2068{name}\u2069"
 
 
-def _offsets(parts: Iterable[float]) -> list[tuple[float, float]]:
-    """The start and the width of each part of a bar."""
-    found, start = [], 0.0
-    for width in parts:
-        found.append((round(start, 2), round(width, 2)))
-        start += width
-    return found
-
-
 def _is_number(value: object) -> bool:
     return value is None or isinstance(value, int | float | Share)
 
@@ -128,6 +106,6 @@ def _is_bar(value: object) -> bool:
 
 _environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
-    number=formats.number, cell=_cell, offsets=_offsets, isolated=_isolated, instant=formats.instant
+    number=formats.number, cell=_cell, isolated=_isolated, instant=formats.instant
 )
 _environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)

@@ -1,16 +1,23 @@
 """The dashboard in a real browser."""
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, HttpCredentials
+from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.dashboard import parts
 from tests.browser.conftest import Visit
 from tests.browser.screenshots import PICTURES, take
+from tests.browser.serving import served
+from tests.support import powerauth
+from tests.support.dashboard import NAMES, REPORTS, dashboard
+from tests.support.service import USER
 
 PAGES = {
     "overview": "/",
@@ -76,6 +83,36 @@ def test_pages_reflow_when_they_are_magnified(visit: Visit) -> None:
         visit.open(path)
 
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+@pytest.fixture
+def odd_url(sqlite: Engine) -> Iterator[str]:
+    """Where names are odd, nobody has used anything, and some reports are off."""
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, NAMES)
+    reports = [*REPORTS[:2], *REPORTS[3:]]
+    with served(dashboard(sqlite, REPORTS=reports)) as url:
+        yield url
+
+
+def test_odd_names_and_empty_figures_fit_a_phone(
+    browser: Browser, odd_url: str, screenshots: Path
+) -> None:
+    user, token = USER
+    credentials: HttpCredentials = {"username": user, "password": token, "origin": odd_url}
+    opened = browser.new_context(
+        http_credentials=credentials, viewport={"width": 390, "height": 900}
+    )
+    visit = Visit(opened.new_page(), odd_url)
+
+    applications = [f"/application?{urlencode({'application': name})}" for name in NAMES]
+    for number, path in enumerate(["/", "/compare", *applications]):
+        visit.open(path)
+        visit.page.screenshot(path=screenshots / f"odd-{number}.png", full_page=True)
+
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert serious(visit) == []
+    opened.close()
 
 
 def test_page_of_all_charts_transfers_little(visit: Visit) -> None:

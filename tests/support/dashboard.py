@@ -32,6 +32,17 @@ CLERK = ("clerk", "another-token")
 SCOPES = {CLERK[0]: ["retail"], USER[0]: ["retail", "corporate"]}
 CREDENTIALS = {name: digest(token) for name, token in (USER, CLERK)}
 
+NAMES = (
+    "a" * 255,
+    "\u202egnp.exe",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 bank",
+    "<script>alert(1)</script>",
+    "../a//b/?c=d&e#f%2e",
+    "\"quoted\" 'twice' `{{ 7 * 7 }}`",
+    "\u0628\u0646\u0643",
+)
+"""Names of applications that break pages which don't expect them."""
+
 
 def fill(
     engine: Engine, zone: Any, applications: tuple[str, ...] = ("retail", "corporate")

@@ -12,8 +12,6 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Parameters,
     Table,
-    ask_application,
-    ask_application_and_days,
     in_days,
     table_of_shares,
 )
@@ -33,13 +31,7 @@ def _show_now(data: Data, _: Asked) -> Content:
     return Content(numbers=[Number(f"Active users in the past {one['days']} days", one["users"])])
 
 
-NOW = Figure(
-    key="now",
-    title="Active users now",
-    report="CURRENT_MAU",
-    ask=ask_application,
-    show=_show_now,
-)
+NOW = Figure(key="now", title="Active users now", report="CURRENT_MAU", show=_show_now)
 
 
 def _ask_windows(asked: Asked) -> Iterable[Parameters]:
@@ -79,13 +71,8 @@ def _show_curve_alone(data: Data, _: Asked) -> Content:
 
 
 CURVE = Figure(
-    key="curve",
-    title="Active users by window",
-    report="USERS_BY_PAST_DAYS",
-    ask=ask_application,
-    show=_show_curve,
+    key="curve", title="Active users by window", report="USERS_BY_PAST_DAYS", show=_show_curve
 )
-
 
 TREND_BY_WINDOW = replace(CURVE, key="trend", show=_show_curve_alone, unless="USERS_BY_MONTH")
 
@@ -112,7 +99,6 @@ COMMITTED = Figure(
     key="committed",
     title="Users of committed activations",
     report="COMMITTED_USERS_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_committed,
     by_days=True,
     cost="It reads the activations once more.",
@@ -146,7 +132,6 @@ NEW_USERS = Figure(
     key="new-users",
     title="New users",
     report="NEW_USERS_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_new_users,
     by_days=True,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from itertools import accumulate
 from typing import Any
 
 from flask_powerauth_telemetry.dashboard.charts import Plot
@@ -39,9 +40,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar in a table's cell: the percentages of the cell's width that its parts take."""
+    """A bar in a table's cell: where each part begins and its width, as percentages."""
 
-    parts: Sequence[float]
+    parts: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -101,30 +102,27 @@ Data = Sequence[Mapping[str, Any]]
 class Figure:
     """A figure: the report that it shows, what it asks of it, and how it shows the answers.
 
-    ``key`` is its name in addresses. ``ask`` gives the raw parameters of the report, once for each
-    time that it is asked for. ``unless`` names a report that shows the same and more. ``by_days``
-    tells that the page's window matters. ``cost`` is a sentence on what it scans that other
-    figures scan as well; with one the figure is only shown when it is asked for.
+    ``key`` is its name in addresses. ``ask`` gives the report's parameters, where they are others
+    than the application, and the window of one ``by_days``. ``unless`` names a report that shows
+    the same and more. ``by_days`` tells that the page's window governs it. ``cost`` is a sentence
+    on what it scans that other figures scan as well; with one it is only shown on request.
     """
 
     key: str
     title: str
     report: str
-    ask: Callable[[Asked], Iterable[Parameters]]
     show: Callable[[Data, Asked], Content]
+    ask: Callable[[Asked], Iterable[Parameters]] | None = None
     unless: str | None = None
     by_days: bool = False
     cost: str = ""
 
-
-def ask_application(asked: Asked) -> Iterable[Parameters]:
-    """The application alone."""
-    yield {"application": asked.application}
-
-
-def ask_application_and_days(asked: Asked) -> Iterable[Parameters]:
-    """The application and the page's window."""
-    yield {"application": asked.application, "days": asked.days}
+    def parameters(self, asked: Asked) -> Iterable[Parameters]:
+        """The raw parameters of the report, once for each time that it is asked for."""
+        if self.ask is not None:
+            return self.ask(asked)
+        days = {"days": asked.days} if self.by_days else {}
+        return [{"application": asked.application, **days}]
 
 
 def in_days(days: int) -> str:
@@ -139,7 +137,11 @@ def people(average: float | None) -> int | None:
 
 def bar(whole: int, *parts: int) -> Bar:
     """The bar of parts of a whole, empty for a whole of nothing."""
-    return Bar([100 * part / whole if whole else 0.0 for part in parts])
+    widths = [100 * part / whole if whole else 0.0 for part in parts]
+    starts = accumulate(widths, initial=0.0)
+    return Bar(
+        [(round(start, 2), round(width, 2)) for start, width in zip(starts, widths, strict=False)]
+    )
 
 
 def table_of_shares(

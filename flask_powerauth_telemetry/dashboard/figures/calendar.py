@@ -13,7 +13,6 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Parameters,
     Table,
-    ask_application,
     people,
 )
 
@@ -39,9 +38,9 @@ def _show_history(data: Data, asked: Asked) -> Content:
     rows = [(day, users.get(day)) for day in days]
     return Content(
         numbers=[
-            Number("Average of recorded days", people(one["average"])),
-            Number("Maximum of recorded days", one["maximum"]),
-            Number("Days without a recording", len(one["missing"]), f"of {length}"),
+            Number("Average", people(one["average"])),
+            Number("Maximum", one["maximum"]),
+            Number("Not recorded", len(one["missing"]), f"of {length} days"),
         ],
         plot=plot(
             "A line through the users of each day that was recorded, with gaps where none was.",
@@ -54,10 +53,7 @@ def _show_history(data: Data, asked: Asked) -> Content:
             rows[::-1],
             backwards=True,
         ),
-        notes=[
-            f"Each of the past {length} days shows the users of the {one['days']} days before it,"
-            " as they were recorded last on that day."
-        ],
+        notes=[f"The past {length} days, each with the users of the {one['days']} days before it."],
         empty=f"No recording of the past {length} days has a user.",
     )
 
@@ -104,11 +100,7 @@ def _show_months(data: Data, asked: Asked) -> Content:
 
 
 MONTHS = Figure(
-    key="months",
-    title="Active users by month",
-    report="USERS_BY_MONTH",
-    ask=ask_application,
-    show=_show_months,
+    key="months", title="Active users by month", report="USERS_BY_MONTH", show=_show_months
 )
 
 

@@ -14,7 +14,6 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Share,
     Table,
-    ask_application_and_days,
     bar,
     in_days,
 )
@@ -55,7 +54,6 @@ SIGNATURES = Figure(
     key="signatures",
     title="Signatures verified",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_signatures,
     by_days=True,
 )
@@ -114,7 +112,6 @@ LOAD = Figure(
     key="load",
     title="Signature load by hour of the day",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_load,
     by_days=True,
 )
