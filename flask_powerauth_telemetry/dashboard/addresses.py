@@ -28,7 +28,7 @@ def refuse_forged() -> None:
     """
     headers = request.headers
     told = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
-    by_script = not is_foreign() and told[1] in (None, "empty")
+    by_script = not is_foreign() and told in ((None, None), ("cors", "empty"))
     if not by_script and told != ("navigate", "document"):
         raise Forged("A page can't show this as a part of it")
 

@@ -17,7 +17,7 @@ _STEPS = (1, 2, 5, 10)
 _FEWEST_LEVELS = 4
 _COLUMN = 1.6  # of the 2 that a place is wide
 
-Values = Sequence[int | None]
+Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _shapes(series: Series, top: int, *, alone: bool) -> Iterator[Shape]:
 
 def _scale(values: Values) -> tuple[int, int]:
     """The step between levels, and the highest one: whole numbers that are easy to read."""
-    maximum = max((value for value in values if value is not None), default=0)
+    maximum = math.ceil(max((value for value in values if value is not None), default=0))
     magnitude = 10 ** max(0, len(str(maximum // _FEWEST_LEVELS)) - 1)
     step = next(
         factor * magnitude
@@ -111,16 +111,18 @@ def _scale(values: Values) -> tuple[int, int]:
     return step, max(step, math.ceil(maximum / step) * step)
 
 
-def _runs(values: Values, top: int) -> Iterator[tuple[int, str]]:
+def _runs(values: Values, top: int) -> Iterator[tuple[float, str]]:
     """The first x and the path of each run of known values."""
     known = ((place, value) for place, value in enumerate(values))
     for unknown, run in groupby(known, key=lambda point: point[1] is None):
         if unknown:
             continue
         points = [(2 * place + 1, _y(value or 0, top)) for place, value in run]
-        path = "L".join(f"{x} {y}" for x, y in points)
-        # A line of no length shows a dot, for a value that stands alone.
-        yield points[0][0], f"M{path}h0"
+        if len(points) == 1:  # a dash is seen, and a dot is not
+            ((x, y),) = points
+            yield x - 0.5, f"M{x - 0.5} {y}h1"
+        else:
+            yield points[0][0], "M" + "L".join(f"{x} {y}" for x, y in points)
 
 
 def _columns(values: Values, top: int) -> str:
@@ -132,7 +134,7 @@ def _columns(values: Values, top: int) -> str:
     )
 
 
-def _y(value: int, top: int) -> int:
+def _y(value: float, top: int) -> int:
     return HEIGHT - round(HEIGHT * value / top)
 
 

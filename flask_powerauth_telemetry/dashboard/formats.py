@@ -27,6 +27,11 @@ def instant(time: datetime, zone: tzinfo) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} {zone}{_offset(local)}"
 
 
+def isolated(name: str) -> str:
+    """A name whose direction of writing changes nothing around it, for texts without tags."""
+    return f"\u2068{name}\u2069"
+
+
 def is_utc(zone: tzinfo) -> bool:
     """Whether times in the zone are those of UTC, by its name."""
     return zone is UTC or str(zone) in ("UTC", "Etc/UTC", "Etc/UCT", "Zulu")

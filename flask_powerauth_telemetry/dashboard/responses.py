@@ -91,11 +91,6 @@ def _cell(value: float | str | Share | None) -> Markup:
     return escape(formats.number(value))
 
 
-def _isolated(name: str) -> str:
-    """A name whose direction of writing changes nothing around it, for texts without tags."""
-    return f"\u2068{name}\u2069"
-
-
 def _is_number(value: object) -> bool:
     return value is None or isinstance(value, int | float | Share)
 
@@ -106,6 +101,6 @@ def _is_bar(value: object) -> bool:
 
 _environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
-    number=formats.number, cell=_cell, isolated=_isolated, instant=formats.instant
+    number=formats.number, cell=_cell, isolated=formats.isolated, instant=formats.instant
 )
 _environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)

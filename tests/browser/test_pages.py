@@ -37,6 +37,12 @@ _TRANSFERRED = """
 """
 
 
+_CUT_OFF = """
+[...document.querySelectorAll(".rows.all")]
+  .filter((one) => one.scrollWidth > one.clientWidth).length
+"""
+
+
 def serious(visit: Visit) -> list[str]:
     """What axe-core finds that is serious or critical, opened tables included."""
     visit.page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
@@ -111,6 +117,7 @@ def test_odd_names_and_empty_figures_fit_a_phone(
         visit.page.screenshot(path=screenshots / f"odd-{number}.png", full_page=True)
 
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert visit.page.evaluate(_CUT_OFF) == 0
         assert serious(visit) == []
     opened.close()
 

@@ -55,7 +55,7 @@ def test_line_goes_through_its_values_and_stops_at_gaps() -> None:
 
     area, line = drawn.shapes
     assert (area.kind, line.kind) == ("area", "line")
-    assert line.path == "M1 1000L3 500h0M7 0h0M13 800L15 600h0"
+    assert line.path == "M1 1000L3 500M6.5 0h1M13 800L15 600"
     assert area.path.count("Z") == 3
     assert drawn.width == 16
 
@@ -66,8 +66,8 @@ def test_lines_share_their_levels_and_the_last_is_in_front() -> None:
     drawn = plot("", series, {})
 
     assert [(shape.kind, shape.path) for shape in drawn.shapes] == [
-        ("line line-2", "M1 0L3 1000h0"),
-        ("line line-1", "M1 750L3 500h0"),
+        ("line line-2", "M1 0L3 1000"),
+        ("line line-1", "M1 750L3 500"),
     ]
     assert drawn.width == 4
     assert drawn.legend == [("line line-1", "one"), ("line line-2", "two")]
@@ -80,6 +80,14 @@ def test_columns_are_as_high_as_their_values() -> None:
 
     columns = re.findall(r"M(\S+) 1000V(\d+)h1.6V1000Z", shape.path)
     assert [(float(x) // 2, HEIGHT - int(y)) for x, y in columns] == [(1, 300), (2, 1000), (3, 100)]
+
+
+def test_averages_below_one_are_drawn() -> None:
+    drawn = plot("", [Series("range", [2, 1]), Series("column", [0.5, 0.25])], {})
+
+    assert drawn.shapes[1].path == "M0.2 1000V750h1.6V1000ZM2.2 1000V875h1.6V1000Z"
+    assert levels(drawn) == [(100, 0), (50, 1), (0, 2)]
+    assert levels(plot("", [Series("column", [0.5])], {})) == [(100, 0), (0, 1)]
 
 
 def test_ranges_are_behind_the_columns() -> None:

@@ -692,17 +692,19 @@ def test_what_another_site_embeds_is_refused_and_costs_nothing(
     assert statements == []
 
 
-def test_forty_images_on_a_page_of_the_same_origin_cost_nothing(client: FlaskClient) -> None:
-    image = {
-        "Sec-Fetch-Site": "same-origin",
-        "Sec-Fetch-Mode": "no-cors",
-        "Sec-Fetch-Dest": "image",
-    }
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("no-cors", "empty"), ("navigate", "iframe"), ("no-cors", "style")],
+)
+def test_forty_tags_on_a_page_of_the_same_origin_cost_nothing(
+    client: FlaskClient, mode: str, dest: str
+) -> None:
+    forged = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
 
     with recorded_statements() as statements:
         for days in range(1, 41):
             path = f"/telemetry/figure/committed?application=retail&days={days}"
-            assert client.get(path, headers=image, auth=USER).status_code == 403
+            assert client.get(path, headers=forged, auth=USER).status_code == 403
 
     assert statements == []
 
@@ -807,6 +809,7 @@ def test_names_of_applications_break_no_page(sqlite: Engine) -> None:
         assert f"<title>\u2068{escape(name)}\u2069 " in text
     compared = page_of(get(client, "/compare")).figures["Users across applications"]
     assert sorted(row[0] for row in compared.rows[1:8]) == sorted(NAMES)
+    assert "\u2068\u202egnp.exe\u2069" in get(client, "/compare").get_data(as_text=True)
 
 
 def test_window_stands_over_what_it_governs_alone(sqlite: Engine) -> None:

@@ -120,7 +120,7 @@ class Page(HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        text = data.strip()
+        text = data.strip().replace("\u2068", "").replace("\u2069", "")
         if not text:
             return
         self._figure.text += f" {text}"

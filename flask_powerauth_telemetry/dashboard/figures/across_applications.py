@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     in_days,
     table_of_shares,
 )
+from flask_powerauth_telemetry.dashboard.formats import isolated
 
 
 def _ask_across(asked: Asked) -> Iterable[Parameters]:
@@ -32,7 +33,9 @@ def _show_across(data: Data, _: Asked) -> Content:
             ("Applications", "Users", "Share of everyone"),
             one["users"],
             [(name, by_application[name]) for name in one["applications"]]
-            + [(" and ".join(pair["applications"]), pair["users"]) for pair in pairs],
+            + [
+                (" and ".join(map(isolated, pair["applications"])), pair["users"]) for pair in pairs
+            ],
         ),
         notes=["Users of two applications may be users of a third one as well."],
     )

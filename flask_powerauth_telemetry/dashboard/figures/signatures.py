@@ -71,7 +71,7 @@ def _show_load(data: Data, asked: Asked) -> Content:
             "Columns for each hour of the day: the average of that hour, before the highest.",
             [
                 Series("range", highest, "highest"),
-                Series("column", [round(average) for average in averages], "average"),
+                Series("column", averages, "average"),
             ],
             {place: hour for place, hour in enumerate(loads) if hour.startswith(_LABELLED)},
         ),
