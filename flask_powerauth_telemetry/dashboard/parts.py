@@ -78,7 +78,8 @@ class Caller:
     def left_out(self, figure: Figure, asked: Asked) -> Part:
         """The figure, to be asked for apart."""
         provider = self.state.registry.get(figure.report).provider
-        days = f"{asked.days} days" if figure.by_days else "number of days shown"
+        window = "1 day" if asked.days == 1 else f"{asked.days} days"
+        days = window if figure.by_days else "number of days shown"
         return Part(
             figure=figure,
             asked=asked,
