@@ -1,14 +1,12 @@
-"""Addresses: what those of requests ask for, and those of the dashboard's pages."""
+"""What the address of a request asks for, and whether it may."""
 
 from collections.abc import Sequence
 
-from flask import request, url_for
+from flask import request
 
 from flask_powerauth_telemetry.dashboard.figures.base import Asked
-from flask_powerauth_telemetry.dashboard.parts import Part
 from flask_powerauth_telemetry.exceptions import InvalidRequest, NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
-from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.service import read_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
@@ -23,14 +21,16 @@ class Forged(InvalidRequest):
 
 
 def refuse_forged() -> None:
-    """Refuse what a page of another site has embedded; a link that is followed is answered.
+    """Refuse what a page has embedded: only pages that are gone to and our script are answered.
 
-    Browsers tell it by Fetch Metadata: https://www.w3.org/TR/fetch-metadata/.
+    An image costs its viewer no click, even on a page of the same origin, so it may cost the
+    database nothing. Browsers tell it by Fetch Metadata: https://www.w3.org/TR/fetch-metadata/.
     """
     headers = request.headers
-    followed = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
-    if is_foreign() and followed != ("navigate", "document"):
-        raise Forged("A page of another site can't show this")
+    told = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+    by_script = not is_foreign() and told in ((None, None), ("cors", "empty"))
+    if not by_script and told != ("navigate", "document"):
+        raise Forged("A page can't show this as a part of it")
 
 
 def is_foreign() -> bool:
@@ -38,39 +38,21 @@ def is_foreign() -> bool:
     return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
-def asked_applications(visible: Sequence[str]) -> Sequence[str]:
+def asked_applications(
+    visible: Sequence[str], fewest: int = 0, most: int | None = None
+) -> Sequence[str]:
     """The applications that the address names, each once.
 
-    Raises ``NotFound`` for one that isn't visible, whether it exists or not.
+    Raises ``NotFound`` for one that isn't visible, whether it exists or not, ``TelemetryError``
+    for fewer than ``fewest`` or more than ``most``.
     """
     names = list(dict.fromkeys(request.args.getlist("application")))
     if not set(names) <= set(visible):
         raise NotFound("There is no such application, or these credentials may not see it")
+    if len(names) < fewest or (most is not None and len(names) > most):
+        wanted = "one application" if most == 1 else f"{fewest} to {most} applications"
+        raise TelemetryError(f"The address has to name {wanted}")
     return names
-
-
-def one_application(visible: Sequence[str]) -> Sequence[str]:
-    """The only application that the address names, in a list; raises ``NotFound``."""
-    names = asked_applications(visible)
-    if len(names) != 1:
-        raise NotFound("The address has to name one application")
-    return names
-
-
-def several_applications(visible: Sequence[str]) -> Sequence[str]:
-    """The applications that the address names, as many as may be compared.
-
-    Raises ``NotFound`` for one that isn't visible, ``TelemetryError`` for too few or too many.
-    """
-    names = asked_applications(visible)
-    if not comparable(names):
-        raise TelemetryError(f"The address has to name {FEWEST} to {MOST} applications")
-    return names
-
-
-def comparable(names: Sequence[str]) -> bool:
-    """Whether they are as many as may be compared."""
-    return FEWEST <= len(names) <= MOST
 
 
 def asked(state: TelemetryState, applications: Sequence[str]) -> Asked:
@@ -85,52 +67,3 @@ def _days() -> int:
     if len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MAXIMUM_DAYS:
         return int(text)
     raise TelemetryError(f"days must be a whole number from 1 to {MAXIMUM_DAYS}")
-
-
-class Links:
-    """The addresses below the blueprint of this name, wherever it is mounted; within a request."""
-
-    def __init__(self, blueprint: str) -> None:
-        self._blueprint = blueprint
-
-    @property
-    def overview(self) -> str:
-        """The page of all applications."""
-        return url_for(f"{self._blueprint}.overview")
-
-    @property
-    def compare(self) -> str:
-        """The page of several applications side by side."""
-        return url_for(f"{self._blueprint}.compare")
-
-    def application(self, name: str, days: int | None = None) -> str:
-        """The page of an application."""
-        return url_for(f"{self._blueprint}.application", application=name, days=days)
-
-    def figure(self, part: Part) -> str:
-        """The page of a figure alone."""
-        return self._figure("figure", part)
-
-    def csv(self, part: Part) -> str:
-        """The figure as CSV."""
-        return self._figure("figure_csv", part)
-
-    def static(self, filename: str) -> str:
-        """A style sheet, script or image."""
-        return url_for(f"{self._blueprint}.static", filename=filename)
-
-    def page_of(self, asked: Asked) -> str:
-        """The page that a figure stands on."""
-        if len(asked.applications) == 1:
-            return self.application(asked.application, asked.days)
-        return url_for(
-            f"{self._blueprint}.compare", application=asked.applications, days=asked.days
-        )
-
-    def _figure(self, endpoint: str, part: Part) -> str:
-        return url_for(
-            f"{self._blueprint}.{endpoint}",
-            key=part.figure.key,
-            application=part.asked.applications,
-            days=part.asked.days if part.figure.by_days else None,
-        )

@@ -41,12 +41,9 @@ class _NamesInDatabase(ReportProvider):
         return {"names": context.connection.scalars(names_statement(context.tables)).all()}
 
 
-class _RecordedNames(ReportProvider):
+class _RecordedNames(_NamesInDatabase):
     """The names in the history, which is all that a process of the recorded source may read."""
 
-    name = _NAME
-    parameters_schema = Schema
-    data_schema = _NamesSchema
     bind = HISTORY_BIND
 
     def __init__(self, history: HistoryStore) -> None:

@@ -16,18 +16,30 @@ HEIGHT = 1000
 _STEPS = (1, 2, 5, 10)
 _FEWEST_LEVELS = 4
 _COLUMN = 1.6  # of the 2 that a place is wide
-_NEAR_AN_EDGE = 8
 
-Values = Sequence[int | None]
+Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A label at a percentage of the plot's width or height, anchored as SVG's texts are."""
+    """A label at a percentage of the plot's width or height."""
 
     percent: float
     label: int | str
-    anchor: str = "middle"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values by place; ``kind`` is the class they are drawn by, lines where it begins so."""
+
+    kind: str
+    values: Values
+    name: str = ""
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is a line; else it is columns."""
+        return self.kind.startswith("line")
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Plot:
     """A chart; ``description`` is for those who can't see it.
 
     ``levels`` are marks of whole numbers, from the top; ``places`` those below, from the left.
+    ``legend`` has the kind and the name of each series to be told apart. A ``blank`` one has no
+    number but zeros.
     """
 
     description: str
@@ -50,64 +64,44 @@ class Plot:
     shapes: Sequence[Shape]
     levels: Sequence[Mark]
     places: Sequence[Mark]
+    legend: Sequence[tuple[str, str]]
+    blank: bool
 
 
-def line_plot(description: str, values: Values, labels: Mapping[int, str]) -> Plot:
-    """A line through the values that are known; ``labels`` stand below the places they name."""
+def plot(description: str, series: Sequence[Series], labels: Mapping[int, str]) -> Plot:
+    """A chart of series, the last one in front; ``labels`` stand below the places they name."""
+    values = [value for one in series for value in one.values]
+    places = max(len(one.values) for one in series)
     step, top = _scale(values)
-    runs = list(_runs(values, top))
-    areas = (f"{run}V{HEIGHT}H{start}Z" for start, run in runs)
-    shapes = [Shape("area", "".join(areas)), Shape("line", "".join(run for _, run in runs))]
-    return _plot(description, len(values), shapes, (step, top), labels)
-
-
-def lines_plot(
-    description: str, lines: Mapping[str, Sequence[int]], labels: Mapping[int, str]
-) -> Plot:
-    """A line of each kind through as many values, those of earlier kinds before later ones."""
-    step, top = _scale([value for values in lines.values() for value in values])
-    shapes = [Shape(kind, path) for kind, values in lines.items() for _, path in _runs(values, top)]
-    places = max(len(values) for values in lines.values())
-    return _plot(description, places, shapes[::-1], (step, top), labels)
-
-
-def column_plot(description: str, series: Mapping[str, Values], labels: Mapping[int, str]) -> Plot:
-    """Columns for the values of each kind, those of later kinds before those of earlier ones."""
-    step, top = _scale([value for values in series.values() for value in values])
-    shapes = [Shape(kind, _columns(values, top)) for kind, values in series.items()]
-    places = max(len(values) for values in series.values())
-    return _plot(description, places, shapes, (step, top), labels)
-
-
-def _plot(
-    description: str,
-    places: int,
-    shapes: Sequence[Shape],
-    scale: tuple[int, int],
-    labels: Mapping[int, str],
-) -> Plot:
-    step, top = scale
     return Plot(
         description=description,
         width=2 * places,
-        shapes=shapes,
+        shapes=[shape for one in series for shape in _shapes(one, top, alone=len(series) == 1)],
         levels=[
             Mark(_rounded(100 - 100 * level / top), level) for level in range(0, top + 1, step)
         ],
-        places=[_place(place, places, label) for place, label in labels.items()],
+        places=[
+            Mark(_rounded(100 * (place + 0.5) / places), label) for place, label in labels.items()
+        ],
+        legend=[(one.kind, one.name) for one in reversed(series) if one.name and any(one.values)],
+        blank=not any(values),
     )
 
 
-def _place(place: int, places: int, label: str) -> Mark:
-    percent = _rounded(100 * (place + 0.5) / places)
-    if percent < _NEAR_AN_EDGE:
-        return Mark(percent, label, "start")
-    return Mark(percent, label, "end" if percent > 100 - _NEAR_AN_EDGE else "middle")
+def _shapes(series: Series, top: int, *, alone: bool) -> Iterator[Shape]:
+    """Its path, and the area below a line that is alone."""
+    if not series.is_line:
+        yield Shape(series.kind, _columns(series.values, top))
+        return
+    runs = list(_runs(series.values, top))
+    if alone:
+        yield Shape("area", "".join(f"{run}V{HEIGHT}H{start}Z" for start, run in runs))
+    yield Shape(series.kind, "".join(run for _, run in runs))
 
 
 def _scale(values: Values) -> tuple[int, int]:
     """The step between levels, and the highest one: whole numbers that are easy to read."""
-    maximum = max((value for value in values if value is not None), default=0)
+    maximum = math.ceil(max((value for value in values if value is not None), default=0))
     magnitude = 10 ** max(0, len(str(maximum // _FEWEST_LEVELS)) - 1)
     step = next(
         factor * magnitude
@@ -117,16 +111,18 @@ def _scale(values: Values) -> tuple[int, int]:
     return step, max(step, math.ceil(maximum / step) * step)
 
 
-def _runs(values: Values, top: int) -> Iterator[tuple[int, str]]:
+def _runs(values: Values, top: int) -> Iterator[tuple[float, str]]:
     """The first x and the path of each run of known values."""
     known = ((place, value) for place, value in enumerate(values))
     for unknown, run in groupby(known, key=lambda point: point[1] is None):
         if unknown:
             continue
         points = [(2 * place + 1, _y(value or 0, top)) for place, value in run]
-        path = "L".join(f"{x} {y}" for x, y in points)
-        # A line of no length shows a dot, for a value that stands alone.
-        yield points[0][0], f"M{path}h0"
+        if len(points) == 1:  # a dash is seen, and a dot is not
+            ((x, y),) = points
+            yield x - 0.5, f"M{x - 0.5} {y}h1"
+        else:
+            yield points[0][0], "M" + "L".join(f"{x} {y}" for x, y in points)
 
 
 def _columns(values: Values, top: int) -> str:
@@ -138,7 +134,7 @@ def _columns(values: Values, top: int) -> str:
     )
 
 
-def _y(value: int, top: int) -> int:
+def _y(value: float, top: int) -> int:
     return HEIGHT - round(HEIGHT * value / top)
 
 

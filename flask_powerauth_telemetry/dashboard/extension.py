@@ -1,10 +1,12 @@
 """The Flask extension of the dashboard."""
 
 from flask import Flask
+from flask.sansio.app import App
+from flask.sansio.blueprints import BlueprintSetupState
 
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.config.values import Refused, UrlPrefixes
-from flask_powerauth_telemetry.dashboard.views import create_blueprint
+from flask_powerauth_telemetry.dashboard.views import PAGES_KEY, Pages, create_blueprint
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
@@ -14,6 +16,9 @@ class PowerAuthTelemetryDashboard:
 
     - ``name``: the instance's.
     - ``url_prefix``: the path that the pages are below.
+
+    ``blueprint`` is for a host that registers it itself in place of ``init_app``, with a
+    ``url_prefix`` of its own, or exempts it from a rate limit.
 
     Raises ``ConfigurationError`` when the instance is not on the application yet, and for a path
     that can't be used.
@@ -27,11 +32,28 @@ class PowerAuthTelemetryDashboard:
         except Refused as refused:
             raise ConfigurationError("url_prefix=", refused.cause, "Set /telemetry") from refused
         self.name = name
+        self.blueprint = create_blueprint(name)
+        self.blueprint.record(self._prepare)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
         """Mount the pages."""
+        if self.name in app.extensions.get(PAGES_KEY, {}):
+            raise ConfigurationError(
+                "PowerAuthTelemetryDashboard",
+                f"the dashboard of {self.name!r} is on this application already",
+                "Mount it once",
+            )
+        self._check(app, self.url_prefix)
+        app.register_blueprint(self.blueprint, url_prefix=self.url_prefix)
+
+    def _prepare(self, setup: BlueprintSetupState) -> None:
+        state = self._check(setup.app, setup.url_prefix or "")
+        setup.app.extensions.setdefault(PAGES_KEY, {})[self.name] = Pages(state)
+
+    def _check(self, app: App, url_prefix: str) -> TelemetryState:
+        """The instance's state; raises ``ConfigurationError`` when its pages can't be there."""
         state: TelemetryState | None = app.extensions.get(EXTENSION_KEY, {}).get(self.name)
         if state is None:
             raise ConfigurationError(
@@ -39,25 +61,11 @@ class PowerAuthTelemetryDashboard:
                 f"the instance {self.name!r} is not on this application",
                 "Call init_app of PowerAuthTelemetry first",
             )
-        self._refuse_taken(app, state)
-        blueprint = create_blueprint(state, self._blueprint_name)
-        app.register_blueprint(blueprint, url_prefix=self.url_prefix)
-
-    @property
-    def _blueprint_name(self) -> str:
-        return f"{self.name}_dashboard"
-
-    def _refuse_taken(self, app: Flask, state: TelemetryState) -> None:
-        if self._blueprint_name in app.blueprints:
-            raise ConfigurationError(
-                "PowerAuthTelemetryDashboard",
-                f"the dashboard of {self.name!r} is on this application already",
-                "Mount it once",
-            )
         for prefix in state.config.url_prefix or ():
-            if f"{self.url_prefix}/".startswith(f"{prefix}/"):
+            if f"{url_prefix}/".startswith(f"{prefix}/"):
                 raise ConfigurationError(
                     "url_prefix=",
-                    f"{self.url_prefix!r} belongs to the reports",
+                    f"{url_prefix!r} belongs to the reports",
                     "Choose a path that is not below theirs",
                 )
+        return state

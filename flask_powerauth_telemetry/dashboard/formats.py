@@ -24,17 +24,17 @@ def percentage(part: float, whole: float) -> str:
 def instant(time: datetime, zone: tzinfo) -> str:
     """An aware time by the second, with the zone's name and its offset then."""
     local = time.astimezone(zone)
-    return f"{local:%Y-%m-%d %H:%M:%S} {zone_name(zone)}{_offset(local)}"
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone}{_offset(local)}"
 
 
-def zone_name(zone: tzinfo) -> str:
-    """The IANA name of a zone."""
-    return str(zone)
+def isolated(name: str) -> str:
+    """A name whose direction of writing changes nothing around it, for texts without tags."""
+    return f"\u2068{name}\u2069"
 
 
 def is_utc(zone: tzinfo) -> bool:
     """Whether times in the zone are those of UTC, by its name."""
-    return zone is UTC or zone_name(zone) in ("UTC", "Etc/UTC", "Etc/UCT", "Zulu")
+    return zone is UTC or str(zone) in ("UTC", "Etc/UTC", "Etc/UCT", "Zulu")
 
 
 def _offset(local: datetime) -> str:

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.dashboard.figures import FIRST
 from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -20,14 +22,25 @@ PAGE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A figure on a page: its content or the error in its place, or neither, for one left out."""
+    """A figure on a page: its content or the error in its place, or neither, for one left out.
+
+    ``from_history`` tells that its report knows recordings alone.
+    """
 
     figure: Figure
     asked: Asked
     definition: str
+    from_history: bool
     reports: Sequence[Report] = ()
     content: Content | None = None
     error: TelemetryError | None = None
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The figure in the variables of its address."""
+        days = self.asked.days if self.figure.by_days else None
+        key, names = self.figure.key, self.asked.applications
+        return {"key": key, "application": names, "days": days}
 
     @property
     def as_of(self) -> datetime:
@@ -44,18 +57,19 @@ Piece = tuple[Figure, Asked]
 """A figure, and what it is asked for."""
 
 
-class Computing:
-    """Computes parts for one caller."""
+@dataclass(frozen=True)
+class Caller:
+    """Who looks, the names of the applications that are theirs to see, and figures for them."""
 
-    def __init__(self, state: TelemetryState, principal: Principal) -> None:
-        self._state = state
-        self._principal = principal
+    state: TelemetryState
+    principal: Principal
+    visible: Sequence[str] = ()
 
     def part(self, figure: Figure, asked: Asked) -> Part:
         """The figure, or its error."""
-        part, run = self.left_out(figure, asked), self._state.service.run
+        part, run = self.left_out(figure, asked), self.state.service.run
         try:
-            reports = [run(figure.report, one, self._principal) for one in figure.ask(asked)]
+            reports = [run(figure.report, one, self.principal) for one in figure.parameters(asked)]
             content = figure.show([report.data for report in reports], asked)
         except Exception as error:
             return replace(part, error=log_and_translate(error))
@@ -63,8 +77,15 @@ class Computing:
 
     def left_out(self, figure: Figure, asked: Asked) -> Part:
         """The figure, to be asked for apart."""
-        definition = self._state.registry.get(figure.report).provider.definition
-        return Part(figure=figure, asked=asked, definition=definition)
+        provider = self.state.registry.get(figure.report).provider
+        window = "1 day" if asked.days == 1 else f"{asked.days} days"
+        days = window if figure.by_days else "number of days shown"
+        return Part(
+            figure=figure,
+            asked=asked,
+            definition=provider.definition.replace("given number of days", days),
+            from_history=provider.bind == HISTORY_BIND,
+        )
 
     def parts(
         self, pieces: Sequence[Piece], clock: Callable[[], float] = time.monotonic

@@ -3,35 +3,26 @@
 Templates have an environment of our own: a host's settings change nothing here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
+from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from werkzeug.datastructures import Headers
 
 from flask_powerauth_telemetry.dashboard import formats
-from flask_powerauth_telemetry.dashboard.addresses import Links
 from flask_powerauth_telemetry.dashboard.figures.base import Bar, Share
 from flask_powerauth_telemetry.responses import error_headers, log_and_translate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ]
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _EVERY_RESPONSE: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
@@ -67,27 +58,22 @@ def html_response(
     text: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A page."""
-    return StrictResponse(
-        text,
-        status,
-        {"Content-Type": "text/html; charset=utf-8", **_NEVER_STORED, **(headers or {})},
-    )
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    return StrictResponse(text, status, {**kind, **_NEVER_STORED, **(headers or {})})
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
-    headers = {
-        "Content-Type": "text/csv; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{filename}"',
-    }
-    return StrictResponse(text, 200, {**headers, **_NEVER_STORED})
+    saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
+    kind = {"Content-Type": "text/csv; charset=utf-8"}
+    return StrictResponse(text, 200, {**kind, **saved, **_NEVER_STORED})
 
 
-def error_page(error: Exception, links: Links) -> Response:
+def error_page(error: Exception) -> Response:
     """The page for a request that an exception has ended; a fault is logged and signalled."""
     known = log_and_translate(error)
     message = known.public_message or known.message
-    text = render("error.html", links=links, title=HTTPStatus(known.status).phrase, message=message)
+    text = render("error.html", title=HTTPStatus(known.status).phrase, message=message)
     return html_response(text, known.status, error_headers(known))
 
 
@@ -99,19 +85,10 @@ def render(template: str, **values: Any) -> str:
 def _cell(value: float | str | Share | None) -> Markup:
     """A cell's text; a line may be broken after each underscore of a name."""
     if isinstance(value, str):
-        return Markup("_<wbr>").join(value.split("_"))
+        return Markup("<bdi>{}</bdi>").format(Markup("_<wbr>").join(value.split("_")))
     if isinstance(value, Share):
         return escape(formats.percentage(value.part, value.whole))
     return escape(formats.number(value))
-
-
-def _offsets(parts: Iterable[float]) -> list[tuple[float, float]]:
-    """The start and the width of each part of a bar."""
-    found, start = [], 0.0
-    for width in parts:
-        found.append((round(start, 2), round(width, 2)))
-        start += width
-    return found
 
 
 def _is_number(value: object) -> bool:
@@ -122,8 +99,8 @@ def _is_bar(value: object) -> bool:
     return isinstance(value, Bar)
 
 
-_environment.globals["utc"] = UTC
+_environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
-    number=formats.number, cell=_cell, offsets=_offsets, instant=formats.instant
+    number=formats.number, cell=_cell, isolated=formats.isolated, instant=formats.instant
 )
 _environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)

@@ -2,35 +2,30 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, current_app, send_from_directory
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import handle
 from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
-    Links,
     asked,
     asked_applications,
-    comparable,
     is_foreign,
-    one_application,
     refuse_forged,
-    several_applications,
 )
 from flask_powerauth_telemetry.dashboard.applications import Applications
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
+    OVERVIEW_FIGURES,
     offered,
+    switched_off,
 )
-from flask_powerauth_telemetry.dashboard.figures.active_users import NOW
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
-from flask_powerauth_telemetry.dashboard.parts import Computing, Part
+from flask_powerauth_telemetry.dashboard.parts import Caller, Part
 from flask_powerauth_telemetry.dashboard.responses import (
     StrictResponse,
     csv_response,
@@ -43,92 +38,105 @@ from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
-_STATIC = Path(__file__).with_name("static")
+PAGES_KEY = "powerauth_telemetry_dashboard"
+"""Where an application's ``extensions`` have the pages of each instance, by its name."""
 
 COMPUTED_AT_ONCE = 10
 """For how many applications the overview shows numbers; of more it shows the names alone."""
 
-
-@dataclass(frozen=True)
-class Caller:
-    """Who looks, and the names of the applications that are theirs to see."""
-
-    principal: Principal
-    visible: list[str]
+_STATIC = Path(__file__).with_name("static")
 
 
 class Pages:
     """The views of one instance."""
 
-    def __init__(self, state: TelemetryState, blueprint: str) -> None:
+    def __init__(self, state: TelemetryState) -> None:
         self._state = state
         self._applications = Applications(state)
-        self._links = Links(blueprint)
-        reports = frozenset(report.name for report in state.registry)
-        self._figures = offered(APPLICATION_FIGURES, reports)
-        self._compared = offered(COMPARED_FIGURES, reports)
+        self._reports = frozenset(report.name for report in state.registry)
+        self._overview, self._figures, self._compared = (
+            offered(figures, self._reports)
+            for figures in (OVERVIEW_FIGURES, APPLICATION_FIGURES, COMPARED_FIGURES)
+        )
+
+    def caller(self, principal: Principal) -> Caller:
+        """Who looks, and at what; raises what reading the names of applications raises."""
+        return Caller(self._state, principal, list(self._applications.names(principal)))
 
     def overview(self, caller: Caller) -> Response:
-        """Every application, with its active users now."""
-        pieces = [(NOW, asked(self._state, [name])) for name in caller.visible]
-        few = len(pieces) <= COMPUTED_AT_ONCE
-        parts = self._computing(caller).parts(pieces if few else [])
-        return self._page("overview.html", caller, parts=parts)
+        """Every application, with its active users now and their trend."""
+        names = caller.visible if len(caller.visible) <= COMPUTED_AT_ONCE else []
+        pieces = [
+            (figure, asked(self._state, [name])) for name in names for figure in self._overview
+        ]
+        parts, width = caller.parts(pieces), len(self._overview)
+        cards = [parts[place : place + width] for place in range(0, len(parts), width)]
+        return self._page(
+            "overview.html", caller, cards=cards, off=switched_off(OVERVIEW_FIGURES, self._reports)
+        )
 
     def application(self, caller: Caller) -> Response:
         """One application, with all its figures."""
-        about = asked(self._state, one_application(caller.visible))
-        parts = self._computing(caller).parts([(figure, about) for figure in self._figures])
-        return self._page("application.html", caller, parts=parts, asked=about)
+        about = asked(self._state, asked_applications(caller.visible, 1, 1))
+        parts = caller.parts([(figure, about) for figure in self._figures])
+        off = switched_off(APPLICATION_FIGURES, self._reports)
+        return self._page("application.html", caller, parts=parts, asked=about, off=off)
 
     def compare(self, caller: Caller) -> Response:
         """Several applications side by side."""
         if not self._compared:
             raise NotFound("No report of several applications is switched on")
         about = asked(self._state, asked_applications(caller.visible) or caller.visible[:MOST])
-        pieces = [(figure, about) for figure in self._compared if comparable(about.applications)]
-        parts = self._computing(caller).parts(pieces)
+        enough = FEWEST <= len(about.applications) <= MOST
+        parts = caller.parts([(figure, about) for figure in self._compared if enough])
+        by_days = any(figure.by_days for figure in self._compared)
         return self._page(
-            "compare.html", caller, parts=parts, asked=about, fewest=FEWEST, most=MOST
+            "compare.html",
+            caller,
+            parts=parts,
+            asked=about,
+            by_days=by_days,
+            fewest=FEWEST,
+            most=MOST,
         )
 
     def figure(self, caller: Caller, key: str) -> Response:
         """One figure alone, with the status of its error."""
-        part = self._part(caller, key, compute=not (self._figure(key).cost and is_foreign()))
-        status = part.error.status if part.error else 200
-        return self._page("figure.html", caller, status, part=part)
+        compute = caller.part
+        if self._figure(key).cost and is_foreign():
+            compute = caller.left_out
+        return self._alone(caller, self._part(caller, key, compute))
 
     def figure_csv(self, caller: Caller, key: str) -> Response:
         """The report data of a figure."""
-        part = self._part(caller, key)
+        part = self._part(caller, key, caller.part)
         if part.error:
             # Whatever a report raised was logged and signalled as the part was computed.
-            return self._page("figure.html", caller, part.error.status, part=part)
+            return self._alone(caller, part)
         data = [report.data for report in part.reports]
         return csv_response(as_csv(data[0] if len(data) == 1 else {key: data}), _filename(part))
 
-    def _part(self, caller: Caller, key: str, *, compute: bool = True) -> Part:
+    def _alone(self, caller: Caller, part: Part) -> Response:
+        return self._page(
+            "figure.html", caller, part.error.status if part.error else 200, part=part
+        )
+
+    def _part(self, caller: Caller, key: str, compute: Callable[..., Part]) -> Part:
         figure = self._figure(key)
-        named = several_applications if figure in self._compared else one_application
-        computing = self._computing(caller)
-        make = computing.part if compute else computing.left_out
-        return make(figure, asked(self._state, named(caller.visible)))
+        fewest, most = (FEWEST, MOST) if figure in self._compared else (1, 1)
+        return compute(figure, asked(self._state, asked_applications(caller.visible, fewest, most)))
 
     def _figure(self, key: str) -> Figure:
-        for figure in (*self._figures, *self._compared):
+        for figure in (*self._figures, *self._overview, *self._compared):
             if figure.key == key:
                 return figure
         raise NotFound("There is no such figure, or its report is not switched on")
 
-    def _computing(self, caller: Caller) -> Computing:
-        return Computing(self._state, caller.principal)
-
     def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
         text = render(
             template,
-            links=self._links,
+            config=self._state.config,
             zone=self._state.config.report_timezone,
-            database_zone=str(self._state.config.database_timezone),
             principal=caller.principal.name,
             visible=caller.visible,
             comparable=bool(self._compared) and len(caller.visible) >= FEWEST,
@@ -137,44 +145,41 @@ class Pages:
         )
         return html_response(text, status)
 
-    def view(self, answer: Callable[..., Response]) -> Callable[..., Response]:
-        """A view that asks for credentials before anything else, and answers every error itself."""
 
-        def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
-            refuse_forged()
-            visible = list(self._applications.names(principal))
-            return answer(Caller(principal, visible), **path)
-
-        def view(**path: Any) -> Response:
-            failed = partial(error_page, links=self._links)
-            return handle(self._state.config.name, read, failed=failed, **path)
-
-        view.__name__ = answer.__name__
-        return view
-
-
-def create_blueprint(state: TelemetryState, name: str) -> Blueprint:
-    """The blueprint of this name, with the pages of one instance on one application."""
-    blueprint = Blueprint(name, __name__)
-    pages = Pages(state, name)
+def create_blueprint(instance: str) -> Blueprint:
+    """The blueprint with the pages of an instance; its views find them in the application."""
+    blueprint = Blueprint(f"{instance}_dashboard", __name__)
     for path, answer in (
-        ("/", pages.overview),
-        ("/application", pages.application),
-        ("/compare", pages.compare),
-        ("/figure/<key>.csv", pages.figure_csv),
-        ("/figure/<key>", pages.figure),
+        ("/", Pages.overview),
+        ("/application", Pages.application),
+        ("/compare", Pages.compare),
+        ("/figure/<key>.csv", Pages.figure_csv),
+        ("/figure/<key>", Pages.figure),
     ):
-        view = pages.view(answer)
         blueprint.add_url_rule(
             path,
             answer.__name__,
-            view,
+            _view(instance, answer),
             provide_automatic_options=False,
             strict_slashes=False,  # no page is a redirect
             merge_slashes=False,
         )
     blueprint.add_url_rule("/static/<filename>", "static", _static, merge_slashes=False)
     return blueprint
+
+
+def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Response]:
+    """A view that asks for credentials before anything else, and answers every error itself."""
+
+    def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
+        refuse_forged()
+        pages: Pages = current_app.extensions[PAGES_KEY][instance]
+        return answer(pages, pages.caller(principal), **path)
+
+    def view(**path: Any) -> Response:
+        return handle(instance, read, failed=error_page, **path)
+
+    return view
 
 
 def _static(filename: str) -> StrictResponse:

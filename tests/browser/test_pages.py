@@ -1,16 +1,23 @@
 """The dashboard in a real browser."""
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, HttpCredentials
+from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.dashboard import parts
 from tests.browser.conftest import Visit
 from tests.browser.screenshots import PICTURES, take
+from tests.browser.serving import served
+from tests.support import powerauth
+from tests.support.dashboard import NAMES, REPORTS, dashboard
+from tests.support.service import USER
 
 PAGES = {
     "overview": "/",
@@ -27,6 +34,12 @@ VIEWS = [
 _TRANSFERRED = """
 ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
   .reduce((sum, entry) => sum + entry.transferSize, 0)
+"""
+
+
+_CUT_OFF = """
+[...document.querySelectorAll(".rows.all")]
+  .filter((one) => one.scrollWidth > one.clientWidth).length
 """
 
 
@@ -78,6 +91,37 @@ def test_pages_reflow_when_they_are_magnified(visit: Visit) -> None:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
+@pytest.fixture
+def odd_url(sqlite: Engine) -> Iterator[str]:
+    """Where names are odd, nobody has used anything, and some reports are off."""
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, NAMES)
+    reports = [*REPORTS[:2], *REPORTS[3:]]
+    with served(dashboard(sqlite, REPORTS=reports)) as url:
+        yield url
+
+
+def test_odd_names_and_empty_figures_fit_a_phone(
+    browser: Browser, odd_url: str, screenshots: Path
+) -> None:
+    user, token = USER
+    credentials: HttpCredentials = {"username": user, "password": token, "origin": odd_url}
+    opened = browser.new_context(
+        http_credentials=credentials, viewport={"width": 390, "height": 900}
+    )
+    visit = Visit(opened.new_page(), odd_url)
+
+    applications = [f"/application?{urlencode({'application': name})}" for name in NAMES]
+    for number, path in enumerate(["/", "/compare", *applications]):
+        visit.open(path)
+        visit.page.screenshot(path=screenshots / f"odd-{number}.png", full_page=True)
+
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert visit.page.evaluate(_CUT_OFF) == 0
+        assert serious(visit) == []
+    opened.close()
+
+
 def test_page_of_all_charts_transfers_little(visit: Visit) -> None:
     visit.open("/application?application=retail&days=365")
 
@@ -108,6 +152,40 @@ def test_chart_of_newest_rows_first_is_read_off_backwards(visit: Visit) -> None:
     visit.page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 50)
 
     assert visit.page.locator(".readout").text_content() == f"Days ago 0 to 1, New users {users}"
+
+
+@pytest.mark.parametrize(
+    "context", [{"viewport": {"width": 390, "height": 900}, "has_touch": True}]
+)
+def test_tap_reads_a_chart_and_stays(visit: Visit) -> None:
+    visit.open("/figure/curve?application=retail")
+    box = visit.page.locator("svg.plot").bounding_box()
+    assert box is not None
+
+    visit.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 50)
+
+    shown = visit.page.locator(".readout").text_content() or ""
+    day = int(shown.removeprefix("Days ").partition(",")[0])
+    assert abs(day - 183) <= 2  # a pixel is more than a day wide
+    assert shown == f"Days {day}, Users {cell(visit, f'tbody tr:nth-child({day}) td')}"
+    visit.assert_clean()
+
+
+def test_keys_read_a_chart(visit: Visit) -> None:
+    visit.open("/figure/curve?application=retail")
+    press, readout = visit.page.keyboard.press, visit.page.locator(".readout")
+    visit.page.locator("svg.plot").focus()
+
+    shown = [readout.text_content()]
+    for key in ("ArrowLeft", "Home", "PageDown", "ArrowRight", "End"):
+        press(key)
+        shown.append(readout.text_content())
+    press("Tab")
+
+    days = [(text or "").partition(",")[0] for text in shown]
+    assert days == [f"Days {day}" for day in (365, 364, 1, 11, 12, 365)]
+    assert readout.text_content() == ""
+    visit.assert_clean()
 
 
 def test_figures_that_were_left_out_are_fetched(
@@ -162,7 +240,9 @@ def test_everything_is_reached_by_keyboard(visit: Visit) -> None:
 def test_window_and_applications_are_chosen_by_forms(visit: Visit) -> None:
     visit.open("/application?application=retail")
     visit.click("button", "90")
-    assert visit.page.get_by_text("Past 90 days").count() == 3
+    assert visit.page.get_by_role("heading", name="Past 90 days").count() == 1
+    assert visit.page.locator("dt", has_text="Past 90 days").count() == 3
+    assert visit.page.locator("[aria-pressed]").text_content() == "90"
 
     visit.open("/compare")
     visit.page.get_by_label("corporate").uncheck()

@@ -51,9 +51,9 @@ def test_days_and_months_equal_the_api(small_site: Site) -> None:
     days = data_of(client, "MAU_HISTORY", **history)
     assert len(days["usersByDay"]) > 30
     assert figures["Active users, day by day"].numbers == {
-        "Average": str(days["average"]),
+        "Average": str(round(days["average"])),
         "Maximum": str(days["maximum"]),
-        "Days without a recording": str(len(days["missing"])),
+        "Not recorded": str(len(days["missing"])),
     }
     rows = figures["Active users, day by day"].rows[1:]
     assert len(rows) == 180
@@ -66,7 +66,7 @@ def test_days_and_months_equal_the_api(small_site: Site) -> None:
     assert (october["state"], november["state"]) == ("recorded", "running")
     figure = figures["Active users by month"]
     assert figure.numbers == {
-        "Average of recorded months": str(year["average"]),
+        "Average of recorded months": str(round(year["average"])),
         "Maximum of recorded months": str(year["maximum"]),
     }
     assert [row[:5] for row in figure.rows[1:]] == [
@@ -105,4 +105,7 @@ def test_history_that_was_never_recorded_is_told_in_place(small_site: Site) -> N
     assert response.status_code == 200
     assert "not available now, try again later. 503" in figures["Active users by month"].text
     assert "not available now, try again later. 503" in figures["Active users, day by day"].text
+    for title in ("Active users by month", "Active users, day by day"):
+        assert "flask telemetry snapshot" in figures[title].text
+        assert "POWERAUTH_TELEMETRY_BINDS" in figures[title].text
     assert figures["Active users now"].numbers

@@ -6,8 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask, Response, got_request_exception
+from flask import Blueprint, Flask, Response, got_request_exception, request
 from flask.testing import FlaskClient
+from markupsafe import escape
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry import ConfigurationError
@@ -29,6 +30,7 @@ from tests.support.audit import Verification, add_verifications
 from tests.support.dashboard import (
     CLERK,
     CREDENTIALS,
+    NAMES,
     REPORTS,
     SCOPES,
     History,
@@ -116,8 +118,8 @@ def test_numbers_of_signatures_equal_the_api(database: Engine) -> None:
     load = figures["Signature load by hour of the day"]
     busiest = data["busiestHour"]
     assert load.numbers == {
-        "Busiest hour": str(busiest["verifications"]),
-        "A second, in that hour": str(busiest["perSecond"]),
+        "Verifications in the busiest hour": str(busiest["verifications"]),
+        "Per second in that hour": f"{busiest['perSecond']:.2g}",
     }
     assert " America/New_York " in load.text
     assert busiest["start"][11:13] + ":00 America/New_York" not in load.text
@@ -284,7 +286,7 @@ def test_csv_of_an_application_named_like_a_formula_is_harmless(sqlite: Engine) 
     assert "<b>&" not in compared
     assert compared.count("=1+1/&lt;b&gt;&amp;&#34;?#é") == 4
     assert page.status_code == 200
-    assert page.get_data(as_text=True).count("=1+1/&lt;b&gt;&amp;&#34;?#é</h1>") == 1
+    assert page.get_data(as_text=True).count("=1+1/&lt;b&gt;&amp;&#34;?#é</bdi></h1>") == 1
     assert csv.get_data(as_text=True).splitlines()[1].startswith("\"'=1+1")
     assert csv.headers["Content-Disposition"].isascii()
 
@@ -297,7 +299,10 @@ def test_every_figure_has_its_definition_and_its_csv(client: FlaskClient) -> Non
 
     assert len(figures) == len(KINDS_OF_FIGURES)
     for figure in figures.values():
-        assert any(definition in figure.text for definition in definitions)
+        assert any(
+            definition.replace("given number of days", "30 days") in figure.text
+            for definition in definitions
+        )
         if figure.numbers:
             (csv,) = [link for link in figure.links if ".csv?" in link]
             assert client.get(csv, auth=USER).content_type.startswith("text/csv")
@@ -389,7 +394,7 @@ def test_page_begins_nothing_after_its_time(app: Flask) -> None:
     with app.test_request_context("/telemetry/application?application=retail"):
         about = asked(state, ["retail"])
         pieces = [(figure, about) for figure in APPLICATION_FIGURES if figure.key in BEFORE_COSTLY]
-        made = parts.Computing(state, Principal("billing")).parts(pieces, lambda: next(seconds))
+        made = parts.Caller(state, Principal("billing")).parts(pieces, lambda: next(seconds))
 
     assert [(part.figure.key, part.content is not None) for part in made] == [
         ("now", True),
@@ -462,9 +467,9 @@ def test_days_of_the_history_show_gaps(sqlite: Engine) -> None:
     assert (rows[1], rows[180]) == (["2026-11-26", "226"], ["2026-05-31", "231"])
     assert [row for row in rows if row[0] == "2026-11-10"] == [["2026-11-10", "\u2013"]]
     assert figure.numbers == {
-        "Average": "215.5",
+        "Average": "216",
         "Maximum": "231",
-        "Days without a recording": "6",
+        "Not recorded": "6",
     }
 
 
@@ -489,7 +494,7 @@ def test_months_show_numbers_and_bounds(sqlite: Engine) -> None:
     ]
     assert figure.rows[13][0] == "2025-11"
     assert figure.numbers == {
-        "Average of recorded months": "107.25",
+        "Average of recorded months": "107",
         "Maximum of recorded months": "112",
     }
     assert len(csv.splitlines()) == 1 + 13 + 2
@@ -549,6 +554,7 @@ def test_whoever_watches_is_told_of_refusals_and_runs(app: Flask) -> None:
     assert told == [
         ("Unauthorized", 401, None),
         ("NotFound", 404, "clerk"),
+        ("USERS_BY_PAST_DAYS", 200, "clerk"),
         ("CURRENT_MAU", 200, "clerk"),
     ]
 
@@ -687,6 +693,23 @@ def test_what_another_site_embeds_is_refused_and_costs_nothing(
 
 
 @pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("no-cors", "empty"), ("navigate", "iframe"), ("no-cors", "style")],
+)
+def test_forty_tags_on_a_page_of_the_same_origin_cost_nothing(
+    client: FlaskClient, mode: str, dest: str
+) -> None:
+    forged = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+
+    with recorded_statements() as statements:
+        for days in range(1, 41):
+            path = f"/telemetry/figure/committed?application=retail&days={days}"
+            assert client.get(path, headers=forged, auth=USER).status_code == 403
+
+    assert statements == []
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {},
@@ -765,3 +788,153 @@ def test_dashboard_that_can_not_be_mounted_says_why(sqlite: Engine) -> None:
     PowerAuthTelemetryDashboard(app)
     with pytest.raises(ConfigurationError, match="is on this application already"):
         PowerAuthTelemetryDashboard(app, url_prefix="/again")
+
+
+def test_names_of_applications_break_no_page(sqlite: Engine) -> None:
+    fill(sqlite, UTC, NAMES)
+    client = dashboard(sqlite).test_client()
+
+    overview = page_of(get(client))
+
+    assert sorted(overview.figures) == sorted(NAMES)
+    assert {name for name in NAMES if overview.figures[name].numbers} == set(NAMES)
+    for name in NAMES:
+        link = overview.figures[name].links[0]
+        page = page_of(client.get(link, auth=USER))
+        assert list(page.figures["Active users now"].numbers) == [
+            "Active users in the past 30 days"
+        ]
+        text = client.get(link, auth=USER).get_data(as_text=True)
+        assert f"<h1><bdi>{escape(name)}</bdi></h1>" in text
+        assert f"<title>\u2068{escape(name)}\u2069 " in text
+    compared = page_of(get(client, "/compare")).figures["Users across applications"]
+    assert sorted(row[0] for row in compared.rows[1:8]) == sorted(NAMES)
+    assert "\u2068\u202egnp.exe\u2069" in get(client, "/compare").get_data(as_text=True)
+
+
+def test_window_stands_over_what_it_governs_alone(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=STORIES).test_client()
+
+    whole = get(client, "/application", application="retail", days=90).get_data(as_text=True)
+    before, _, governed = whole.partition('<section class="governed"')
+
+    assert 'class="windows"' not in before
+    assert governed.count('class="windows"') == 1
+    assert "Past 90 days</h2>" in governed
+    for part, different in ((before, False), (governed, True)):
+        figures = [one for one in APPLICATION_FIGURES if f'id="{one.key}"' in part]
+        assert [one.by_days for one in figures] == [different] * len(figures)
+        assert figures
+    assert "given number of days" not in whole
+    assert "Users active in 90 days, as recorded on each day" in governed
+
+
+def test_window_is_not_shown_where_it_governs_nothing(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, REPORTS=["USERS_BY_PAST_DAYS"]).test_client()
+
+    page = get(client, "/application", application="retail").get_data(as_text=True)
+    compared = get(client, "/compare").get_data(as_text=True)
+
+    assert 'name="days"' not in page + compared
+    assert 'name="application"' in compared
+
+
+def test_figures_without_a_number_say_why(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    client = dashboard(sqlite).test_client()
+
+    page = get(client, "/application", application="retail")
+
+    figures = page_of(page).figures
+    assert "Nobody used the application in" in figures["Active users by window"].text
+    assert "Nobody became a user in this window" in figures["New users"].text
+    assert "signature audit has no row" in figures["Signatures verified"].text
+    assert "No whole hour of this window" in figures["Signature load by hour of the day"].text
+    assert "<svg class=" not in page.get_data(as_text=True)
+
+
+def test_page_names_the_key_that_switches_reports_on(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    keys: dict[str, Any] = {"EMEA_DATABASE_URL": url_of(sqlite), "EMEA_CREDENTIALS": CREDENTIALS}
+    app = create_app(sqlite, arguments={"name": "emea"}, **keys)
+    PowerAuthTelemetryDashboard(app, name="emea")
+    client = app.test_client()
+
+    for path, report in (
+        ("/", "USERS_BY_PAST_DAYS"),
+        ("/application?application=retail", "MAU_HISTORY"),
+    ):
+        text = get(client, path).get_data(as_text=True)
+        assert f"<code>{report}</code>" in text
+        assert "<code>POWERAUTH_TELEMETRY_EMEA_REPORTS</code>" in text
+    assert "CURRENT_MAU</code>" not in text
+
+
+def test_page_of_every_report_names_no_key(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=STORIES).test_client()
+
+    for path in ("/", "/application?application=retail"):
+        assert "POWERAUTH_TELEMETRY_REPORTS" not in get(client, path).get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "caption"), [({}, "Active users by window"), (STORIES, "Users by month")]
+)
+def test_overview_has_trends_and_says_each_definition_once(
+    sqlite: Engine, arguments: dict[str, Any], caption: str
+) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite, arguments=arguments).test_client()
+
+    with recorded_statements() as statements:
+        text = get(client).get_data(as_text=True)
+
+    assert text.count('<svg class="plot"') == 2
+    assert text.count(f"<caption>{caption}</caption>") == 2
+    assert text.count("Unique users of the application with an activation") == 1
+    assert text.count("<dt>Active users now</dt>") == 1
+    passes = [one for one in statements if "FROM pa_activation" in one]
+    assert len(passes) == 2
+
+
+def test_host_registers_the_blueprint_itself(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    app = create_app(sqlite, CREDENTIALS=CREDENTIALS)
+    pages = PowerAuthTelemetryDashboard()
+    outer = Blueprint("outer", __name__)
+    outer.register_blueprint(pages.blueprint, url_prefix="/numbers")
+    app.register_blueprint(outer, url_prefix="/staff")
+
+    page = page_of(app.test_client().get("/staff/numbers/", auth=USER))
+    error = app.test_client().get("/staff/numbers/application", auth=USER)
+
+    assert page.figures["retail"].links[0] == "/staff/numbers/application?application=retail"
+    assert app.test_client().get(page.figures["retail"].links[0], auth=USER).status_code == 200
+    assert page_of(error).links[-1] == "/staff/numbers/"
+    assert error.status_code == 400
+
+
+def test_blueprint_registered_where_it_can_not_be_says_why(sqlite: Engine) -> None:
+    pages = PowerAuthTelemetryDashboard()
+
+    with pytest.raises(ConfigurationError, match="'powerauth_telemetry' is not on this"):
+        Flask(__name__).register_blueprint(pages.blueprint)
+    with pytest.raises(ConfigurationError, match="belongs to the reports"):
+        create_app(sqlite).register_blueprint(pages.blueprint, url_prefix="/rest/v3/telemetry/x")
+
+
+def test_blueprint_is_what_a_rate_limit_exempts(sqlite: Engine) -> None:
+    """Limiters know views by the blueprint's name, as Flask-Limiter's ``exempt`` does."""
+    app = create_app(sqlite, CREDENTIALS=CREDENTIALS)
+    pages = PowerAuthTelemetryDashboard(app)
+
+    @app.before_request
+    def limit() -> tuple[str, int] | None:
+        return None if request.blueprint == pages.blueprint.name else ("too many", 429)
+
+    statuses = [app.test_client().get(path).status_code for path in ("/telemetry/", "/other")]
+    assert statuses == [401, 429]

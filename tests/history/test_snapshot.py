@@ -244,7 +244,7 @@ def test_pass_is_ended_by_its_time_limit(postgresql_site: Site) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "retail: not recorded: " in result.stderr
-    assert "canceling statement due to statement timeout" in result.stderr
+    assert "canceling statement due to lock timeout" in result.stderr
     assert site.rows() == []
 
 

@@ -32,6 +32,17 @@ CLERK = ("clerk", "another-token")
 SCOPES = {CLERK[0]: ["retail"], USER[0]: ["retail", "corporate"]}
 CREDENTIALS = {name: digest(token) for name, token in (USER, CLERK)}
 
+NAMES = (
+    "a" * 255,
+    "\u202egnp.exe",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 bank",
+    "<script>alert(1)</script>",
+    "../a//b/?c=d&e#f%2e",
+    "\"quoted\" 'twice' `{{ 7 * 7 }}`",
+    "\u0628\u0646\u0643",
+)
+"""Names of applications that break pages which don't expect them."""
+
 
 def fill(
     engine: Engine, zone: Any, applications: tuple[str, ...] = ("retail", "corporate")
@@ -79,6 +90,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loaded: list[str] = []
         self._figure = Shown()
+        self._named = True
         self._open: list[str] = []
         self._label = ""
         self.feed(html)
@@ -87,8 +99,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self._open.append(tag)
-        if tag == "section":
+        if tag == "section" and (given["class"] or "").startswith("figure"):
             self._figure = Shown()
+            self._named = False
         elif tag == "a":
             self.links.append(given["href"] or "")
             self._figure.links.append(given["href"] or "")
@@ -107,15 +120,16 @@ class Page(HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        text = data.strip()
+        text = data.strip().replace("\u2068", "").replace("\u2069", "")
         if not text:
             return
         self._figure.text += f" {text}"
-        inner = [tag for tag in self._open if tag not in ("a", "wbr")]
+        inner = [tag for tag in self._open if tag not in ("a", "bdi", "wbr")]
         if inner[-1:] == ["dt"]:
             self._label = text
-        elif inner[-1:] in (["h1"], ["h2"]) and "section" in inner:
+        elif inner[-1:] in (["h1"], ["h2"], ["h3"]) and not self._named:
             self.figures[text] = self._figure
+            self._named = True
         elif inner[-1:] in (["th"], ["td"]):
             self._figure.rows[-1][-1] += text
 
@@ -152,6 +166,7 @@ class _PeriodSchema(Schema):
     application = ApplicationField()
     first = fields.String(required=True, data_key="from")
     last = fields.String(required=True, data_key="to")
+    days = fields.Integer(required=True)
 
 
 class Months(ReportProvider):
@@ -193,18 +208,18 @@ class History(ReportProvider):
     data_schema = _AnySchema
 
     def generate(
-        self, context: ReportContext, application: str, first: str, last: str
+        self, context: ReportContext, application: str, first: str, last: str, days: int
     ) -> Mapping[str, Any]:
         start, end = date.fromisoformat(first), date.fromisoformat(last)
-        days = [start + timedelta(days=count) for count in range((end - start).days + 1)]
-        users = {day.isoformat(): 200 + day.day for day in days if day.day != 10}
+        period = [start + timedelta(days=count) for count in range((end - start).days + 1)]
+        users = {day.isoformat(): 200 + day.day for day in period if day.day != 10}
         return {
             "application": application,
             "from": first,
             "to": last,
-            "days": 30,
+            "days": days,
             "usersByDay": users,
-            "missing": [day.isoformat() for day in days if day.day == 10],
+            "missing": [day.isoformat() for day in period if day.day == 10],
             "average": 215.5,
             "maximum": max(users.values()),
         }

@@ -101,7 +101,7 @@ def _answers(url: URL) -> bool:
 @contextmanager
 def hot_standby(primary: Engine) -> Iterator[Engine]:
     """The superuser's engine of the same database on a standby, which has caught up."""
-    with standby(primary) as url:
+    with standby(primary, "max_standby_streaming_delay=30s") as url:
         engine = create_engine(url, poolclass=NullPool)
         wait_for_replay(primary, engine)
         yield engine

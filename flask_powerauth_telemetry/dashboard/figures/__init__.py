@@ -8,29 +8,36 @@ from flask_powerauth_telemetry.dashboard.figures.active_users import (
     CURVE,
     NEW_USERS,
     NOW,
+    TREND_BY_WINDOW,
     WINDOWS,
 )
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
-from flask_powerauth_telemetry.dashboard.figures.calendar import HISTORY, MONTHS
+from flask_powerauth_telemetry.dashboard.figures.calendar import HISTORY, MONTHS, TREND
 from flask_powerauth_telemetry.dashboard.figures.signatures import LOAD, SIGNATURES
 
 APPLICATION_FIGURES = (
     NOW,
     WINDOWS,
     CURVE,
-    HISTORY,
     MONTHS,
+    HISTORY,
     NEW_USERS,
     SIGNATURES,
     LOAD,
     COMMITTED,
 )
-"""Those of one application."""
+"""Those of one application; what goes by the page's window comes last.
+
+A further report gets a file here with its ``Figure``, which is named in this tuple.
+"""
+
+OVERVIEW_FIGURES = (NOW, TREND, TREND_BY_WINDOW)
+"""Those of each application on the page of all."""
 
 COMPARED_FIGURES = (ACROSS, CURVES)
 """Those of several applications side by side."""
 
-FIRST = (CURVE, WINDOWS)
+FIRST = (CURVE, TREND_BY_WINDOW, WINDOWS)
 """What is computed before everything else, because its pass answers narrower questions as well."""
 
 
@@ -39,3 +46,8 @@ def offered(figures: Iterable[Figure], reports: frozenset[str]) -> list[Figure]:
     return [
         figure for figure in figures if figure.report in reports and figure.unless not in reports
     ]
+
+
+def switched_off(figures: Iterable[Figure], reports: frozenset[str]) -> list[str]:
+    """The reports that would show further figures, in order, each once."""
+    return list(dict.fromkeys(one.report for one in figures if one.report not in reports))

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable
 
-from flask_powerauth_telemetry.dashboard.charts import lines_plot
-from flask_powerauth_telemetry.dashboard.figures.active_users import WINDOW_LABELS
+from flask_powerauth_telemetry.dashboard.charts import Series, plot
+from flask_powerauth_telemetry.dashboard.figures.active_users import ALL_WINDOWS, WINDOW_LABELS
 from flask_powerauth_telemetry.dashboard.figures.base import (
     Asked,
-    Bar,
     Content,
     Data,
     Figure,
     Number,
     Parameters,
-    Share,
     Table,
-    bar,
     in_days,
+    table_of_shares,
 )
+from flask_powerauth_telemetry.dashboard.formats import isolated
 
 
 def _ask_across(asked: Asked) -> Iterable[Parameters]:
@@ -26,27 +25,20 @@ def _ask_across(asked: Asked) -> Iterable[Parameters]:
 def _show_across(data: Data, _: Asked) -> Content:
     """Everyone once, each application, and each pair of them."""
     (one,) = data
-    everyone = one["users"]
-    rows = [
-        _row(name, one["usersByApplication"][name], everyone) for name in one["applications"]
-    ] + [
-        _row(" and ".join(pair["applications"]), pair["users"], everyone)
-        for pair in one["overlaps"]
-    ]
+    by_application, pairs = one["usersByApplication"], one["overlaps"]
     return Content(
-        numbers=[Number(in_days(one["days"]), everyone, "each user once")],
-        table=Table(
+        numbers=[Number(in_days(one["days"]), one["users"], "each user once")],
+        table=table_of_shares(
             "Users of each application, and of each two in common",
-            ("Applications", "Users", "Share of everyone", ""),
-            rows,
-            unfolded=True,
+            ("Applications", "Users", "Share of everyone"),
+            one["users"],
+            [(name, by_application[name]) for name in one["applications"]]
+            + [
+                (" and ".join(map(isolated, pair["applications"])), pair["users"]) for pair in pairs
+            ],
         ),
         notes=["Users of two applications may be users of a third one as well."],
     )
-
-
-def _row(name: str, users: int, everyone: int) -> tuple[str, int, Share, Bar]:
-    return name, users, Share(users, everyone), bar(everyone, users)
 
 
 ACROSS = Figure(
@@ -60,25 +52,22 @@ ACROSS = Figure(
 
 
 def _ask_curves(asked: Asked) -> Iterable[Parameters]:
-    for name in asked.applications:
-        yield {"application": name}
+    return ({"application": name} for name in asked.applications)
 
 
 def _show_curves(data: Data, _: Asked) -> Content:
     """A line for each application, over all windows."""
     names = [one["application"] for one in data]
     curves = [one["users"] for one in data]
-    lines = {f"line line-{number}": users for number, users in enumerate(curves, start=1)}
+    lines = [
+        Series(f"line line-{number}", users, name)
+        for number, (name, users) in enumerate(zip(names, curves, strict=True), start=1)
+    ]
     rows = [(days, *users) for days, users in enumerate(zip(*curves, strict=True), start=1)]
     return Content(
-        plot=lines_plot(
-            "A line for each application, from the users of the past 24 hours to those of the past"
-            " 365 days.",
-            lines,
-            WINDOW_LABELS,
-        ),
-        legend=list(zip(lines, names, strict=True)),
+        plot=plot(f"A line for each application, {ALL_WINDOWS}.", lines[::-1], WINDOW_LABELS),
         table=Table("Active users of each application by window", ("Days", *names), rows),
+        empty="Nobody used any of these applications in the past 365 days.",
     )
 
 

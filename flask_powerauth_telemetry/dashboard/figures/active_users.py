@@ -1,8 +1,9 @@
 """Figures of active users, out of the reports that know no calendar."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
+from flask_powerauth_telemetry.dashboard.charts import Series, plot
 from flask_powerauth_telemetry.dashboard.figures.base import (
     Asked,
     Content,
@@ -10,12 +11,9 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Figure,
     Number,
     Parameters,
-    Share,
     Table,
-    ask_application,
-    ask_application_and_days,
-    bar,
     in_days,
+    table_of_shares,
 )
 
 SHOWN_DAYS = (1, 7, 30, 90, 365)
@@ -24,19 +22,16 @@ SHOWN_DAYS = (1, 7, 30, 90, 365)
 WINDOW_LABELS = {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)}
 """The labels below a chart of all windows, by place."""
 
+ALL_WINDOWS = "from the users of the past 24 hours to those of the past 365 days"
+"""What a chart of all windows shows, for its description."""
+
 
 def _show_now(data: Data, _: Asked) -> Content:
     (one,) = data
     return Content(numbers=[Number(f"Active users in the past {one['days']} days", one["users"])])
 
 
-NOW = Figure(
-    key="now",
-    title="Active users now",
-    report="CURRENT_MAU",
-    ask=ask_application,
-    show=_show_now,
-)
+NOW = Figure(key="now", title="Active users now", report="CURRENT_MAU", show=_show_now)
 
 
 def _ask_windows(asked: Asked) -> Iterable[Parameters]:
@@ -59,27 +54,27 @@ WINDOWS = Figure(
 )
 
 
-def _show_curve(data: Data, _: Asked) -> Content:
+def _show_curve(data: Data, asked: Asked) -> Content:
     """The curve over all windows, and some of them as numbers."""
     users = data[0]["users"]
+    numbers = [Number(in_days(days), users[days - 1]) for days in SHOWN_DAYS]
+    return replace(_show_curve_alone(data, asked), numbers=numbers)
+
+
+def _show_curve_alone(data: Data, _: Asked) -> Content:
+    users = data[0]["users"]
     return Content(
-        numbers=[Number(in_days(days), users[days - 1]) for days in SHOWN_DAYS],
-        plot=line_plot(
-            "A line that rises from the users of the past 24 hours to those of the past 365 days.",
-            users,
-            WINDOW_LABELS,
-        ),
+        plot=plot(f"A line that rises {ALL_WINDOWS}.", [Series("line", users)], WINDOW_LABELS),
         table=Table("Active users by window", ("Days", "Users"), list(enumerate(users, start=1))),
+        empty="Nobody used the application in the past 365 days.",
     )
 
 
 CURVE = Figure(
-    key="curve",
-    title="Active users by window",
-    report="USERS_BY_PAST_DAYS",
-    ask=ask_application,
-    show=_show_curve,
+    key="curve", title="Active users by window", report="USERS_BY_PAST_DAYS", show=_show_curve
 )
+
+TREND_BY_WINDOW = replace(CURVE, key="trend", show=_show_curve_alone, unless="USERS_BY_MONTH")
 
 
 def _show_committed(data: Data, _: Asked) -> Content:
@@ -93,11 +88,10 @@ def _show_committed(data: Data, _: Asked) -> Content:
         ("Left out: never used", left_out["neverUsed"]),
         ("All active users", everyone),
     ]
-    rows = [(name, users, Share(users, everyone), bar(everyone, users)) for name, users in parts]
-    columns = ("Users", "Number", "Share", "")
+    columns = ("Users", "Number", "Share of all active users")
     return Content(
         numbers=[Number(in_days(one["days"]), one["users"])],
-        table=Table("Who is counted, and who is not", columns, rows, unfolded=True),
+        table=table_of_shares("Who is counted, and who is not", columns, everyone, parts),
     )
 
 
@@ -105,7 +99,6 @@ COMMITTED = Figure(
     key="committed",
     title="Users of committed activations",
     report="COMMITTED_USERS_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_committed,
     by_days=True,
     cost="It reads the activations once more.",
@@ -120,9 +113,9 @@ def _show_new_users(data: Data, _: Asked) -> Content:
     ages = {days, days * 2 // 3, days // 3, 1} - {0}
     return Content(
         numbers=[Number(in_days(days), one["users"])],
-        plot=column_plot(
+        plot=plot(
             "A column for each day of 24 hours, from the oldest to the one that ends now.",
-            {"column": by_day[::-1]},
+            [Series("column", by_day[::-1])],
             {days - age: "now" if age == 1 else f"{age}\u202fd ago" for age in ages},
         ),
         table=Table(
@@ -131,6 +124,7 @@ def _show_new_users(data: Data, _: Asked) -> Content:
             [(f"{day} to {day + 1}", users) for day, users in enumerate(by_day)],
             backwards=True,
         ),
+        empty="Nobody became a user in this window.",
     )
 
 
@@ -138,7 +132,6 @@ NEW_USERS = Figure(
     key="new-users",
     title="New users",
     report="NEW_USERS_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_new_users,
     by_days=True,
 )

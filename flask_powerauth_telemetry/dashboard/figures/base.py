@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from itertools import accumulate
 from typing import Any
 
-from flask_powerauth_telemetry.dashboard import formats
 from flask_powerauth_telemetry.dashboard.charts import Plot
 
 
@@ -24,11 +24,6 @@ class Asked:
         (name,) = self.applications
         return name
 
-    @property
-    def zone_name(self) -> str:
-        """The zone's IANA name."""
-        return formats.zone_name(self.zone)
-
     def shown(self, text: str) -> str:
         """An instant in ISO 8601 as clocks in the zone show it, by the minute."""
         return f"{datetime.fromisoformat(text).astimezone(self.zone):%Y-%m-%d %H:%M}"
@@ -45,9 +40,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar in a table's cell: the percentages of the cell's width that its parts take."""
+    """A bar in a table's cell: where each part begins and its width, as percentages."""
 
-    parts: Sequence[float]
+    parts: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Table:
 
     Beside a plot there is a row for each of its places; ``backwards`` tells that the first row is
     that of the last place. ``unfolded`` tells that it is seen at once, and not only when it is
-    asked for.
+    asked for. ``legend`` has the class and the name of each part of its bars.
     """
 
     caption: str
@@ -75,17 +70,27 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     backwards: bool = False
     unfolded: bool = False
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """All that a figure shows; ``notes`` are sentences that a reader has to know."""
+    """All that a figure shows.
+
+    ``notes`` are sentences that a reader has to know, and ``empty`` is the one that stands in the
+    place of a plot or a table without a number.
+    """
 
     numbers: Sequence[Number] = ()
     plot: Plot | None = None
     table: Table | None = None
-    legend: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
+    empty: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is drawn or listed, so that ``empty`` has to say why."""
+        return self.plot.blank if self.plot else bool(self.table and not self.table.rows)
 
 
 Parameters = Mapping[str, Any]
@@ -97,30 +102,27 @@ Data = Sequence[Mapping[str, Any]]
 class Figure:
     """A figure: the report that it shows, what it asks of it, and how it shows the answers.
 
-    ``key`` is its name in addresses. ``ask`` gives the raw parameters of the report, once for each
-    time that it is asked for. ``unless`` names a report that shows the same and more. ``by_days``
-    tells that the page's window matters. ``cost`` is a sentence on what it scans that other
-    figures scan as well; with one the figure is only shown when it is asked for.
+    ``key`` is its name in addresses. ``ask`` gives the report's parameters, where they are others
+    than the application, and the window of one ``by_days``. ``unless`` names a report that shows
+    the same and more. ``by_days`` tells that the page's window governs it. ``cost`` is a sentence
+    on what it scans that other figures scan as well; with one it is only shown on request.
     """
 
     key: str
     title: str
     report: str
-    ask: Callable[[Asked], Iterable[Parameters]]
     show: Callable[[Data, Asked], Content]
+    ask: Callable[[Asked], Iterable[Parameters]] | None = None
     unless: str | None = None
     by_days: bool = False
     cost: str = ""
 
-
-def ask_application(asked: Asked) -> Iterable[Parameters]:
-    """The application alone."""
-    yield {"application": asked.application}
-
-
-def ask_application_and_days(asked: Asked) -> Iterable[Parameters]:
-    """The application and the page's window."""
-    yield {"application": asked.application, "days": asked.days}
+    def parameters(self, asked: Asked) -> Iterable[Parameters]:
+        """The raw parameters of the report, once for each time that it is asked for."""
+        if self.ask is not None:
+            return self.ask(asked)
+        days = {"days": asked.days} if self.by_days else {}
+        return [{"application": asked.application, **days}]
 
 
 def in_days(days: int) -> str:
@@ -128,6 +130,23 @@ def in_days(days: int) -> str:
     return "Past 24 hours" if days == 1 else f"Past {days} days"
 
 
+def people(average: float | None) -> int | None:
+    """A number of people that is an average, as a whole number."""
+    return None if average is None else round(average)
+
+
 def bar(whole: int, *parts: int) -> Bar:
     """The bar of parts of a whole, empty for a whole of nothing."""
-    return Bar([100 * part / whole if whole else 0.0 for part in parts])
+    widths = [100 * part / whole if whole else 0.0 for part in parts]
+    starts = accumulate(widths, initial=0.0)
+    return Bar(
+        [(round(start, 2), round(width, 2)) for start, width in zip(starts, widths, strict=False)]
+    )
+
+
+def table_of_shares(
+    caption: str, columns: tuple[str, str, str], whole: int, parts: Iterable[tuple[str, int]]
+) -> Table:
+    """A row for each part of a whole by name, with its share and a bar."""
+    rows = [(name, part, Share(part, whole), bar(whole, part)) for name, part in parts]
+    return Table(caption, (*columns, ""), rows, unfolded=True)

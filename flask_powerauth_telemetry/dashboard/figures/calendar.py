@@ -1,9 +1,10 @@
 """Figures of days and months of the calendar, out of the history."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 
-from flask_powerauth_telemetry.dashboard.charts import column_plot, line_plot
+from flask_powerauth_telemetry.dashboard.charts import Series, plot
 from flask_powerauth_telemetry.dashboard.figures.base import (
     Asked,
     Content,
@@ -12,58 +13,49 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Parameters,
     Table,
-    ask_application,
+    people,
 )
 
 HISTORY_DAYS = 180
 """How far back days are shown."""
 
 _DAY = timedelta(days=1)
-_MEANINGS = {
-    "column": "recorded",
-    "bound": "at least: not over, or not recorded at its end",
-    "range": "at most",
-}
 
 
 def _ask_history(asked: Asked) -> Iterable[Parameters]:
     first = asked.today - (HISTORY_DAYS - 1) * _DAY
     period = {"from": first.isoformat(), "to": asked.today.isoformat()}
-    yield {"application": asked.application, **period}
+    yield {"application": asked.application, "days": asked.days, **period}
 
 
 def _show_history(data: Data, asked: Asked) -> Content:
     """A line through the days that were recorded, their average and maximum."""
     (one,) = data
-    users = one["usersByDay"]
-    days = list(_days(date.fromisoformat(one["from"]), date.fromisoformat(one["to"])))
-    firsts = {place: day.isoformat() for place, day in enumerate(days) if day.day == 1}
-    every_other = dict(list(firsts.items())[::-2])
-    missing = len(one["missing"])
+    users, first = one["usersByDay"], date.fromisoformat(one["from"])
+    length = (date.fromisoformat(one["to"]) - first).days + 1
+    days = [(first + count * _DAY).isoformat() for count in range(length)]
+    firsts = [(place, day) for place, day in enumerate(days) if day.endswith("-01")]
+    rows = [(day, users.get(day)) for day in days]
     return Content(
         numbers=[
-            Number("Average", one["average"]),
+            Number("Average", people(one["average"])),
             Number("Maximum", one["maximum"]),
-            Number("Days without a recording", missing, f"of {len(days)}"),
+            Number("Not recorded", len(one["missing"]), f"of {length} days"),
         ],
-        plot=line_plot(
+        plot=plot(
             "A line through the users of each day that was recorded, with gaps where none was.",
-            [users.get(day.isoformat()) for day in days],
-            every_other,
+            [Series("line", [number for _, number in rows])],
+            dict(firsts[::-2]),
         ),
         table=Table(
             f"Users active in {one['days']} days, as recorded on each day",
-            (f"Day ({asked.zone_name})", "Users"),
-            [(day.isoformat(), users.get(day.isoformat())) for day in reversed(days)],
+            (f"Day ({asked.zone})", "Users"),
+            rows[::-1],
             backwards=True,
         ),
+        notes=[f"The past {length} days, each with the users of the {one['days']} days before it."],
+        empty=f"No recording of the past {length} days has a user.",
     )
-
-
-def _days(first: date, last: date) -> Iterator[date]:
-    while first <= last:
-        yield first
-        first += _DAY
 
 
 HISTORY = Figure(
@@ -72,6 +64,7 @@ HISTORY = Figure(
     report="MAU_HISTORY",
     ask=_ask_history,
     show=_show_history,
+    by_days=True,
 )
 
 
@@ -79,45 +72,50 @@ def _show_months(data: Data, asked: Asked) -> Content:
     """A column for each month; where only bounds are known, one up to each of them."""
     (one,) = data
     months = one["months"]
-    series = {
-        "range": [month["upperBound"] for month in months],
-        "bound": [month["lowerBound"] for month in months],
-        "column": [month["users"] for month in months],
-    }
+    keys = ("month", "users", "lowerBound", "upperBound", "state")
+    rows = [(*(month[key] for key in keys), asked.shown(month["asOf"])) for month in months]
+    names, users, lower, upper, *_ = zip(*rows, strict=True)
     return Content(
         numbers=[
-            Number("Average of recorded months", one["average"]),
+            Number("Average of recorded months", people(one["average"])),
             Number("Maximum of recorded months", one["maximum"]),
         ],
-        plot=column_plot(
+        plot=plot(
             "A column for each month, the last one still running.",
-            series,
-            {place: months[place]["month"] for place in range(0, len(months), 6)},
+            [
+                Series("range", upper, "at most"),
+                Series("bound", lower, "at least: not over, or not recorded at its end"),
+                Series("column", users, "recorded"),
+            ],
+            dict(list(enumerate(names))[::6]),
         ),
-        legend=[(kind, _MEANINGS[kind]) for kind in reversed(series) if any(series[kind])],
         table=Table(
             "Users by month",
-            ("Month", "Users", "At least", "At most", "State", f"As of ({asked.zone_name})"),
-            [
-                (
-                    month["month"],
-                    month["users"],
-                    month["lowerBound"],
-                    month["upperBound"],
-                    month["state"],
-                    asked.shown(month["asOf"]),
-                )
-                for month in reversed(months)
-            ],
+            ("Month", "Users", "At least", "At most", "State", f"As of ({asked.zone})"),
+            rows[::-1],
             backwards=True,
         ),
+        empty="No month has a recording yet.",
     )
 
 
 MONTHS = Figure(
-    key="months",
-    title="Active users by month",
-    report="USERS_BY_MONTH",
-    ask=ask_application,
-    show=_show_months,
+    key="months", title="Active users by month", report="USERS_BY_MONTH", show=_show_months
 )
+
+
+def _show_trend(data: Data, _: Asked) -> Content:
+    """A line through the months that were recorded."""
+    months = [(month["month"], month["users"]) for month in data[0]["months"]]
+    return Content(
+        plot=plot(
+            "A line through the users of each month that was recorded.",
+            [Series("line", [users for _, users in months])],
+            {place: months[place][0] for place in (0, len(months) - 1)},
+        ),
+        table=Table("Users by month", ("Month", "Users"), months[::-1], backwards=True),
+        empty="No month is recorded yet.",
+    )
+
+
+TREND = replace(MONTHS, key="trend", title="Active users by month", show=_show_trend)

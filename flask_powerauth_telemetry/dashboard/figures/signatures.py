@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from flask_powerauth_telemetry.dashboard.charts import column_plot
+from flask_powerauth_telemetry.dashboard.charts import Series, plot
 from flask_powerauth_telemetry.dashboard.figures.base import (
     Asked,
     Content,
@@ -14,15 +14,14 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     Number,
     Share,
     Table,
-    ask_application_and_days,
     bar,
     in_days,
 )
 from flask_powerauth_telemetry.dashboard.formats import percentage
 
 _HOUR = timedelta(hours=1)
+_PARTS = (("part-1", "valid"), ("part-2", "invalid"))
 _LABELLED = ("00:", "06:", "12:", "18:")
-_MEANINGS = {"column": "average", "range": "highest"}
 
 
 def _show_signatures(data: Data, _: Asked) -> Content:
@@ -40,14 +39,14 @@ def _show_signatures(data: Data, _: Asked) -> Content:
         )
         for kind in one["byType"]
     ]
-    columns = ("Type", "Algorithm", "All", "Invalid", "Share", "")
+    columns = ("Type", "Algorithm", "All", "Invalid", "Invalid share", "")
     return Content(
         numbers=[
             Number(in_days(one["days"]), one["total"], "verifications"),
             Number("Invalid", one["invalid"], percentage(one["invalid"], one["total"])),
         ],
-        table=Table("Verifications by type", columns, rows, unfolded=True),
-        legend=[("part-1", "valid"), ("part-2", "invalid")] if rows else (),
+        table=Table("Verifications by type", columns, rows, unfolded=True, legend=_PARTS),
+        empty="PowerAuth's signature audit has no row of this application in this window.",
     )
 
 
@@ -55,7 +54,6 @@ SIGNATURES = Figure(
     key="signatures",
     title="Signatures verified",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_signatures,
     by_days=True,
 )
@@ -69,20 +67,23 @@ def _show_load(data: Data, asked: Asked) -> Content:
     highest = [max(loads[hour]) for hour in loads]
     return Content(
         numbers=list(_busiest_hour(one["busiestHour"], asked)),
-        plot=column_plot(
+        plot=plot(
             "Columns for each hour of the day: the average of that hour, before the highest.",
-            {"range": highest, "column": [round(average) for average in averages]},
+            [
+                Series("range", highest, "highest"),
+                Series("column", averages, "average"),
+            ],
             {place: hour for place, hour in enumerate(loads) if hour.startswith(_LABELLED)},
         ),
-        legend=list(_MEANINGS.items()),
         table=Table(
             "Verifications by hour of the day",
-            (f"Hour from ({asked.zone_name})", "Average", "Highest"),
+            (f"Hour from ({asked.zone})", "Average", "Highest"),
             [
                 (hour, round(average, 1), most)
                 for hour, average, most in zip(loads, averages, highest, strict=True)
             ],
         ),
+        empty="No whole hour of this window has a verification in PowerAuth's signature audit.",
         notes=["Only whole hours are in the chart, and none that a clock set back has repeated."],
     )
 
@@ -102,17 +103,15 @@ def _loads(by_hour: Mapping[str, Any], asked: Asked) -> Mapping[str, Sequence[in
 def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
     if hour is None:
         return
-    yield Number(
-        "Busiest hour", hour["verifications"], f"{asked.shown(hour['start'])} {asked.zone_name}"
-    )
-    yield Number("A second, in that hour", hour["perSecond"])
+    start = f"{asked.shown(hour['start'])} {asked.zone}"
+    yield Number("Verifications in the busiest hour", hour["verifications"], start)
+    yield Number("Per second in that hour", float(f"{hour['perSecond']:.2g}"))
 
 
 LOAD = Figure(
     key="load",
     title="Signature load by hour of the day",
     report="SIGNATURES_IN_PAST_DAYS",
-    ask=ask_application_and_days,
     show=_show_load,
     by_days=True,
 )
