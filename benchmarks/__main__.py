@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
-from benchmarks import kept, logins, pacing, passes, queries, recording, reports, shards, sizes
+from benchmarks import kept, logins, pacing, passes, queries, recording, reports, sizes
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
 
@@ -19,7 +19,6 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "logins": logins.figures,
     "pacing": pacing.figures,
     "recording": recording.figures,
-    "shards": shards.figures,
 }
 
 

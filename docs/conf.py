@@ -19,7 +19,7 @@ root_doc = "docs/index"
 CONTENTS = {
     "First steps": ["start", "mounting", "dashboard", "providers"],
     "Reference": ["configuration", "reports", "databases", "compatibility"],
-    "Beyond one server": ["scaling", "sharding", "spark"],
+    "Beyond one machine": ["scaling", "spark"],
     "In production": ["operations", "container", "migration", "security", "asvs"],
     "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],
 }

@@ -69,6 +69,7 @@ from tests.support.documents import (
     README,
     REPORTS,
     ROOT,
+    SCALING,
     START,
     blocks,
     column,
@@ -594,13 +595,19 @@ def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("language", "dialect"),
-    [("plsql", "oracle"), ("tsql", "tsql"), ("clickhouse", "clickhouse")],
+    ("path", "language", "dialect"),
+    [
+        (DATABASES, "plsql", "oracle"),
+        (DATABASES, "tsql", "tsql"),
+        (SCALING, "clickhouse", "clickhouse"),
+    ],
 )
-def test_documented_statements_of_other_databases_parse(language: str, dialect: str) -> None:
+def test_documented_statements_of_other_databases_parse(
+    path: Path, language: str, dialect: str
+) -> None:
     statements = [
         statement
-        for block in blocks(DATABASES, language)
+        for block in blocks(path, language)
         for statement in sqlglot.parse(block, read=dialect)
     ]
 

@@ -24,6 +24,7 @@ MOUNTING = ROOT / "docs/mounting.md"
 MIGRATION = ROOT / "docs/migration.md"
 SECURITY = ROOT / "docs/security.md"
 ASVS = ROOT / "docs/asvs.md"
+SCALING = ROOT / "docs/scaling.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 GUIDES_WITH_CODE = (START, MOUNTING, MIGRATION, SECURITY)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
