@@ -30,6 +30,7 @@ from tests.support import powerauth
 from tests.support.documents import (
     ARCHITECTURE,
     ASVS,
+    COMPATIBILITY,
     MIGRATION,
     MOUNTING,
     ROOT,
@@ -237,12 +238,12 @@ def test_documented_script_asks_either_server(sqlite: Engine) -> None:
 
 
 def test_documented_versions_are_the_supported_ones() -> None:
-    rows = table(MIGRATION, "## Versions")
+    rows = table(COMPATIBILITY, "### PowerAuth's database by version")
     ends = [row["PowerAuth"].split(" to ") for row in rows]
     first, last = ends[0][0], ends[-1][-1]
 
     assert f"database of PowerAuth {first} to {last}" in text_of(ROOT / "README.md")
-    assert all(f"{version}" in text_of(MIGRATION) for version in powerauth.VERSIONS)
+    assert all(f"{version}" in text_of(COMPATIBILITY) for version in powerauth.VERSIONS)
 
 
 def test_documented_database_url_is_one() -> None:
