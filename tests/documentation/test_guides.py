@@ -70,7 +70,7 @@ def start_output(tmp_path: Path) -> str:
     install, *others = blocks(START, "sh")
     assert install.splitlines()[-1] == INSTALL
     port = free_port()
-    script = "\necho\n".join(others).replace("DIGEST", digest("PASSWORD").partition(":")[2])
+    script = "\necho\n".join(others).replace("DIGEST", digest("TOKEN").partition(":")[2])
     assert FLASK_RUN in script
     script = script.replace(FLASK_RUN, f"{FLASK_RUN} 2>/dev/null & server=$!\n{WAIT}")
     script = script.replace("{port}", "8000").replace("8000", str(port))
