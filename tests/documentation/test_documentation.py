@@ -311,21 +311,6 @@ def test_documented_providers_keep_the_contract(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_quoted_example_is_the_file() -> None:
-    source = text_of(ROOT / "example_app/active_devices.py")
-
-    assert source in blocks(PROVIDERS, "python")
-
-
-OPERATORS_APPLICATION = """
-from flask import Flask
-
-from flask_powerauth_telemetry import PowerAuthTelemetry
-
-app = Flask(__name__)
-app.config.from_prefixed_env()
-PowerAuthTelemetry(app)
-"""
 COMMANDS = [
     pytest.param(line, id=f"{named(path)}: {line}")
     for path in DOCUMENTS
