@@ -278,7 +278,6 @@ def test_documented_providers_give_reports() -> None:
         },
         "APPLICATION_COUNT_OF_YESTERDAY": {"applications": 2},
         "ACTIVATIONS_IN_STATUS": {"activations": USERS},
-        "COMMON_USERS": {"users": 0},
         "ACME_NEW_ACTIVATIONS": {"activations": USERS},
     }
 
