@@ -16,7 +16,6 @@ from benchmarks import (
     recording,
     reports,
     shapes,
-    shards,
     sizes,
 )
 from benchmarks.measuring import Figure, table
@@ -33,7 +32,6 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "logins": logins.figures,
     "pacing": pacing.figures,
     "recording": recording.figures,
-    "shards": shards.figures,
 }
 
 

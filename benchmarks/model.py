@@ -14,9 +14,6 @@ VERIFICATIONS_A_MONTH = 28.5
 """Verifications of a user in a month: 5.7 GB for 100,000 users, of 2,000 bytes each."""
 
 AUDIT_BYTES = 2000
-TIME_LIMIT = 20
-"""Seconds that a live report may take by default."""
-
 _GROUPS_IN_MEMORY = 2 * 10**6
 _TABLE_IN_MEMORY = 2 * 10**7
 _IN_MEMORY, _IN_FILES, _FROM_DISK = 0.83, 1.1, 1.75
@@ -28,7 +25,6 @@ _HEADS = (
     "Table",
     "A pass",
     "One processor, by a pass an hour",
-    "Shards for a pass of 20 s",
     "Audit of a month",
     "30 days of it",
 )
@@ -55,14 +51,6 @@ class Cost:
     def pass_seconds(self) -> float:
         """How long a pass of 365 days takes."""
         return self.rows * microseconds_a_row(self.rows) / 10**6
-
-    @property
-    def shards(self) -> int:
-        """The fewest shards, each on a machine of its own, whose passes keep the time limit."""
-        shards = 1
-        while Cost(math.ceil(self.users / shards)).pass_seconds > TIME_LIMIT:
-            shards += 1
-        return shards
 
     @property
     def audit_rows(self) -> int:
@@ -95,7 +83,6 @@ def _cells(cost: Cost) -> tuple[str, ...]:
         _size(cost.table_bytes),
         _duration(cost.pass_seconds),
         f"{100 * cost.pass_seconds / 3600:.2g} %",
-        f"{cost.shards:,}",
         f"{cost.audit_rows:,} rows, {_size(cost.audit_rows * AUDIT_BYTES)}",
         _duration(cost.audit_seconds),
     )

@@ -1,5 +1,6 @@
 """How the documentation site is built from the Markdown files, by ``sphinx-build -c docs .``."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,15 +16,6 @@ extensions = ["myst_parser", "diagrams"]
 include_patterns = ["docs/*.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = [".*", "build", "dist", "benchmarks", "example_app", "tests", "*.egg-info"]
 root_doc = "docs/index"
-
-CONTENTS = {
-    "First steps": ["start", "mounting", "dashboard", "providers"],
-    "Reference": ["configuration", "reports", "databases", "compatibility"],
-    "Beyond one server": ["scaling", "sharding", "spark"],
-    "In production": ["operations", "container", "migration", "security", "asvs"],
-    "Inside": ["architecture", "performance", "/CONTRIBUTING", "/CHANGELOG", "Policy </SECURITY>"],
-}
-"""What the site's contents list, in order; a document that is missing here fails the build."""
 
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
@@ -47,10 +39,13 @@ def setup(app: Sphinx) -> None:
 
 
 def _add_contents(_: Sphinx, document: str, source: list[str]) -> None:
+    """Make the sections of docs/index.md the contents; a page missing there fails the build."""
     if document == root_doc:
-        source[0] += "".join(_contents(caption, CONTENTS[caption]) for caption in CONTENTS)
+        sections = re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", source[0], re.MULTILINE)
+        source[0] += "".join(_contents(caption, text) for caption, text in sections)
 
 
-def _contents(caption: str, documents: list[str]) -> str:
-    listed = "\n".join(documents)
+def _contents(caption: str, text: str) -> str:
+    documents = re.findall(r"\]\((\.\.)?/?(\w+)\.md\)", text)
+    listed = "\n".join(f"/{name}" if above else name for above, name in documents)
     return f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{listed}\n```\n"

@@ -51,7 +51,7 @@ class TelemetryConfig:
     )
     """Further databases: a name → a URL, or → a mapping with `url`, and if you like `timezone`,
     `schema`, `statement_timeout`, `parallel_workers` (0 if left out), `options`. `history` is [the
-    recordings](operations.md#the-history), by default `telemetry-history.sqlite` in the instance
+    recordings](recording.md#the-history), by default `telemetry-history.sqlite` in the instance
     folder."""
     url_prefix: Sequence[str] | None = setting(
         kinds.UrlPrefixes(allow_none=True), "/rest/v3/telemetry"
@@ -89,7 +89,7 @@ class TelemetryConfig:
     first."""
     source: str = setting(kinds.Source(), kinds.LIVE)
     """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`, what
-    [was recorded](operations.md#the-recorded-source)."""
+    [was recorded](recording.md#the-recorded-source)."""
     max_age: float = setting(kinds.Seconds(), 90_000)
     """How old a recording may be to be answered."""
     serve_stale: bool = setting(kinds.Flag(), False)

@@ -211,7 +211,7 @@ class HistoryStore:
         if head is None:
             raise DatabaseFault(
                 f"the head of the chain of {self._instance} is gone from {self._tables.head.name}:"
-                " see docs/operations.md"
+                " see docs/recording.md"
             )
         return head
 

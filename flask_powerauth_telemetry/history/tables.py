@@ -97,5 +97,5 @@ def _check_version(version: int) -> None:
     if version < SCHEMA_VERSION:
         raise DatabaseFault(
             f"the history has schema version {version}, and this release needs {SCHEMA_VERSION}:"
-            " upgrade it as docs/operations.md says"
+            " upgrade it as docs/recording.md says"
         )

@@ -280,7 +280,7 @@ def document() -> str:
 
 def test_documented_credentials_are_those_of_the_password() -> None:
     (block,) = re.findall(r"```sh\n(.*?openssl.*?)```", document(), re.DOTALL)
-    script = f'{block}\nprintf "%s\\n" "$TELEMETRY_PASSWORD" "$TELEMETRY_CREDENTIALS"'
+    script = f'{block}\nprintf "%s\\n" "$TELEMETRY_TOKEN" "$TELEMETRY_CREDENTIALS"'
 
     output = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
 
@@ -291,7 +291,7 @@ def test_documented_credentials_are_those_of_the_password() -> None:
 
 def test_documented_request_is_answered(port: int) -> None:
     (line,) = re.findall(r"^curl .*$", document(), re.MULTILINE)
-    script = f"TELEMETRY_PASSWORD=token\n{line.replace(':8000', f':{port}')}"
+    script = f"TELEMETRY_TOKEN=token\n{line.replace(':8000', f':{port}')}"
 
     output = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
 

@@ -59,18 +59,22 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.documentation.keys import lines
 from tests.support import powerauth
 from tests.support.documents import (
+    COMMANDS_PAGE,
     COMPATIBILITY,
     CONFIGURATION,
     DASHBOARD,
     DATABASES,
     DOCUMENTS,
     GUIDES_WITH_CODE,
-    OPERATIONS,
+    MONITORING,
     PROVIDERS,
     README,
+    RECORDING,
     REPORTS,
     ROOT,
+    SCALING,
     START,
+    TROUBLESHOOTING,
     blocks,
     column,
     evaluate,
@@ -123,7 +127,7 @@ def acme_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_every_document_with_code_is_run() -> None:
     with_code = {path for path in DOCUMENTS if blocks(path, "python")}
 
-    here = {README, CONFIGURATION, PROVIDERS, DATABASES, OPERATIONS, REPORTS, DASHBOARD}
+    here = {README, CONFIGURATION, PROVIDERS, DATABASES, MONITORING, REPORTS, DASHBOARD}
     assert with_code == here | set(GUIDES_WITH_CODE)
 
 
@@ -167,8 +171,8 @@ def test_table_of_figures_is_complete() -> None:
 
 
 @pytest.mark.usefixtures("reader_environment")
-def test_operations_code_shows_what_it_says() -> None:
-    app = run(OPERATIONS)["app"]
+def test_monitoring_code_shows_what_it_says() -> None:
+    app = run(MONITORING)["app"]
     client = app.test_client()
 
     ask(client, parameters={"application": "retail"})
@@ -188,12 +192,12 @@ def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture
 
     (record,) = caplog.records
     attributes = {name for name in vars(record) if name.startswith(access_log.EXTRA_PREFIX)}
-    assert set(column(OPERATIONS, "### The log", "Event")) == EVENTS
-    assert set(column(OPERATIONS, "#### Attributes of a record", "Attribute")) == attributes
+    assert set(column(MONITORING, "## The log", "Event")) == EVENTS
+    assert set(column(MONITORING, "### Attributes of a record", "Attribute")) == attributes
 
 
 def test_table_of_signals_is_complete() -> None:
-    assert set(column(OPERATIONS, "### Signals", "Signal")) == EVENTS
+    assert set(column(MONITORING, "## Signals", "Signal")) == EVENTS
     assert {getattr(signals, name).name for name in EVENTS} == EVENTS
 
 
@@ -203,7 +207,7 @@ def test_table_of_metrics_is_complete() -> None:
     totals = {"counter": "_total"}
 
     documented = {
-        (row["Metric"].strip("`"), row["Type"]) for row in table(OPERATIONS, "### Metrics")
+        (row["Metric"].strip("`"), row["Type"]) for row in table(MONITORING, "## Metrics")
     }
 
     assert documented == {
@@ -275,7 +279,6 @@ def test_documented_providers_give_reports() -> None:
         },
         "APPLICATION_COUNT_OF_YESTERDAY": {"applications": 2},
         "ACTIVATIONS_IN_STATUS": {"activations": USERS},
-        "COMMON_USERS": {"users": 0},
         "ACME_NEW_ACTIVATIONS": {"activations": USERS},
     }
 
@@ -308,21 +311,6 @@ def test_documented_providers_keep_the_contract(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_quoted_example_is_the_file() -> None:
-    source = text_of(ROOT / "example_app/active_devices.py")
-
-    assert source in blocks(PROVIDERS, "python")
-
-
-OPERATORS_APPLICATION = """
-from flask import Flask
-
-from flask_powerauth_telemetry import PowerAuthTelemetry
-
-app = Flask(__name__)
-app.config.from_prefixed_env()
-PowerAuthTelemetry(app)
-"""
 COMMANDS = [
     pytest.param(line, id=f"{named(path)}: {line}")
     for path in DOCUMENTS
@@ -384,7 +372,7 @@ def test_scheduled_commands_are_documented_ones() -> None:
     scheduled = [
         line
         for language in ("cron", "ini")
-        for block in blocks(OPERATIONS, language)
+        for block in blocks(RECORDING, language)
         for line in block.splitlines()
         if "flask" in line
     ]
@@ -398,7 +386,7 @@ def test_options_of_the_snapshot_are_documented() -> None:
     options = [option.opts[0] for option in snapshot.params]
 
     assert [
-        option.partition(" ")[0] for option in column(OPERATIONS, "### Record", "Option")
+        option.partition(" ")[0] for option in column(RECORDING, "### Record", "Option")
     ] == options
 
 
@@ -431,7 +419,7 @@ def test_documented_examples_fit_their_schemas(name: str) -> None:
 def test_columns_of_a_recording_are_documented() -> None:
     columns = recording_table(MetaData()).columns.keys()
 
-    documented = ", ".join(column(OPERATIONS, "### The history", "Column"))
+    documented = ", ".join(column(RECORDING, "### The history", "Column"))
 
     assert documented.split(", ") == columns
 
@@ -444,7 +432,7 @@ def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite:
     with postgresql.begin() as connection:
         connection.exec_driver_sql("CREATE ROLE history_reader LOGIN")
     try:
-        for block in blocks(OPERATIONS, "sql"):
+        for block in blocks(RECORDING, "sql"):
             with postgresql.begin() as connection:
                 connection.exec_driver_sql(block)
         app = create_app(
@@ -458,12 +446,12 @@ def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite:
 
 
 def test_table_of_checks_is_complete() -> None:
-    assert tuple(column(OPERATIONS, "### Is it set up well?", "Check")) == CHECKS
+    assert tuple(column(COMMANDS_PAGE, "### Is it set up well?", "Check")) == CHECKS
 
 
 def test_table_of_exit_codes_is_complete() -> None:
-    checks = set(column(OPERATIONS, "## Checks", "Command"))
-    reports = set(column(OPERATIONS, "## Reports on the command line", "Command"))
+    checks = set(column(COMMANDS_PAGE, "## Checks", "Command"))
+    reports = set(column(COMMANDS_PAGE, "## Reports on the command line", "Command"))
 
     assert checks == {"check", "applications", "reconcile"}
     assert reports == {"reports", "report", "openapi"}
@@ -598,13 +586,19 @@ def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("language", "dialect"),
-    [("plsql", "oracle"), ("tsql", "tsql"), ("clickhouse", "clickhouse")],
+    ("path", "language", "dialect"),
+    [
+        (DATABASES, "plsql", "oracle"),
+        (DATABASES, "tsql", "tsql"),
+        (SCALING, "clickhouse", "clickhouse"),
+    ],
 )
-def test_documented_statements_of_other_databases_parse(language: str, dialect: str) -> None:
+def test_documented_statements_of_other_databases_parse(
+    path: Path, language: str, dialect: str
+) -> None:
     statements = [
         statement
-        for block in blocks(DATABASES, language)
+        for block in blocks(path, language)
         for statement in sqlglot.parse(block, read=dialect)
     ]
 
@@ -756,3 +750,19 @@ def anchors(path: Path) -> set[str]:
     """The anchors that GitHub gives to a document's headings."""
     headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_documented_messages_are_those_of_the_code() -> None:
+    source = " ".join(text_of(path) for path in sorted(PACKAGE.rglob("*.py")))
+    source = re.sub(r'"\s+f?"', "", source)
+    cells = [row["Message"] for row in table(TROUBLESHOOTING, "## By error message")]
+    messages = [part for cell in cells for part in re.findall(r"`(.+?)`", cell)]
+
+    assert len(messages) >= len(cells)
+    assert [message for message in messages if message not in source] == []
+
+
+def test_documents_that_the_code_names_are_there() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for name in re.findall(r"docs/\w+\.md", text_of(path)):
+            assert (ROOT / name).exists(), f"{named(path)} names {name}"

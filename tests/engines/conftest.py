@@ -20,6 +20,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 
 from tests.support import powerauth
 from tests.support.audit import add_changes, add_verifications, random_changes, random_verifications
+from tests.support.documents import SCALING, blocks
 from tests.support.questions import APPLICATIONS
 
 # At a change of the clock, at a year's end, and with a leap day behind.
@@ -30,22 +31,6 @@ ZONES_AND_INSTANTS = (
     ("Australia/Lord_Howe", datetime(2026, 4, 5, 9, 15, 0, 999_999, tzinfo=UTC)),
 )
 ACTIVATIONS = 600
-TABLES = {
-    "pa_application": "id Int32, name String",
-    "pa_activation": (
-        "activation_id String, application_id Int32, user_id String, activation_status Int32,"
-        " platform Nullable(String), timestamp_created DateTime64(6, 'UTC'),"
-        " timestamp_last_used DateTime64(6, 'UTC')"
-    ),
-    "pa_activation_history": (
-        "id Int64, activation_id String, activation_status Nullable(Int32),"
-        " timestamp_created DateTime64(6, 'UTC')"
-    ),
-    "pa_signature_audit": (
-        "id Int64, activation_id String, valid Nullable(Bool), signature_type String,"
-        " signature_algorithm Nullable(String), timestamp_created DateTime64(6, 'UTC')"
-    ),
-}
 
 
 class ClickHouse:
@@ -67,7 +52,7 @@ class ClickHouse:
     @property
     def url(self) -> str:
         """The URL by which reports reach it."""
-        return f"clickhousedb+connect://reader:PASSWORD@127.0.0.1:{self.port}/default"
+        return f"clickhousedb+connect://reader:PASSWORD@127.0.0.1:{self.port}/default?final=1"
 
     def start(self) -> None:
         """Start an empty one, and wait until it answers."""
@@ -86,9 +71,10 @@ class ClickHouse:
             self._process = None
 
     def create_tables(self) -> None:
-        """PowerAuth's tables, as a copy in ClickHouse may have them."""
-        for name, columns in TABLES.items():
-            self.run(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
+        """PowerAuth's tables, by the statements of docs/scaling.md."""
+        tables, _ = blocks(SCALING, "clickhouse")
+        for statement in filter(str.strip, tables.split(";")):
+            self.run(statement.strip())
 
     def add(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of a table; times are written as the wall clock shows them."""
@@ -140,10 +126,16 @@ def _fill(clickhouse: ClickHouse, sqlite: Engine) -> None:
     powerauth.add_activations(sqlite, activations)
     add_changes(sqlite, changes)
     add_verifications(sqlite, verifications)
-    created = (
+    created = [
         {**asdict(row), "timestamp_created": row.timestamp_created or row.timestamp_last_used}
         for row in activations
-    )
+    ]
+    # As change capture sends them: each activation also as it was before, and the others twice.
+    before = {"activation_status": 1, "timestamp_last_used": datetime(2026, 1, 1)}
+    clickhouse.add("pa_activation", ({**row, **before} for row in created))
     clickhouse.add("pa_activation", created)
-    clickhouse.add("pa_activation_history", ({"id": 0, **asdict(row)} for row in changes))
-    clickhouse.add("pa_signature_audit", ({"id": 0, **asdict(row)} for row in verifications))
+    numbered_changes = [{"id": id_, **asdict(row)} for id_, row in enumerate(changes)]
+    audit = [{"id": id_, **asdict(row)} for id_, row in enumerate(verifications)]
+    for _ in range(2):
+        clickhouse.add("pa_activation_history", numbered_changes)
+        clickhouse.add("pa_signature_audit", audit)

@@ -71,7 +71,7 @@ def test_session(filled: Filled, setting: str, value: str) -> None:
 
 def test_settings_of_the_url_are_sent(filled: Filled) -> None:
     app = create_app(
-        DATABASE_URL=f"{filled[0].url}?final=1",
+        DATABASE_URL=filled[0].url,
         arguments={"providers": [Statement("SELECT toString(getSetting('final'))")]},
     )
 

@@ -359,7 +359,7 @@ def test_value_of_another_type_is_a_damage(
 
 
 @pytest.mark.parametrize(
-    ("version", "cause"), [(2, "install the release that wrote it"), (0, "docs/operations.md")]
+    ("version", "cause"), [(2, "install the release that wrote it"), (0, "docs/recording.md")]
 )
 def test_store_of_another_version_is_refused(
     site: Site, version: int, cause: str, caplog: pytest.LogCaptureFixture

@@ -23,13 +23,14 @@ _HOME = Path(pyspark.__file__).parent
 class Cluster:
     """A master, workers of one core each, and a Thrift server; ``stop`` ends what was started.
 
-    ``commands`` are the scripts that were run, each with its arguments.
+    ``commands`` are the scripts that were run, each with its arguments; ``environment`` is theirs.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = [_free_port(), _free_port()]
         self.commands: list[list[str]] = []
+        self.environment = _environment(folder)
         self._started = 0
         (folder / "tmp" / "scratch").mkdir(parents=True)
         (folder / "tmp" / "scratch").chmod(0o733)  # as Hive wants it
@@ -92,6 +93,17 @@ class Cluster:
         """How many executors are running."""
         return sum("CoarseGrainedExecutorBackend" in line for line in self._commands())
 
+    def addresses(self) -> set[str]:
+        """Where the processes listen, without ports."""
+        started = [psutil.Process(one.pid) for one in self._processes if one.poll() is None]
+        processes = {each for one in started for each in (one, *one.children(recursive=True))}
+        return {
+            socket_.laddr.ip.removeprefix("::ffff:")
+            for process in processes
+            for socket_ in process.net_connections("inet")
+            if socket_.status == psutil.CONN_LISTEN
+        }
+
     def left(self) -> list[str]:
         """The processes that still have something to do with this cluster."""
         return list(self._commands())
@@ -122,12 +134,16 @@ class Cluster:
 
     def _start(self, script: str, *arguments: str) -> subprocess.Popen[bytes]:
         self.commands.append([script, *arguments])
-        log = self.folder / f"{len(self._processes)}-{script}.log"
+        started = len(self._processes)
+        log = self.folder / f"{started}-{script}.log"
+        # Each has a folder of its own, so that nothing depends on where it was started.
+        place = self.folder / f"started-{started}"
+        place.mkdir()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [_HOME / "bin" / script, *arguments],
-                cwd=self.folder,
-                env=_environment(self.folder),
+                cwd=place,
+                env=os.environ | self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -154,14 +170,17 @@ def _settings(folder: Path) -> Mapping[str, str]:
         "spark.driver.host": HOST,
         "spark.ui.enabled": "false",
         "spark.sql.shuffle.partitions": "2",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.warehouse.dir": f"{folder}/warehouse",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": (
+            f"jdbc:derby:;databaseName={folder}/metastore;create=true"
+        ),
         "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={folder / 'tmp'}",
         "spark.hadoop.hive.exec.scratchdir": str(folder / "tmp" / "scratch"),
     }
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return os.environ | {
+    return {
         "SPARK_HOME": str(_HOME),
         "SPARK_LOCAL_IP": HOST,
         "SPARK_LOCAL_DIRS": str(folder / "tmp"),

@@ -38,7 +38,9 @@ def test_documented_tables_have_all_rows(warehouse: Warehouse) -> None:
             if statement.strip():
                 connection.exec_driver_sql(statement)
 
+        compared = connection.exec_driver_sql(script.split(";")[-2]).one()
         activations, audit = "pa_activation", "pa_signature_audit"
+        assert compared == (rows_of(postgresql, audit),) * 2
         assert rows_of(connection, f"{JDBC}.{activations}") == rows_of(postgresql, activations)
         assert rows_of(connection, f"{PARQUET}.{audit}") == rows_of(postgresql, audit) > 0
 
@@ -47,9 +49,16 @@ def test_documented_commands_are_those_that_ran(warehouse: Warehouse) -> None:
     master, thrift = map(str, warehouse.cluster.ports)
     (block,) = blocks(GUIDE, "sh")
     text_run = block.replace("7077", master).replace("10000", thrift).replace("HOST", HOST)
+    text_run = text_run.replace("FOLDER", str(warehouse.cluster.folder))
 
-    lines = text_run.replace("\\\n", "").splitlines()
+    exported, *lines = text_run.replace("\\\n", "").splitlines()
 
+    variables = dict(one.split("=", 1) for one in shlex.split(exported)[1:])
+    assert variables.items() <= warehouse.cluster.environment.items()
     assert len(lines) == 3
     for line in lines:
         assert any(set(shlex.split(line)) <= set(ran) for ran in warehouse.cluster.commands), line
+
+
+def test_cluster_listens_on_the_named_address_alone(warehouse: Warehouse) -> None:
+    assert warehouse.cluster.addresses() == {HOST}

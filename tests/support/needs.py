@@ -22,7 +22,6 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "spark": ("java",),
 }
 FILES: Mapping[str, tuple[str, ...]] = {
-    "shards": ("/usr/lib/postgresql/*/bin/initdb",),
     "spark": ("/usr/share/java/postgresql.jar",),
     "standby": ("/usr/lib/postgresql/*/bin/initdb",),
 }

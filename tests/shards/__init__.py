@@ -1,1 +1,0 @@
-"""PostgreSQL sharded by postgres_fdw, on servers from Debian's packages."""
