@@ -11,8 +11,7 @@ from click.testing import Result
 from sqlalchemy import Engine, NullPool, create_engine
 
 from flask_powerauth_telemetry.history import instants
-from tests.shards.servers import PASSWORD, ShardServer
-from tests.standby.servers import StandbyServer, processes
+from tests.standby.servers import PASSWORD, DebianServer, StandbyServer, processes
 from tests.support import powerauth
 from tests.support.recorded import run
 from tests.support.service import create_app, users_of
@@ -21,8 +20,8 @@ READER = "telemetry_reader"
 
 
 @pytest.fixture(scope="module")
-def primary() -> Iterator[ShardServer]:
-    with ShardServer("wal_level=replica", "checkpoint_timeout=1h", "autovacuum=off") as server:
+def primary() -> Iterator[DebianServer]:
+    with DebianServer("wal_level=replica", "checkpoint_timeout=1h", "autovacuum=off") as server:
         powerauth.create_schema(server.engine())
         powerauth.add_applications(server.engine(), ["retail", "corporate"])
         server.execute(
@@ -35,7 +34,7 @@ def primary() -> Iterator[ShardServer]:
 
 
 @pytest.fixture
-def standby(primary: ShardServer) -> Iterator[StandbyServer]:
+def standby(primary: DebianServer) -> Iterator[StandbyServer]:
     primary.start_if_gone()
     with StandbyServer(primary, "wal_receiver_timeout=2s") as server:
         await_truth(server, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'")
@@ -48,7 +47,7 @@ def patience(server_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instants, "WAIT_SECONDS", 4.0)
 
 
-def await_truth(server: ShardServer, query: str) -> None:
+def await_truth(server: DebianServer, query: str) -> None:
     limit = time.monotonic() + 30
     with server.engine().connect() as connection:
         while not connection.exec_driver_sql(query).scalar_one():
@@ -56,7 +55,7 @@ def await_truth(server: ShardServer, query: str) -> None:
             time.sleep(0.05)
 
 
-def use(primary: ShardServer, users: int) -> None:
+def use(primary: DebianServer, users: int) -> None:
     """New users, who are active now."""
     now = datetime.now(UTC)
     names = [f"{now.timestamp()}-{number}" for number in range(users)]
@@ -64,7 +63,7 @@ def use(primary: ShardServer, users: int) -> None:
     powerauth.add_activations(primary.engine(), rows)
 
 
-def snapshot(server: ShardServer, history: Engine, user: str = READER) -> Result:
+def snapshot(server: DebianServer, history: Engine, user: str = READER) -> Result:
     url = server.url(user=user).render_as_string(hide_password=False)
     binds = {"history": history.url.render_as_string(hide_password=False)}
     app = create_app(clock=lambda: datetime.now(UTC), DATABASE_URL=url, BINDS=binds)
@@ -81,7 +80,7 @@ def recorded_users(history: Engine) -> int:
     return users_of(app.test_client(), "retail", 30)
 
 
-def true_users(primary: ShardServer) -> int:
+def true_users(primary: DebianServer) -> int:
     with primary.engine().connect() as connection:
         count = connection.exec_driver_sql(
             "SELECT count(DISTINCT user_id) FROM pa_activation WHERE application_id = 1"
@@ -115,7 +114,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 def test_standby_that_keeps_up_is_recorded_from(
-    primary: ShardServer, standby: StandbyServer, history: Engine
+    primary: DebianServer, standby: StandbyServer, history: Engine
 ) -> None:
     use(primary, 20)
     with repeated(lambda: primary.execute("SELECT txid_current()")):
@@ -127,7 +126,7 @@ def test_standby_that_keeps_up_is_recorded_from(
 
 @pytest.mark.parametrize("user", [READER, "monitor", "owner"])
 def test_idle_primary_is_no_lag(
-    primary: ShardServer, standby: StandbyServer, history: Engine, user: str
+    primary: DebianServer, standby: StandbyServer, history: Engine, user: str
 ) -> None:
     use(primary, 5)
     time.sleep(0.5)
@@ -140,7 +139,7 @@ def test_idle_primary_is_no_lag(
 
 @pytest.mark.parametrize("user", [READER, "monitor"])
 def test_standby_that_stays_behind_is_refused(
-    primary: ShardServer, standby: StandbyServer, history: Engine, user: str
+    primary: DebianServer, standby: StandbyServer, history: Engine, user: str
 ) -> None:
     standby.execute("SELECT pg_wal_replay_pause()")
     use(primary, 50)
@@ -155,7 +154,7 @@ def test_standby_that_stays_behind_is_refused(
 
 
 def test_standby_that_catches_up_is_waited_for(
-    primary: ShardServer, standby: StandbyServer, history: Engine
+    primary: DebianServer, standby: StandbyServer, history: Engine
 ) -> None:
     standby.execute("SELECT pg_wal_replay_pause()")
     use(primary, 50)
@@ -171,7 +170,7 @@ def test_standby_that_catches_up_is_waited_for(
 
 @pytest.mark.parametrize("user", [READER, "monitor"])
 def test_standby_without_its_primary_is_refused(
-    primary: ShardServer, standby: StandbyServer, history: Engine, user: str
+    primary: DebianServer, standby: StandbyServer, history: Engine, user: str
 ) -> None:
     await_truth(standby, "SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()")
     primary.kill()
@@ -184,7 +183,7 @@ def test_standby_without_its_primary_is_refused(
 
 @pytest.mark.parametrize("user", [READER, "monitor"])
 def test_silent_network_is_no_idle_primary(
-    primary: ShardServer, standby: StandbyServer, history: Engine, user: str
+    primary: DebianServer, standby: StandbyServer, history: Engine, user: str
 ) -> None:
     await_truth(standby, "SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()")
     silent = processes(primary)
@@ -200,7 +199,7 @@ def test_silent_network_is_no_idle_primary(
     assert "this standby has not replayed all" in result.stderr
 
 
-def test_primary_is_recorded_from_at_once(primary: ShardServer, history: Engine) -> None:
+def test_primary_is_recorded_from_at_once(primary: DebianServer, history: Engine) -> None:
     primary.start_if_gone()
     use(primary, 5)
 
