@@ -16,6 +16,7 @@ import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -33,10 +34,11 @@ GRACE_SECONDS = 1.25
 SLOW_SECONDS = 60
 """How long "too slow" is remembered at first; each further time twice as long, up to an hour."""
 
-KEPT_BYTES = 32 * 2**20
+KEPT_BYTES = 16 * 2**20
 """How many bytes of results a process keeps for an instance, by the estimate of ``size_of``."""
 
 _LONGEST_SLOW_SECONDS = 3_600
+_CHEAP_SECONDS = 0.1
 
 Interrupt = Callable[[], None]
 
@@ -55,7 +57,8 @@ class Task:
 
     ``compute`` is given the task and may tell ``interrupt_by`` what ends it from outside.
     ``limit`` is in seconds, infinite for none. ``started`` is the monotonic time of its start,
-    None while it waits for a place. ``traceback`` is that of what it raised.
+    None while it waits for a place. It runs in a copy of the ``context`` of the caller who began
+    it. ``traceback`` is that of what it raised.
     """
 
     key: Hashable
@@ -67,6 +70,7 @@ class Task:
     started: float | None = None
     abandoned: bool = False
     interrupt: Interrupt | None = None
+    context: Context = field(default_factory=copy_context)
     traceback: TracebackType | None = None
 
     def interrupt_by(self, interrupt: Interrupt | None) -> None:
@@ -233,7 +237,7 @@ class Computations:
     def _work(self, task: Task | None) -> None:
         """Compute one task after the other, on a thread of its own."""
         while task is not None:
-            outcome = self._attempt(task)
+            outcome = task.context.run(self._attempt, task)
             with self._lock:
                 if task.abandoned:  # its place has gone to another thread
                     return
@@ -243,11 +247,12 @@ class Computations:
 
     def _attempt(self, task: Task) -> "_Entry | BaseException":
         try:
-            begun = self._clock()
+            begun, started = self._clock(), time.monotonic()
             value, stale_at = task.compute(task), math.inf
             if isinstance(value, Perishable):
                 value, stale_at = value.value, begun + value.seconds
-            return _Entry(value, self._clock(), stale_at, size_of((task.key, value)))
+            is_cheap = time.monotonic() - started < _CHEAP_SECONDS
+            return _Entry(value, self._clock(), stale_at, size_of((task.key, value)), is_cheap)
         except BaseException as error:  # whoever waits is to have it
             task.traceback = error.__traceback__
             return error
@@ -268,18 +273,23 @@ class Computations:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A result, when it was made, when it is stale, both in seconds, and its size in bytes."""
+    """A result, when it was made, when it is stale, both in seconds, and its size in bytes.
+
+    ``is_cheap`` tells that it took no time to speak of.
+    """
 
     value: Any
     made_at: float
     stale_at: float
     size: int
+    is_cheap: bool
 
 
 class _Kept:
     """Results, that one was too slow, and what is asked for: each for a limited number of keys.
 
-    Those that were not used for longest leave first. Not safe for several threads by itself.
+    What was cheap leaves first, so that nobody pushes out a profile by asking for other things;
+    then what was not used for longest. Not safe for several threads by itself.
     """
 
     def __init__(self, size: int, clock: Callable[[], float]) -> None:
@@ -330,7 +340,8 @@ class _Kept:
         self._bytes += entry.size
         self._first_stale_at = min(self._first_stale_at, stale_at)
         while len(self._entries) > self._size or self._bytes > KEPT_BYTES:
-            self._drop(next(iter(self._entries)))
+            cheap = (key for key, entry in self._entries.items() if entry.is_cheap)
+            self._drop(next(cheap, next(iter(self._entries))))
 
     def remember_slow(self, key: Hashable) -> int:
         """Remember that this was too slow, twice as long as the time before; the seconds."""

@@ -96,7 +96,11 @@ class PowerAuthTelemetry:
                 registry,
                 databases,
                 self._clock,
-                computations=Computations(size=config.cache_size, clock=ageing_clock(self._clock)),
+                computations=Computations(
+                    size=config.cache_size,
+                    max_waiting=config.max_waiting,
+                    clock=ageing_clock(self._clock),
+                ),
                 keep_seconds=config.cache_seconds,
                 observer=watch,
             ),

@@ -12,7 +12,7 @@ from marshmallow import Schema
 from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.database.connection import Database, giving_way
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ProviderFault, UnknownApplication
 
@@ -79,11 +79,15 @@ class ReportContext:
 
     @property
     def connection(self) -> Connection:
-        """A read-only SQLAlchemy Core connection with a time limit, opened at its first use."""
+        """A read-only SQLAlchemy Core connection with a time limit, opened at its first use.
+
+        What runs on it is ended when somebody waits for a lock that it holds.
+        """
         if self._connection is None:
             self._connection = self._resources.enter_context(
                 self._database.connect(self._interrupt_by)
             )
+            self._resources.enter_context(giving_way(self._connection))
         return self._connection
 
     @property

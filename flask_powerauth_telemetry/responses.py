@@ -17,6 +17,7 @@ from flask_powerauth_telemetry.exceptions import (
     Unauthorized,
     Unavailable,
 )
+from flask_powerauth_telemetry.monitoring.signals import fields_of_request
 from flask_powerauth_telemetry.schemas import encode, error_envelope
 
 logger = logging.getLogger("flask_powerauth_telemetry.errors")
@@ -59,12 +60,15 @@ def log_and_translate(error: Exception) -> TelemetryError:
     """What a caller is told of any exception; a fault is logged, and sent to Flask's signal."""
     known = translate(error)
     if isinstance(known, ServerFault):
-        logger.error("A report failed: %s", known.message, exc_info=error)
+        extra = fields_of_request()
+        logger.error("A report failed: %s", known.message, exc_info=error, extra=extra)
         # Receivers are found by the application itself, not by its proxy, whose method is untyped.
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     elif isinstance(known, Unavailable):
-        logger.error("A report is not available: %s", known.message)
+        cause = known if known.__cause__ else None
+        extra = fields_of_request()
+        logger.error("A report is not available: %s", known.message, exc_info=cause, extra=extra)
     return known
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, NoReturn
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
 from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError
-from flask_powerauth_telemetry.text import describe
+from flask_powerauth_telemetry.text import describe, shortened
 
 MAXIMUM_DEPTH = 100
 """The deepest nesting of a request body; Python's own limit differs between versions."""
+
+_MESSAGE_LENGTH = 1_000
 
 LOCALIZED_STATUSES = frozenset({400, 404})
 """Where an error has a ``localizedMessage``, too."""
@@ -99,7 +101,7 @@ def error_envelope(error: TelemetryError) -> dict[str, Any]:
     PowerAuth's clients read ``localizedMessage`` beside the message of a 400 or 404, and refuse
     unknown fields in a 401.
     """
-    message = error.public_message or error.message
+    message = shortened(error.public_message or error.message, _MESSAGE_LENGTH)
     body = {"code": error.code, "message": message}
     if error.status in LOCALIZED_STATUSES:
         body["localizedMessage"] = message

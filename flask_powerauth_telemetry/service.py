@@ -180,6 +180,11 @@ class ReportService:
         service._observer = None
         return service
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a result now."""
+        return self._computations.waiting
+
     def run(self, name: str, parameters: Mapping[str, Any], principal: Principal) -> Report:
         """The report called ``name``, as of now or a short while ago.
 

@@ -85,8 +85,11 @@ class TelemetryConfig:
     """How long the result of a computation is kept and answered from again, with its `Age`. 0:
     nothing is kept, and callers of the same moment still share one computation."""
     cache_size: int = setting(kinds.Count(), 1024)
-    """How many are kept, and of them about 32 MB in each process; those not used for longest leave
-    first."""
+    """How many are kept, and of them about 16 MB in each process. What was cheap to compute
+    leaves first, then what was not used for longest."""
+    max_waiting: int = setting(kinds.Callers(), 6)
+    """How many callers may wait for a result at one time in a process, and one principal for half
+    of them; the others get 503 at once. Keep it below the threads of your server. 0: no limit."""
     source: str = setting(kinds.Source(), kinds.LIVE)
     """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`, what
     [was recorded](recording.md#the-recorded-source)."""

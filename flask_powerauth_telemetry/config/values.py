@@ -146,6 +146,14 @@ class Workers(Count):
     least, most = 0, 1024
 
 
+class Callers(Count):
+    """A number of callers, 0 for no limit."""
+
+    words = ("int", "callers")
+    refusal = ("must be a whole number from 0", "Set a number such as 6, without quotes")
+    least = 0
+
+
 class Text(Value):
     """A string that is not blank."""
 

@@ -1,6 +1,8 @@
 """A database that reports read: its guarded connections, its errors and its clock."""
 
+import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -9,16 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Pool, QueuePool, event
+from sqlalchemy import Connection, Engine, Pool, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
 from flask_powerauth_telemetry.database.errors import translate
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.exceptions import Unavailable
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
+
+logger = logging.getLogger("flask_powerauth_telemetry.database")
+
+WATCH_SECONDS = 1.0
+"""How often a pass looks whether somebody waits for its locks."""
 
 
 def _interrupted_by_nobody(interrupt: Interrupt) -> None:
@@ -211,3 +219,76 @@ def notice_interrupts(target: Engine | Pool, dialect: DatabaseDialect) -> None:
             opening.interruptible_by(interrupter(dialect, driver))
 
     event.listen(target, "connect", tell, insert=True)
+
+
+class GaveWay(Unavailable):
+    """A pass was ended, because somebody waited for a lock that it held."""
+
+
+@contextmanager
+def giving_way(connection: Connection) -> Iterator[None]:
+    """Have the statement that runs in this block ended when somebody waits for its locks.
+
+    After a second, and each second from then on, a connection beside the engine's pool looks for
+    it. Raises ``GaveWay`` from the block.
+    """
+    dialect = dialect_named(connection.dialect.name)
+    if not dialect.readers_hold_locks:
+        yield
+        return
+    session = dialect.session(connection.connection.driver_connection)
+    watch = _Watch(connection.engine, dialect, session)
+    try:
+        watch.start()
+        yield
+    except DBAPIError as error:
+        watch.stop()  # which may not have noted yet what it did
+        if watch.has_ended_it:
+            raise GaveWay("the pass gave way: somebody waited for a lock that it held") from error
+        raise
+    finally:
+        watch.stop()
+
+
+class _Watch:
+    """A thread that ends what runs in a session, once somebody waits for it."""
+
+    def __init__(self, engine: Engine, dialect: DatabaseDialect, session: int) -> None:
+        self.has_ended_it = False
+        self._engine = engine
+        self._dialect = dialect
+        self._session = session
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def start(self) -> None:
+        """Look again and again, in the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more, and wait for the last look to end."""
+        self._done.set()
+        self._thread.join(WATCH_SECONDS)  # its own connection may hang
+
+    def _go_on(self) -> None:
+        if self._done.wait(WATCH_SECONDS):
+            return
+        engine = create_engine(
+            self._engine.url, pool=self._engine.pool.recreate(), isolation_level="AUTOCOMMIT"
+        )
+        try:
+            while not self.has_ended_it:
+                self._look(engine)
+                if self._done.wait(WATCH_SECONDS):
+                    return
+        finally:
+            engine.dispose()
+
+    def _look(self, engine: Engine) -> None:
+        """End the statement if somebody waits."""
+        try:
+            with engine.connect() as connection:
+                if self._dialect.end_if_waited_for(connection, self._session):
+                    self.has_ended_it = True
+        except Exception as error:
+            logger.warning("It can't be seen whether somebody waits for a pass: %s", error)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
-from flask_powerauth_telemetry.database.giving_way import giving_way
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.instants import Instants
@@ -116,7 +115,7 @@ class Recorder:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
         now = self._instants.next()
         started = time.monotonic()
-        with ReportContext(self._database, now) as context, giving_way(context.connection):
+        with ReportContext(self._database, now) as context:
             profile = read_profile(context, application, WIDTHS[-1])
         if not self._allow_zero:
             self._refuse_fall(application, profile)

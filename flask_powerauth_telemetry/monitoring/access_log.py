@@ -18,12 +18,15 @@ logger = logging.getLogger("flask_powerauth_telemetry.access_log")
 
 EXTRA_PREFIX = "telemetry_"
 
+Fields = Mapping[str, Any]
+"""What is told of a request: names without the prefix, and values that are safe to show."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/+@-]+")
 _NO_RUN = dict.fromkeys(("report", "application", "days", "as_of", "seconds", "source", "kept"))
 
 
-def log_run(level: int, event: str, run: ReportRun, origin: Origin) -> None:
-    """Write the record of a run."""
+def fields_of_run(event: str, run: ReportRun, origin: Origin) -> Fields:
+    """What the records of a run tell."""
     as_of = run.as_of and run.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     asked = {
         "report": run.report,
@@ -35,36 +38,48 @@ def log_run(level: int, event: str, run: ReportRun, origin: Origin) -> None:
         "kept": run.kept,
     }
     who = {"principal": run.principal, "user": None}
-    _write(level, event, origin, who | asked | _outcome(run))
+    return _fields(event, origin, who | asked | _outcome(run))
 
 
-def log_refusal(event: str, refusal: Refusal, origin: Origin) -> None:
-    """Write the record of a request that was refused before a report was known, at WARNING."""
+def fields_of_refusal(event: str, refusal: Refusal, origin: Origin) -> Fields:
+    """What the records of a request tell that was refused before a report was known."""
     who = {"principal": refusal.principal, "user": refusal.user}
-    _write(logging.WARNING, event, origin, who | _NO_RUN | _outcome(refusal))
+    return _fields(event, origin, who | _NO_RUN | _outcome(refusal))
+
+
+def write(level: int, fields: Fields) -> None:
+    """Write the record of a request."""
+    event = fields["event"]
+    line = " ".join(
+        f"{name}={_quoted(value)}"
+        for name, value in fields.items()
+        if name != "event" and value is not None
+    )
+    logger.log(level, "%s: %s", event.replace("_", " "), line, extra=as_extra(fields))
+
+
+def as_extra(fields: Fields) -> Mapping[str, Any]:
+    """The fields as attributes of a log record."""
+    return {EXTRA_PREFIX + name: value for name, value in fields.items()}
 
 
 def _outcome(told: ReportRun | Refusal) -> dict[str, Any]:
     return {"status": told.status, "code": told.code, "error": told.error}
 
 
-def _write(level: int, event: str, origin: Origin, facts: Mapping[str, Any]) -> None:
+def _fields(event: str, origin: Origin, facts: Mapping[str, Any]) -> Fields:
     # The address comes first, so that what a caller sent never stands before it in the line.
     fields = {
+        "event": event,
         "address": origin.address,
         "instance": origin.instance,
         "request_id": origin.request_id,
         **facts,
     }
-    clean = {
+    return {
         name: printable(shortened(value)) if isinstance(value, str) else value
         for name, value in fields.items()
     }
-    line = " ".join(
-        f"{name}={_quoted(value)}" for name, value in clean.items() if value is not None
-    )
-    extra = {EXTRA_PREFIX + name: value for name, value in {"event": event, **clean}.items()}
-    logger.log(level, "%s: %s", event.replace("_", " "), line, extra=extra)
 
 
 def _quoted(value: Any) -> str:

@@ -34,6 +34,9 @@ NONE = "none"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 """The bounds of the histogram's buckets."""
 
+WINDOWS = frozenset({1, 7, 30, 90, 365})
+"""The windows in days whose users are shown. Of others, callers could make as many as they like."""
+
 _PREFIX = "powerauth_telemetry_"
 _USER_COUNTS = frozenset({CurrentMau.name, UsersInPastDays.name})
 
@@ -59,11 +62,31 @@ class TelemetryMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._kept = Counter(
+            f"{_PREFIX}kept_answers",
+            "Reports that were answered from a kept result.",
+            ["telemetry", "report"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            f"{_PREFIX}failures",
+            "Reports that were not given because of a fault on this side, by its kind.",
+            ["telemetry", "report", "error"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            f"{_PREFIX}waiting_callers",
+            "Callers that waited for a result when a report was last answered.",
+            ["telemetry"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._users = _gauge("active_users", "Last known active users.", registry)
         self._as_of = _gauge(
             "active_users_timestamp_seconds", "What time the active users are of.", registry
         )
         self._with_users: set[tuple[str, str]] = set()
+        self._shown: dict[tuple[str, ...], datetime] = {}
         if app is not None:
             self.init_app(app)
 
@@ -86,6 +109,12 @@ class TelemetryMetrics:
         report = run.report if run.known else OTHER
         source = run.source or NONE
         self._requests.labels(origin.instance, report, str(run.status), source).inc()
+        state: TelemetryState = app.extensions[EXTENSION_KEY][origin.instance]
+        self._waiting.labels(origin.instance).set(state.service.waiting)
+        if run.status >= 500:
+            self._failures.labels(origin.instance, report, run.error).inc()
+        if run.kept:
+            self._kept.labels(origin.instance, report).inc()
         if run.source == "live" and not run.kept:
             self._seconds.labels(origin.instance, report).observe(run.seconds)
         if run.report in _USER_COUNTS and run.data is not None and run.as_of is not None:
@@ -97,6 +126,10 @@ class TelemetryMetrics:
         if not self._exists(app, instance, data):
             return
         labels = (instance, data["application"], str(data["days"]))
+        shown = self._shown.get(labels)
+        if data["days"] not in WINDOWS or (shown is not None and as_of <= shown):
+            return  # a kept result may be older than what another process has shown since
+        self._shown[labels] = as_of
         self._users.labels(*labels).set(data["users"])
         self._as_of.labels(*labels).set(as_of.timestamp())
 

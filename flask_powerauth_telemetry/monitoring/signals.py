@@ -6,9 +6,11 @@ logged, and changes neither the answer nor what other receivers get.
 
 import logging
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from blinker import NamedSignal, Namespace
-from flask import Flask, has_request_context, request
+from flask import Flask, g, has_request_context, request
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.monitoring import access_log
@@ -49,6 +51,7 @@ class Watch:
     def __init__(self, app: Flask, instance: str) -> None:
         self._app = app
         self._instance = instance
+        _enable_loggers()
 
     def __call__(self, run: ReportRun) -> None:
         """Tell of a run."""
@@ -57,10 +60,9 @@ class Watch:
             (report_generated, logging.INFO) if given else (report_failed, logging.WARNING)
         )
         logged = access_log.logger.isEnabledFor(level)
-        if logged or signal.has_receivers_for(self._app):
+        if logged or not given or signal.has_receivers_for(self._app):
             origin = self._origin()
-            if logged:
-                access_log.log_run(level, signal.name, run, origin)
+            self._log(level, access_log.fields_of_run(signal.name, run, origin))
             self._send(signal, origin, run=run)
 
     def refused(self, error: TelemetryError, principal: str | None) -> None:
@@ -80,10 +82,15 @@ class Watch:
         )
         try:
             origin = self._origin()
-            access_log.log_refusal(signal.name, refusal, origin)
+            self._log(logging.WARNING, access_log.fields_of_refusal(signal.name, refusal, origin))
             self._send(signal, origin, refusal=refusal)
         except Exception:
             logger.exception("A refusal could not be told")
+
+    def _log(self, level: int, fields: access_log.Fields) -> None:
+        if has_request_context():
+            g.powerauth_telemetry_fields = fields
+        access_log.write(level, fields)
 
     def _origin(self) -> Origin:
         if not has_request_context():
@@ -99,6 +106,21 @@ class Watch:
                 self._app.ensure_sync(receiver)(self._app, origin=origin, **told)
             except Exception:
                 logger.exception("A receiver of the signal %s failed", signal.name)
+
+
+def fields_of_request() -> Mapping[str, Any]:
+    """What was told of the request under way, as attributes of further log records."""
+    return access_log.as_extra(g.get("powerauth_telemetry_fields", {}))
+
+
+def _enable_loggers() -> None:
+    """Undo what ``logging.config.dictConfig`` does by default to loggers that were there before.
+
+    Flask's manual calls it after the imports and before the application is made.
+    """
+    for name, known in logging.root.manager.loggerDict.items():
+        if name.startswith("flask_powerauth_telemetry.") and isinstance(known, logging.Logger):
+            known.disabled = False
 
 
 def _request_id() -> str:

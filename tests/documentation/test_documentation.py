@@ -184,11 +184,10 @@ def test_monitoring_code_shows_what_it_says() -> None:
 
 
 def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:
-    access_log.log_refusal(
-        "request_refused",
-        Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None),
-        Origin(instance="powerauth_telemetry"),
-    )
+    refusal = Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None)
+    origin = Origin(instance="powerauth_telemetry")
+    fields = access_log.fields_of_refusal("request_refused", refusal, origin)
+    access_log.write(logging.WARNING, fields)
 
     (record,) = caplog.records
     attributes = {name for name in vars(record) if name.startswith(access_log.EXTRA_PREFIX)}

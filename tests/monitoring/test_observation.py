@@ -463,7 +463,7 @@ def test_request_id_is_made_when_there_is_none(
 
 
 def test_concurrent_requests_are_told_apart(users: Engine, log: pytest.LogCaptureFixture) -> None:
-    app = create_app(users)
+    app = create_app(users, MAX_WAITING=0)
     asked = {f"id-{number}": 1 + number % 40 for number in range(200)}
 
     def request(item: tuple[str, int]) -> int:

@@ -107,6 +107,7 @@ class DatabaseDialect:
     engine_options: Mapping[str, Any] = {}
     """Options of ``create_engine`` for an engine that reads; those that are configured win."""
 
+    readers_hold_locks = False
     closing_waits = True
     """Whether closing a connection waits for the network, and may hang."""
 
@@ -153,9 +154,9 @@ class DatabaseDialect:
         """How far a standby has come; None for what is none."""
         return None
 
-    def session(self, connection: Connection) -> int | None:
-        """What identifies the session, where others may wait for what it reads; None elsewhere."""
-        return None
+    def session(self, driver: Any) -> int:
+        """The session of a driver's connection, where readers hold locks."""
+        raise NotImplementedError
 
     def end_if_waited_for(self, connection: Connection, session: int) -> bool:
         """End the statement of another session, if somebody waits for its locks; whether it did."""

@@ -81,6 +81,7 @@ class PostgreSQL(DatabaseDialect):
     }
     server_clock = "SELECT extract(epoch FROM clock_timestamp())"
     closing_waits = False
+    readers_hold_locks = True
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         end, start = (compiler.process(clause, **options) for clause in element.clauses)
@@ -116,8 +117,8 @@ class PostgreSQL(DatabaseDialect):
             return None
         return Replay(**connection.exec_driver_sql(_REPLAY).one()._asdict())
 
-    def session(self, connection: Connection) -> int | None:
-        pid: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    def session(self, driver: Any) -> int:
+        pid: int = driver.info.backend_pid  # a pooler's, behind one: then nobody is found to wait
         return pid
 
     def end_if_waited_for(self, connection: Connection, session: int) -> bool:
