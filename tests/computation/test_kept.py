@@ -1,6 +1,7 @@
 """What is kept of computations: for how long, and how much."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flask_powerauth_telemetry import computation
 from flask_powerauth_telemetry.computation import KEPT_BYTES, Computations, Perishable, size_of
 from tests.support.callers import Callers, Clock, ask_at_once, callers_of
 
@@ -142,3 +144,40 @@ def test_size_of_what_holds_itself() -> None:
     endless: list[Any] = []
     endless.append(endless)
     assert size_of(endless) == sys.getsizeof(endless)
+
+
+def test_cheap_results_push_out_no_dear_one(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computation, "_CHEAP_SECONDS", 0.02)
+
+    def dear(_: object) -> str:
+        time.sleep(0.03)
+        return "dear"
+
+    with callers_of(Computations(size=5, clock=clock)) as callers:
+        for number in range(4):
+            ask_at_once(callers, ("dear", number), dear)
+        for number in range(50):
+            assert not is_kept(callers, ("cheap", number))
+        assert keys(callers) == {*(("dear", number) for number in range(4)), ("cheap", 49)}
+        ask_at_once(callers, ("dear", 0), dear)
+        ask_at_once(callers, ("dear", 4), dear)
+        ask_at_once(callers, ("dear", 5), dear)
+        assert keys(callers) == {("dear", number) for number in (0, 2, 3, 4, 5)}
+
+
+def test_cheap_and_large_results_push_out_no_dear_one(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computation, "_CHEAP_SECONDS", 0.02)
+
+    def dear(_: object) -> str:
+        time.sleep(0.03)
+        return "dear"
+
+    with callers_of(Computations(clock=clock)) as callers:
+        ask_at_once(callers, "dear", dear)
+        for number in range(40):
+            is_kept(callers, number, b"x" * (KEPT_BYTES // 10))
+            assert kept_bytes(callers) <= KEPT_BYTES
+        assert "dear" in keys(callers)
+        assert len(keys(callers)) == 10

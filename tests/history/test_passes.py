@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, QueuePool, create_engine, text
 
 from tests.support.recorded import Site, run
-from tests.support.service import create_app, recorded_statements, url_of, users_of
+from tests.support.service import ask, create_app, recorded_statements, url_of, users_of
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -103,6 +103,29 @@ def test_login_behind_somebody_who_waits_for_a_pass_is_quick(
     assert site.rows() == []
 
 
+def test_login_behind_somebody_who_waits_for_a_report_is_quick(postgresql_site: Site) -> None:
+    site = postgresql_site
+    slow_view(site, 15)
+    app = create_app(
+        clock=site.clock, DATABASE_URL=url_of(site.powerauth), TABLES={"pa_activation": "slow"}
+    )
+    statuses = []
+
+    def report() -> None:
+        answer = ask(app.test_client(), "CURRENT_MAU", {"application": "retail"})
+        statuses.append((answer.status_code, answer.headers.get("Retry-After")))
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    with altering(site.powerauth):
+        time.sleep(0.1)
+        seconds = login(site.powerauth)
+    thread.join(60)
+
+    assert seconds < 3
+    assert statuses == [(503, "5")]
+
+
 def test_who_reads_and_writes_beside_a_pass_does_not_end_it(postgresql_site: Site) -> None:
     site = postgresql_site
     slow_view(site, 3)
@@ -128,31 +151,6 @@ def await_application(engine: Engine) -> None:
     """Wait for a lock that is none of the pass's."""
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM pa_application")
-
-
-def test_pass_without_a_second_connection_is_not_made(postgresql_site: Site) -> None:
-    site = postgresql_site
-    name = f"lonely_{site.powerauth.url.database}"
-    with site.powerauth.begin() as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'p' CONNECTION LIMIT 1")
-        connection.exec_driver_sql(f"GRANT SELECT ON pa_application, pa_activation TO {name}")
-    url = site.powerauth.url.set(username=name, password="p")
-    app = create_app(
-        clock=site.clock,
-        DATABASE_URL=url.render_as_string(hide_password=False),
-        BINDS=site.binds,
-    )
-    try:
-        result = run(app)
-    finally:
-        for state in app.extensions["powerauth_telemetry"].values():
-            state.close()
-        with site.powerauth.begin() as connection:
-            connection.exec_driver_sql(f"DROP OWNED BY {name}; DROP ROLE {name}")
-
-    assert result.exit_code == 1
-    assert "too many connections for role" in result.stderr
-    assert site.rows() == []
 
 
 def test_pass_keeps_a_time_limit_of_its_own(postgresql_site: Site) -> None:

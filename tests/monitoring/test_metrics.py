@@ -215,3 +215,39 @@ print(generate_latest(registry).decode())
     assert shown["powerauth_telemetry_requests_total"] == 2
     assert shown["powerauth_telemetry_report_seconds_count"] == 2
     assert shown["powerauth_telemetry_active_users"] == 3
+
+
+def test_callers_make_no_series_by_windows(users: Engine, registry: CollectorRegistry) -> None:
+    client = measured(users, registry).test_client()
+    for days in range(1, 366):
+        ask(client, "USERS_IN_PAST_DAYS", {"application": "retail", "days": days})
+    windows = {"1", "7", "30", "90", "365"}
+    for name in ("active_users", "active_users_timestamp_seconds"):
+        assert {labels[1] for labels in samples(registry, name)} == windows
+
+
+def test_users_shown_never_go_back_in_time(users: Engine, registry: CollectorRegistry) -> None:
+    clock = {"now": NOW}
+    app = create_app(users, clock=lambda: clock["now"], CACHE_SECONDS=3600)
+    TelemetryMetrics(app, registry=registry)
+    ask(app.test_client(), parameters={"application": "retail"})
+    (labels,) = samples(registry, "active_users")
+    # Another process has computed a newer number since; this one answers from what it keeps.
+    app.extensions["powerauth_telemetry_metrics"]._users.labels(
+        "powerauth_telemetry", "retail", "30"
+    ).set(99)
+    clock["now"] += timedelta(minutes=5)
+    ask(app.test_client(), parameters={"application": "retail"})
+    assert samples(registry, "active_users")[labels] == 99
+
+
+def test_kept_answers_and_failures_are_counted(users: Engine, registry: CollectorRegistry) -> None:
+    app = measured(users, registry)
+    for _ in range(3):
+        ask(app.test_client(), parameters={"application": "retail"})
+    with users.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE pa_activation")
+    ask(app.test_client(), parameters={"application": "corporate"})
+    assert samples(registry, "kept_answers_total") == {("CURRENT_MAU",): 2}
+    assert samples(registry, "failures_total") == {("DatabaseFault", "CURRENT_MAU"): 1}
+    assert samples(registry, "waiting_callers") == {(): 0}

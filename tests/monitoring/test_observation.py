@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, timedelta
+from logging.config import dictConfig
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
@@ -30,7 +32,7 @@ from flask_powerauth_telemetry.monitoring.signals import (
 from flask_powerauth_telemetry.service import Observer, ReportRun, ReportService
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from tests.support import powerauth
-from tests.support.service import CREDENTIALS, NOW, PATH, USER, basic, create_app, url_of
+from tests.support.service import CREDENTIALS, NOW, PATH, USER, ask, basic, create_app, url_of
 
 LOGGER = "flask_powerauth_telemetry.access_log"
 SIGNALS = (report_generated, report_failed, credentials_refused, request_refused)
@@ -562,3 +564,70 @@ def test_instances_are_told_apart(users: Engine, log: pytest.LogCaptureFixture) 
     post(app.test_client())
 
     assert vars(records_of(log)[0])["telemetry_instance"] == "emea"
+
+
+def test_every_record_of_a_request_has_the_same_fields(
+    users: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with users.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE pa_activation")
+    headers = {"X-Request-ID": "id-1"}
+    asked = {"requestObject": {"name": "CURRENT_MAU", "parameters": {"application": "retail"}}}
+
+    post(create_app(users).test_client(), json=asked, headers=headers)
+
+    told, failed = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert failed.name == "flask_powerauth_telemetry.errors"
+    assert failed.exc_info
+    assert extra_of(failed) == extra_of(told)
+    assert extra_of(failed)["telemetry_request_id"] == "id-1"
+    assert extra_of(failed)["telemetry_application"] == "retail"
+
+
+def test_unavailable_database_is_logged_with_its_cause(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "postgresql+psycopg://nobody:secret@127.0.0.1:1/nowhere"
+    asked = {"requestObject": {"name": "CURRENT_MAU", "parameters": {"application": "retail"}}}
+
+    response = post(create_app(DATABASE_URL=url).test_client(), json=asked)
+
+    assert response.status_code == 503
+    failed = next(record for record in caplog.records if record.levelno == logging.ERROR)
+    assert failed.exc_info
+    assert failed.exc_info[1]
+    assert isinstance(failed.exc_info[1].__cause__, OperationalError)
+    assert "secret" not in caplog.text
+
+
+def test_logging_as_flasks_manual_sets_it_up(users: Engine) -> None:
+    """It calls dictConfig after the imports, which disables every logger that is there."""
+    logger = logging.getLogger("flask_powerauth_telemetry.access_log")
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    loggers = [
+        one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)
+    ]
+    disabled = {one: one.disabled for one in loggers}
+    try:
+        dictConfig(
+            {
+                "version": 1,
+                "handlers": {"lines": {"()": Lines}},
+                "root": {"level": "INFO", "handlers": ["lines"]},
+            }
+        )
+        assert logger.disabled
+        ask(create_app(users).test_client(), parameters={"application": "retail"})
+    finally:
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+        for one, was in disabled.items():
+            one.disabled = was
+    assert any("report generated" in line for line in lines)

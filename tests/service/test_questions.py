@@ -1,0 +1,154 @@
+"""A question that was asked before: answered by what was made of it, and by nothing else."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from marshmallow import Schema, fields
+from sqlalchemy import Engine
+
+from flask_powerauth_telemetry import Computation, ReportContext, ReportProvider
+from flask_powerauth_telemetry.auth.credentials import digest
+from tests.support import powerauth
+from tests.support.service import NOW, ask, create_app
+
+QUESTION = {"application": "retail", "days": 30}
+
+
+def asked(engine: Engine, *parameters: object, **keys: Any) -> list[tuple[int, Any]]:
+    """The status and the number of each answer, from one application."""
+    client = create_app(engine, **keys).test_client()
+    answers = [ask(client, "USERS_IN_PAST_DAYS", given) for given in parameters]
+    return [
+        (answer.status_code, answer.get_json()["responseObject"].get("reportData", {}).get("users"))
+        for answer in answers
+    ]
+
+
+def use(engine: Engine, user: str, days_ago: float) -> None:
+    time = (NOW - timedelta(days=days_ago)).replace(tzinfo=None)
+    powerauth.add_activations(engine, [powerauth.Activation(user, 1, user, time)])
+
+
+@pytest.fixture
+def retail(sqlite: Engine) -> Engine:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    for days_ago in (0.5, 10, 100):
+        use(sqlite, f"user-{days_ago}", days_ago)
+    return sqlite
+
+
+def test_parameters_that_look_alike_are_different_questions(retail: Engine) -> None:
+    days = [30, "30", True, 30.0, "030", 1, "1", 30, True, 30.0, [30], None, "True"]
+    one = [asked(retail, {"application": "retail", "days": value})[0] for value in days]
+    together = asked(retail, *({"application": "retail", "days": value} for value in days))
+    assert together == one
+    assert together[:4] == [(200, 2), (200, 2), (400, None), (400, None)]
+
+
+def test_scope_is_checked_though_others_asked_the_same(retail: Engine) -> None:
+    credentials = {name: digest(name) for name in ("billing", "other")}
+    app = create_app(retail, CREDENTIALS=credentials, SCOPES={"billing": ["retail"], "other": []})
+    client = app.test_client()
+    statuses = [
+        ask(client, "USERS_IN_PAST_DAYS", QUESTION, user=(name, name)).status_code
+        for name in ("billing", "other", "billing", "other")
+    ]
+    assert statuses == [200, 400, 200, 400]
+
+
+class Moving:
+    now = datetime(2026, 11, 25, 23, 59, tzinfo=UTC)
+
+
+class Today(ReportProvider):
+    """Its schema has a default that moves, so it is not pure."""
+
+    name = "TODAY"
+    definition = "The day of the parameters."
+    parameters_schema = Schema.from_dict(
+        {"day": fields.String(load_default=lambda: f"{Moving.now:%Y-%m-%d}")}
+    )
+    data_schema = Schema.from_dict({"day": fields.String(required=True)})
+
+    def computations(self, day: str) -> Sequence[Computation]:
+        return [Computation(("today", day), lambda _: day)]
+
+    def report_data(self, result: str, day: str) -> Mapping[str, Any]:
+        return {"day": result}
+
+
+def test_default_that_moves_is_not_remembered(
+    retail: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_app(retail, arguments={"providers": [Today()]}).test_client()
+    days = []
+    for now in (Moving.now, datetime(2026, 11, 26, 0, 1, tzinfo=UTC)):
+        monkeypatch.setattr(Moving, "now", now)
+        days.append(ask(client, "TODAY", {}).get_json()["responseObject"]["reportData"]["day"])
+    assert days == ["2026-11-25", "2026-11-26"]
+
+
+def test_data_are_those_of_the_newest_result(retail: Engine) -> None:
+    seconds = [datetime(2026, 11, 25, 12, 0, second, tzinfo=UTC) for second in (0, 30)]
+    clock = {"now": seconds[0]}
+    client = create_app(retail, clock=lambda: clock["now"], CACHE_SECONDS=10).test_client()
+    first = ask(client, "USERS_IN_PAST_DAYS", QUESTION).get_json()
+    use(retail, "somebody new", 1)
+    clock["now"] = seconds[1]
+    second = ask(client, "USERS_IN_PAST_DAYS", QUESTION).get_json()
+    numbers = [given["responseObject"]["reportData"]["users"] for given in (first, second)]
+    assert numbers == [2, 3]
+
+
+def test_many_different_questions_are_not_all_remembered(retail: Engine) -> None:
+    app = create_app(retail)
+    client = app.test_client()
+    for number in range(300):
+        parameters = {"application": "retail", "days": 1 + number % 365, "more": number}
+        assert ask(client, "USERS_IN_PAST_DAYS", parameters).status_code == 200
+    service = app.extensions["powerauth_telemetry"]["powerauth_telemetry"].service
+    assert len(service._questions) <= 128
+
+
+class Roundabout(ReportProvider):
+    """Takes the application as a plain string, past the check of scopes."""
+
+    name = "ROUNDABOUT"
+    definition = "The id of an application."
+    parameters_schema = Schema.from_dict({"app": fields.String(required=True)})
+    data_schema = Schema.from_dict({"id": fields.Integer(required=True)})
+    tables = ("pa_application",)
+
+    def generate(self, context: ReportContext, app: str) -> Mapping[str, Any]:
+        return {"id": context.application(app.strip()).id}
+
+
+@pytest.mark.parametrize("name", ["retail", "corporate", " retail", "nowhere"])
+def test_no_application_is_looked_up_that_no_field_gave(
+    retail: Engine, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(retail, arguments={"providers": [Roundabout()]}, SCOPES={"*": ["retail"]})
+    response = ask(app.test_client(), "ROUNDABOUT", {"app": name})
+    assert response.status_code == 500
+    assert "ApplicationField" in caplog.text
+    assert "ApplicationField" not in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"application": "x" * 60_000},
+        {"application": ["x"] * 10_000, "days": "y" * 20_000},
+        {"application": {"x" * 30_000: 1}},
+    ],
+)
+@pytest.mark.parametrize("name", ["CURRENT_MAU", "USERS_ACROSS_APPLICATIONS", "N" * 60_000])
+def test_answers_to_what_is_wrong_are_short(retail: Engine, name: str, parameters: Any) -> None:
+    app = create_app(retail, REPORTS=["USERS_ACROSS_APPLICATIONS"], MAX_CONTENT_LENGTH=10**6)
+    for given in (parameters, {"applications": [["x"]] * 20_000}):
+        response = ask(app.test_client(), name, given)
+        assert response.status_code == 400
+        assert len(response.data) < 15_000
