@@ -66,9 +66,7 @@ def log_and_translate(error: Exception) -> TelemetryError:
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     elif isinstance(known, Unavailable):
-        cause = known if known.__cause__ else None
-        extra = fields_of_request()
-        logger.error("A report is not available: %s", known.message, exc_info=cause, extra=extra)
+        logger.error("A report is not available: %s", known.message, extra=fields_of_request())
     return known
 
 

@@ -102,7 +102,7 @@ class TelemetryConfig:
         None,
         file="A UTF-8 file that holds the keys, the newest on the first line.",
     )
-    """The key that [seals the rows](operations.md#the-key) of the history, or a list of keys, the
+    """The key that [seals the rows](recording.md#the-key) of the history, or a list of keys, the
     newest first."""
     reports: Sequence[str] = setting(kinds.Names(), [])
     """The [further reports](reports.md) to serve beside the documented two, by name."""

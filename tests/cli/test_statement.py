@@ -74,7 +74,7 @@ def test_month_that_was_recorded_is_told_with_all_that_is_known(recorded: Site) 
 
     assert result.exit_code == 0, result.output
     told = re.sub(r"\d+ rows, digest [0-9a-f]{64}", "NUMBER rows, digest DIGEST", result.stdout)
-    documented = (DOCS / "operations.md").read_text(encoding="utf-8")
+    documented = (DOCS / "recording.md").read_text(encoding="utf-8")
     assert f"```text\n{told}```" in documented, told
 
 

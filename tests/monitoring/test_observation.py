@@ -15,7 +15,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
@@ -594,9 +593,8 @@ def test_unavailable_database_is_logged_with_its_cause(
 
     assert response.status_code == 503
     failed = next(record for record in caplog.records if record.levelno == logging.ERROR)
-    assert failed.exc_info
-    assert failed.exc_info[1]
-    assert isinstance(failed.exc_info[1].__cause__, OperationalError)
+    assert "OperationalError" in failed.getMessage()
+    assert "refused" in failed.getMessage()
     assert "secret" not in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -78,7 +79,7 @@ def _running(
     try:
         yield
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGQUIT)  # its files go
         try:
             server.wait(10)
         except subprocess.TimeoutExpired:
