@@ -9,13 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Engine
 
+from flask_powerauth_telemetry.auth.credentials import digest
 from tests.support import held
 from tests.support.databases import Databases
 from tests.support.held import RETAIL, hold, running_passes
@@ -23,6 +25,7 @@ from tests.support.service import CREDENTIALS, PATH, USER, url_of
 
 LIMIT = 20.0
 SOON_SECONDS = 5.0
+CALLERS = [f"caller-{number}" for number in range(4)]
 HOST = """
 import os
 from flask import Flask
@@ -52,14 +55,14 @@ def address(owner: Engine, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "killed_host.py").write_text(HOST)
     keys = {
         "DATABASE_URL": url_of(owner),
-        "CREDENTIALS": json.dumps(CREDENTIALS),
+        "CREDENTIALS": json.dumps(CREDENTIALS | {name: digest(USER[1]) for name in CALLERS}),
         "TABLES": json.dumps(held.TABLES),
         "STATEMENT_TIMEOUT": str(LIMIT),
     }
     environment = os.environ | {
         f"FLASK_POWERAUTH_TELEMETRY_{key}": value for key, value in keys.items()
     }
-    command = [sys.executable, "-m", "gunicorn", "--workers=1", "--threads=4"]
+    command = [sys.executable, "-m", "gunicorn", "--workers=1", "--threads=8"]
     command += ["--bind=127.0.0.1:0", "killed_host:app"]
     log = tmp_path / "log"
     with log.open("wb") as output:
@@ -72,12 +75,14 @@ def address(owner: Engine, tmp_path: Path) -> Iterator[str]:
         server.wait(timeout=20)
 
 
-def status_of(address: str) -> int:
+def status_of(address: str, parameters: Mapping[str, Any] = RETAIL, user: str = "billing") -> int:
     """The status of a report, 0 when the connection breaks."""
-    token = base64.b64encode(":".join(USER).encode()).decode()
+    name = "USERS_IN_PAST_DAYS" if "days" in parameters else "CURRENT_MAU"
+    body = {"requestObject": {"name": name, "parameters": parameters}}
+    token = base64.b64encode(f"{user}:{USER[1]}".encode()).decode()
     request = urllib.request.Request(
         address + PATH,
-        data=json.dumps({"requestObject": {"name": "CURRENT_MAU", "parameters": RETAIL}}).encode(),
+        data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Basic {token}"},
     )
     try:
@@ -110,3 +115,40 @@ def test_worker_killed_while_computing(owner: Engine, address: str) -> None:
     hold(owner)
     assert status_of(address) == 200
     assert pid_of(address) != killed
+
+
+class Asked(NamedTuple):
+    status: int
+    seconds: float
+
+
+def asked_in(address: str, parameters: Mapping[str, Any], user: str = "billing") -> Asked:
+    """The status of a report and the seconds that it took."""
+    began = time.monotonic()
+    status = status_of(address, parameters, user)
+    return Asked(status, time.monotonic() - began)
+
+
+def test_host_and_kept_answers_go_on_while_a_table_is_locked(owner: Engine, address: str) -> None:
+    kept, slow = {"application": "retail", "days": 7}, {"application": "application-1", "days": 7}
+    assert asked_in(address, kept).status == 200
+    locker = owner.connect()
+    locker.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(24) as pool:
+        crowd = [pool.submit(asked_in, address, slow, name) for name in CALLERS * 6]
+        probes, answers = [], []
+        while time.monotonic() - began < 2:
+            probe = time.monotonic()
+            pid_of(address)
+            probes.append(time.monotonic() - probe)
+            answers.append(asked_in(address, kept))
+        assert max(probes) < 1
+        assert {answer.status for answer in answers} == {200}
+        assert max(answer.seconds for answer in answers) < 1
+        refused = [one.result(60) for one in crowd]
+    locker.close()
+    assert {one.status for one in refused} == {503}
+    assert sum(one.seconds < 1 for one in refused) >= 24 - 6
+    time.sleep(1)
+    assert asked_in(address, slow).status == 200
