@@ -49,29 +49,23 @@ class TelemetryMetrics:
     """
 
     def __init__(self, app: Flask | None = None, *, registry: CollectorRegistry = REGISTRY) -> None:
-        self._requests = Counter(
-            f"{_PREFIX}requests",
-            "Requests for reports, by outcome.",
-            ["telemetry", "report", "status", "source"],
-            registry=registry,
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(
+                _PREFIX + name, meaning, ["telemetry", "report", *labels], registry=registry
+            )
+
+        self._requests = counter(
+            "requests", "Requests for reports, by outcome.", "status", "source"
+        )
+        self._kept = counter("kept_answers", "Reports that were answered from a kept result.")
+        self._failures = counter(
+            "failures", "Reports that a fault on this side kept back.", "error"
         )
         self._seconds = Histogram(
             f"{_PREFIX}report_seconds",
             "Seconds until a live report that was not kept was there.",
             ["telemetry", "report"],
             buckets=SECONDS,
-            registry=registry,
-        )
-        self._kept = Counter(
-            f"{_PREFIX}kept_answers",
-            "Reports that were answered from a kept result.",
-            ["telemetry", "report"],
-            registry=registry,
-        )
-        self._failures = Counter(
-            f"{_PREFIX}failures",
-            "Reports that were not given because of a fault on this side, by its kind.",
-            ["telemetry", "report", "error"],
             registry=registry,
         )
         self._waiting = Gauge(
