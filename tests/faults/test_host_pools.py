@@ -31,7 +31,10 @@ def _host(owner: Engine, **options: Any) -> Iterator[tuple[Flask, Engine]]:
     """A host that uses a connection before each request, as a login hook does, and keeps it."""
     engine = create_engine(owner.url, **options)
     app = create_app(
-        arguments={"engine": lambda: engine}, STATEMENT_TIMEOUT=LIMIT, TABLES=held.TABLES
+        MAX_WAITING=0,
+        arguments={"engine": lambda: engine},
+        STATEMENT_TIMEOUT=LIMIT,
+        TABLES=held.TABLES,
     )
 
     @app.before_request

@@ -55,7 +55,8 @@ def app_with(owner: Engine, clock: Clock) -> Iterator[Callable[..., Flask]]:
     """Makes an application whose computations are as cold as in a new process."""
 
     def create(**keys: Any) -> Flask:
-        return create_app(owner, clock=clock, TABLES=held.TABLES, **keys)
+        keys = {"TABLES": held.TABLES, "MAX_WAITING": 0} | keys
+        return create_app(owner, clock=clock, **keys)
 
     hold(owner)
     yield create
