@@ -1,5 +1,6 @@
 """The application factory."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def create_app(
     ``ConfigurationError``, for one without application credentials; and ``OSError`` when a database
     can't be made.
     """
+    # Where nobody has set up logging yet, as gunicorn has not for what is not its own.
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     app = Flask("example_app", instance_path=str(instance_path), static_folder=None)
     app.config.from_prefixed_env()
     app.config.from_mapping(config or {})

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -521,3 +522,16 @@ def test_greeting_asks_below_the_first_prefix() -> None:
     text = greeting(app, "http://[::1]:8080", "demo:token", "wealth")
 
     assert text.count(" 'http://[::1]:8080/rest/v4/telemetry/report'\n") == 2
+
+
+def test_refused_token_is_found_by_the_documented_pattern_of_fail2ban(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    pattern = (
+        page.partition("failregex = ")[2].partition("\n")[0].replace("<HOST>", "(?P<host>\\S+)")
+    )
+    with running("--instance-path", tmp_path) as example:
+        assert ask(example.lines[0].replace("demo:", "demo:no"))[0] == 401
+    times_cut_off = [line[len("2026-11-25 12:00:09,310") :] for line in example.errors.splitlines()]
+    found = [match["host"] for line in times_cut_off if (match := re.search(pattern, line))]
+    assert found
+    assert set(found) == {"127.0.0.1"}

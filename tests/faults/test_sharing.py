@@ -55,7 +55,7 @@ def app_with(owner: Engine, clock: Clock) -> Iterator[Callable[..., Flask]]:
     """Makes an application whose computations are as cold as in a new process."""
 
     def create(**keys: Any) -> Flask:
-        keys = {"TABLES": held.TABLES, "MAX_WAITING": 0} | keys
+        keys = {"TABLES": held.TABLES, "MAX_WAITING": 0, **keys}
         return create_app(owner, clock=clock, **keys)
 
     hold(owner)
