@@ -23,6 +23,7 @@ from flask_powerauth_telemetry.reports.clock_hours import ClockHour, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     HOUR_FORMAT,
     READ_COLUMNS,
+    TOTALS,
     Audit,
     TotalsSchema,
     Verifications,
@@ -50,6 +51,11 @@ class SignaturesSchema(TotalsSchema):
     application = fields.String(required=True)
     days = fields.Integer(required=True)
     by_hour = fields.Nested(ByHourSchema, required=True, data_key="byHour")
+
+    class Meta:
+        """The order of the fields."""
+
+        fields = ("application", "days", *TOTALS, "by_hour", "busiest_hour")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midni
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     READ_COLUMNS,
+    TOTALS,
     Audit,
     TotalsSchema,
     Verifications,
@@ -55,6 +56,14 @@ class SignaturesInMonthSchema(TotalsSchema):
     complete = fields.Boolean(required=True)
     by_day = fields.List(CountField(allow_none=True), required=True, data_key="byDay")
     audit_since = fields.AwareDateTime(required=True, allow_none=True, data_key="auditSince")
+
+    class Meta:
+        """The order of the fields."""
+
+        fields = (
+            *("application", "month", "start", "end", "complete"),
+            *(*TOTALS, "by_day", "busiest_hour", "audit_since"),
+        )
 
 
 @dataclass(frozen=True)

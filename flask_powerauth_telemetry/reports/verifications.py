@@ -56,11 +56,20 @@ class VerificationsSchema(Schema):
     invalid = CountField()
 
 
+TOTALS = ("total", "valid", "invalid", "by_type")
+"""The first fields of ``TotalsSchema``; Meta.fields puts the application before them."""
+
+
 class TypeSchema(VerificationsSchema):
     """Those of a type and an algorithm, as the database names them; None for no name."""
 
     type = fields.String(required=True, allow_none=True)
     algorithm = fields.String(required=True, allow_none=True)
+
+    class Meta:
+        """The order of the fields."""
+
+        fields = ("type", "algorithm", "total", "valid", "invalid")
 
 
 class HourSchema(Schema):

@@ -1,5 +1,6 @@
 """What our reports declare: the columns that they read, and what their data always have."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -21,6 +22,7 @@ from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
+from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
@@ -116,3 +118,31 @@ def test_nothing_of_the_data_may_be_left_out(
             inner = inner[step]
         del inner[key]
         assert refuses(schema, without), (*way, key)
+
+
+def documented_orders() -> Mapping[str, Any]:
+    """The report data of each report in docs/reports.md, as they stand there."""
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    answers = [block["responseObject"] for block in blocks if "responseObject" in block]
+    return {answer["name"]: answer["reportData"] for answer in answers if "name" in answer}
+
+
+def keys_in_order(data: Any) -> Any:
+    """The keys of report data, and of the first of each list in them."""
+    if isinstance(data, Mapping):
+        return [(key, keys_in_order(value)) for key, value in data.items()]
+    return keys_in_order(data[0]) if isinstance(data, list) and data else None
+
+
+def test_keys_are_in_the_documented_order(database: ContractDatabase) -> None:
+    documented = documented_orders()
+    registry = ReportRegistry()
+    for provider in REPORTS:
+        registry.register(provider)
+    service = ReportService(registry, {None: database.read_only()}, lambda: NOW)
+    shown = {one: parameters for one, parameters in REPORTS.items() if one.name in documented}
+    assert len(shown) >= 6
+    for provider, parameters in shown.items():
+        data = json.loads(encode(service.run(provider.name, parameters, Principal("any")).data))
+        assert keys_in_order(data) == keys_in_order(documented[provider.name]), provider.name
