@@ -131,7 +131,7 @@ def documented_orders() -> Mapping[str, Any]:
 def keys_in_order(data: Any) -> Any:
     """The keys of report data, and of the first of each list in them."""
     if isinstance(data, Mapping):
-        return [(key, keys_in_order(value)) for key, value in data.items()]
+        return [(key, key not in MAPS and keys_in_order(value)) for key, value in data.items()]
     return keys_in_order(data[0]) if isinstance(data, list) and data else None
 
 
