@@ -382,7 +382,9 @@ def test_every_figure_has_its_definition_and_its_csv(client: FlaskClient) -> Non
             assert client.get(csv, auth=USER).content_type.startswith("text/csv")
 
 
-@pytest.mark.parametrize("path", ["/application", "/compare", "/figure/now", "/figure/curve.csv"])
+@pytest.mark.parametrize(
+    "path", ["/application", "/compare", "/statement", "/figure/now", "/figure/curve.csv"]
+)
 def test_application_out_of_scope_looks_like_none(client: FlaskClient, path: str) -> None:
     with recorded_statements() as statements:
         answers = [
@@ -590,7 +592,9 @@ def test_as_of_is_shown_in_utc_and_in_the_zone_of_reports(sqlite: Engine) -> Non
 
 
 @pytest.mark.parametrize("header", [None, "Bearer x", "Basic !!!", "Basic YmlsbGluZzp3cm9uZw=="])
-@pytest.mark.parametrize("path", ["/", "/application", "/compare", "/figure/now", "/figure/x.csv"])
+@pytest.mark.parametrize(
+    "path", ["/", "/application", "/compare", "/statement", "/figure/now", "/figure/x.csv"]
+)
 def test_no_page_without_credentials(sqlite: Engine, path: str, header: str | None) -> None:
     app = dashboard(sqlite)
     headers = {"Authorization": header} if header else {}
