@@ -21,12 +21,14 @@ from flask_powerauth_telemetry.history.statement import (
     DAILY,
     USERS,
     VERIFICATIONS,
+    Ask,
     Statement,
     add_reports,
 )
 from flask_powerauth_telemetry.history.statement_text import paragraphs, title_of
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.calendar import Month, MonthField
+from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 from flask_powerauth_telemetry.text import printable
@@ -55,10 +57,7 @@ dd {{ margin: 0; }}
 </style>
 </head>
 <body>
-<h1>{title}</h1>
-<dl>
 {body}
-</dl>
 </body>
 </html>
 """
@@ -95,7 +94,8 @@ def statement(
     """
     try:
         with waiting_shown("statement"):
-            made = make_statement(state, application, month)
+            ask = _asked_for_again(state.service.unobserved())
+            made = make_statement(state, application, month, ask)
     except TelemetryError as error:
         raise Failed(error.message) from error
     click.echo(_printed(made, form), nl=False)
@@ -105,12 +105,8 @@ def statement(
         raise click.exceptions.Exit(_BOUNDED if made.is_bounded else _UNKNOWN)
 
 
-def make_statement(state: TelemetryState, application: str, month: Month) -> Statement:
-    """The statement of a month, out of an instance's reports and history.
-
-    Raises ``UnknownApplication``, and ``TelemetryError`` for a month that has not begun.
-    """
-    service = state.service.unobserved()
+def _asked_for_again(service: ReportService) -> Ask:
+    """Asks a report once more at once while it takes more than one try."""
 
     def ask(report: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for _ in range(_TRIES):
@@ -121,6 +117,14 @@ def make_statement(state: TelemetryState, application: str, month: Month) -> Sta
                     raise
         return service.run(report, parameters, _OPERATOR).data
 
+    return ask
+
+
+def make_statement(state: TelemetryState, application: str, month: Month, ask: Ask) -> Statement:
+    """The statement of a month, out of the reports that ``ask`` gives and the history.
+
+    Raises ``UnknownApplication``, and ``TelemetryError`` for a month that has not begun.
+    """
     zone = state.config.report_timezone
     made = Statement(
         application=application,
@@ -165,12 +169,18 @@ def _printed(made: Statement, form: str | None) -> str:
 
 def html_of(made: Statement) -> str:
     """The statement as a page of its own, without a script, to be printed on one sheet."""
-    body = Markup("\n").join(
+    return _PAGE.format(title=escape(printable(title_of(made))), body=body_of(made))
+
+
+def body_of(made: Statement) -> Markup:
+    """What a page shows of the statement: its title, and a list of what it says."""
+    said = Markup("\n").join(
         Markup("<dt>{}</dt>").format(heading)
         + Markup("").join(Markup("<dd>{}</dd>").format(printable(text)) for text in texts)
         for heading, texts in _grouped(made)
     )
-    return _PAGE.format(title=escape(printable(title_of(made))), body=body)
+    title = printable(title_of(made))
+    return Markup("<h1>{}</h1>\n<dl>\n{}\n</dl>").format(title, said)
 
 
 def _grouped(made: Statement) -> Iterator[tuple[str, Sequence[str]]]:

@@ -1,12 +1,15 @@
 """What the address of a request asks for, and whether it may."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from flask import request
+from marshmallow import ValidationError
 
 from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.exceptions import InvalidRequest, NotFound, TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.reports.calendar import Month, MonthField
 from flask_powerauth_telemetry.service import read_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
@@ -60,6 +63,17 @@ def asked(state: TelemetryState, applications: Sequence[str]) -> Asked:
     zone = state.config.report_timezone
     today = read_clock(state.clock).astimezone(zone).date()
     return Asked(applications=applications, days=_days(), today=today, zone=zone)
+
+
+def asked_month() -> Month | None:
+    """The month that the address names, or None; raises ``TelemetryError`` for no month."""
+    text = request.args.get("month")
+    if text is None:
+        return None
+    try:
+        return cast(Month, MonthField().deserialize(text))
+    except ValidationError as error:
+        raise TelemetryError("month must be a month such as 2026-10") from error
 
 
 def _days() -> int:

@@ -1,7 +1,7 @@
 """Parts of a page: each figure computed apart, so that a failure of one leaves the others."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.dashboard.figures import FIRST
-from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure, Parameters
+from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.providers import RECORDED
 from flask_powerauth_telemetry.responses import log_and_translate
 from flask_powerauth_telemetry.service import Report
@@ -74,6 +74,16 @@ class Caller:
         except Exception as error:
             return replace(part, error=log_and_translate(error))
         return replace(part, reports=reports, content=content)
+
+    def ask(self, report: str, parameters: Parameters) -> Mapping[str, Any]:
+        """The data of a report; raises ``TelemetryError`` with what a caller may know."""
+        try:
+            return self.state.service.run(report, parameters, self.principal).data
+        except UnknownApplication:
+            raise
+        except Exception as error:
+            known = log_and_translate(error)
+            raise TelemetryError(known.public_message or known.message) from error
 
     def left_out(self, figure: Figure, asked: Asked) -> Part:
         """The figure, to be asked for apart."""

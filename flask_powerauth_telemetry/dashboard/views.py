@@ -9,10 +9,12 @@ from flask import Blueprint, Response, current_app, send_from_directory
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import handle
+from flask_powerauth_telemetry.cli.statement import body_of, make_statement
 from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
     asked,
     asked_applications,
+    asked_month,
     is_foreign,
     refuse_forged,
 )
@@ -34,7 +36,9 @@ from flask_powerauth_telemetry.dashboard.responses import (
     render,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
+from flask_powerauth_telemetry.history.statement import DAILY, USERS, VERIFICATIONS
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
+from flask_powerauth_telemetry.reports.calendar import Month
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
@@ -58,6 +62,7 @@ class Pages:
             offered(figures, self._reports)
             for figures in (OVERVIEW_FIGURES, APPLICATION_FIGURES, COMPARED_FIGURES)
         )
+        self._has_statement = not self._reports.isdisjoint((USERS, DAILY, VERIFICATIONS))
 
     def caller(self, principal: Principal) -> Caller:
         """Who looks, and at what; raises what reading the names of applications raises."""
@@ -80,7 +85,25 @@ class Pages:
         about = asked(self._state, asked_applications(caller.visible, 1, 1))
         parts = caller.parts([(figure, about) for figure in self._figures])
         off = switched_off(APPLICATION_FIGURES, self._reports)
-        return self._page("application.html", caller, parts=parts, asked=about, off=off)
+        return self._page(
+            "application.html",
+            caller,
+            parts=parts,
+            asked=about,
+            off=off,
+            has_statement=self._has_statement,
+        )
+
+    def statement(self, caller: Caller) -> Response:
+        """All that is known of a month of an application, the past one unless another is named."""
+        if not self._has_statement:
+            raise NotFound("No report of a month is switched on")
+        about = asked(self._state, asked_applications(caller.visible, 1, 1))
+        month = asked_month() or Month.of(about.today).preceding
+        text = None
+        if not is_foreign():
+            text = body_of(make_statement(self._state, about.application, month, caller.ask))
+        return self._page("statement.html", caller, asked=about, month=month, statement=text)
 
     def compare(self, caller: Caller) -> Response:
         """Several applications side by side."""
@@ -152,6 +175,7 @@ def create_blueprint(instance: str) -> Blueprint:
     for path, answer in (
         ("/", Pages.overview),
         ("/application", Pages.application),
+        ("/statement", Pages.statement),
         ("/compare", Pages.compare),
         ("/figure/<key>.csv", Pages.figure_csv),
         ("/figure/<key>", Pages.figure),

@@ -24,6 +24,9 @@ PAGES = {
     "application": "/application?application=retail&days=90",
     "compare": "/compare?days=365",
     "committed": "/figure/committed?application=retail",
+    "month-signatures": "/figure/month-signatures?application=retail",
+    "statuses": "/figure/statuses?application=retail",
+    "statement": "/statement?application=retail",
     "curves": "/figure/curves?application=retail&application=corporate",
     "too-few": "/compare?application=retail",
 }

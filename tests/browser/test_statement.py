@@ -9,12 +9,14 @@ import pytest
 from playwright.sync_api import Browser
 
 from flask_powerauth_telemetry.cli.statement import html_of
+from flask_powerauth_telemetry.dashboard import views
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.statement import Statement, add_reports
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.reports.calendar import Month
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from tests.browser.conftest import Visit
 
 LONGEST = Statement(
     application="Ω" * 255,
@@ -56,11 +58,17 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def longest(name: str) -> Statement:
+    """All that a statement can say."""
+    statement = Statement(**{**vars(LONGEST), "application": name, "missing": []})
+    add_reports(statement, Month(2026, 10), lambda report, _: ANSWERS[report])
+    return statement
+
+
 @pytest.mark.parametrize("size", ["A4", "Letter"])
 @pytest.mark.parametrize("name", ["retail", "Ω" * 255, "<b>" * 85])
 def test_longest_statement_is_one_page(browser: Browser, size: str, name: str) -> None:
-    statement = Statement(**{**vars(LONGEST), "application": name, "missing": []})
-    add_reports(statement, Month(2026, 10), lambda report, _: ANSWERS[report])
+    statement = longest(name)
     page = browser.new_page(color_scheme="dark")
     page.set_content(html_of(statement))
     page.emulate_media(media="print")
@@ -73,3 +81,26 @@ def test_longest_statement_is_one_page(browser: Browser, size: str, name: str) -
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert name in str(page.text_content("h1"))
     page.close()
+
+
+@pytest.mark.parametrize("size", ["A4", "Letter"])
+@pytest.mark.parametrize("context", [{"color_scheme": "dark"}])
+def test_page_of_the_dashboard_is_printed_on_one_page(
+    visit: Visit, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "make_statement", lambda *_: longest("\u03a9" * 255))
+    visit.open("/statement?application=retail")
+    visit.assert_clean()
+    visit.page.emulate_media(media="print")
+
+    pdf = visit.page.pdf(format=size)
+
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for hidden in ("header", "nav", "footer", "form", ".back"):
+        assert not visit.page.locator(hidden).first.is_visible()
+    for shown in ("body", "dd"):
+        colors = "one => [getComputedStyle(one).color, getComputedStyle(document.body).background]"
+        color, background = visit.page.locator(shown).first.evaluate(colors)
+        assert color == "rgb(0, 0, 0)"
+        assert background.startswith("rgb(255, 255, 255)")

@@ -47,9 +47,10 @@ from tests.support.recorded import Clock, Site
 from tests.support.service import NOW, USER, ask, create_app, recorded_statements, url_of
 
 PRAGUE = ZoneInfo("Europe/Prague")
-KINDS_OF_FIGURES = ("now", "curve", "new-users", "signatures", "load", "committed")
-BEFORE_COSTLY = KINDS_OF_FIGURES[:-1]
+BEFORE_COSTLY = ("now", "curve", "new-users", "signatures", "load")
+KINDS_OF_FIGURES = (*BEFORE_COSTLY, "committed", "month-signatures", "statuses")
 PARAMETERS: dict[str, Any] = {"application": "retail", "days": 30}
+MONTH = {"application": "retail", "month": "2026-11"}
 STORIES = {"providers": [Months(), History()]}
 
 
@@ -65,7 +66,8 @@ def client(app: Flask) -> FlaskClient:
 
 
 def data_of(client: FlaskClient, report: str, **parameters: Any) -> Any:
-    response = ask(client, report, {**PARAMETERS, **parameters})
+    given = {"SIGNATURES_IN_MONTH": MONTH, "USERS_BY_STATUS": {"application": "retail"}}
+    response = ask(client, report, given.get(report) or {**PARAMETERS, **parameters})
     assert response.status_code == 200
     return response.get_json()["responseObject"]["reportData"]
 
@@ -123,6 +125,76 @@ def test_numbers_of_signatures_equal_the_api(database: Engine) -> None:
     }
     assert " America/New_York " in load.text
     assert busiest["start"][11:13] + ":00 America/New_York" not in load.text
+
+
+def test_users_by_status_equal_the_api(database: Engine) -> None:
+    fill(database, UTC)
+    client = dashboard(database).test_client()
+
+    (figure,) = page_of(get(client, "/figure/statuses", application="retail")).figures.values()
+
+    data = data_of(client, "USERS_BY_STATUS")
+    assert data["activations"] > data["users"] > 10
+    assert figure.numbers == {
+        "Users with an activation": str(data["users"]),
+        "Activations": str(data["activations"]),
+    }
+    assert figure.rows == [
+        ["Status", "Users", "Activations"],
+        *(
+            [row["status"], shown(row["users"]), shown(row["activations"])]
+            for row in data["byStatus"]
+        ),
+    ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+def test_signatures_of_the_month_equal_the_api(database: Engine, zone: str) -> None:
+    fill(database, PRAGUE)
+    client = dashboard(
+        database, DATABASE_TIMEZONE="Europe/Prague", REPORT_TIMEZONE=zone
+    ).test_client()
+
+    page = get(client, "/figure/month-signatures", application="retail")
+
+    data = data_of(client, "SIGNATURES_IN_MONTH")
+    (figure,) = page_of(page).figures.values()
+    assert data["invalid"] > 5
+    assert figure.numbers == {
+        "Verifications in 2026-11": str(data["total"]),
+        "Valid": str(data["valid"]),
+        "Invalid": str(data["invalid"]),
+        "Verifications in the busiest hour": str(data["busiestHour"]["verifications"]),
+        "Per second in that hour": f"{data['busiestHour']['perSecond']:.2g}",
+    }
+    assert f"{100 * data['invalid'] / data['total']:.1f}\u202f%" in figure.text
+    assert figure.rows[:0:-1] == [
+        [f"2026-11-{day:02}", shown(number)] for day, number in enumerate(data["byDay"], start=1)
+    ]
+    since = datetime.fromisoformat(data["auditSince"])
+    assert f"audit begins at {since:%Y-%m-%d %H:%M} {zone}, before the month" in figure.text
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "told"),
+    [((3,), "earlier verifications of the month may have been deleted"), ((), "no row at all")],
+)
+def test_month_that_the_audit_may_not_hold_says_so(
+    sqlite: Engine, days_ago: tuple[int, ...], told: str
+) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail"])
+    powerauth.add_activations(sqlite, [Activation("one", 1, "user", NOW.replace(tzinfo=None))])
+    for ago in days_ago:
+        add_verifications(
+            sqlite, [Verification("one", NOW.replace(tzinfo=None) - timedelta(days=ago))]
+        )
+
+    page = get(dashboard(sqlite).test_client(), "/figure/month-signatures", application="retail")
+
+    (figure,) = page_of(page).figures.values()
+    assert told in figure.text
+    assert figure.numbers["Verifications in 2026-11"] == str(len(days_ago))
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
@@ -260,6 +332,8 @@ def test_csv_holds_the_report_data(client: FlaskClient, key: str) -> None:
         "signatures": "SIGNATURES_IN_PAST_DAYS",
         "load": "SIGNATURES_IN_PAST_DAYS",
         "committed": "COMMITTED_USERS_IN_PAST_DAYS",
+        "month-signatures": "SIGNATURES_IN_MONTH",
+        "statuses": "USERS_BY_STATUS",
     }[key]
 
     response = get(client, f"/figure/{key}.csv", **PARAMETERS)
@@ -308,7 +382,9 @@ def test_every_figure_has_its_definition_and_its_csv(client: FlaskClient) -> Non
             assert client.get(csv, auth=USER).content_type.startswith("text/csv")
 
 
-@pytest.mark.parametrize("path", ["/application", "/compare", "/figure/now", "/figure/curve.csv"])
+@pytest.mark.parametrize(
+    "path", ["/application", "/compare", "/statement", "/figure/now", "/figure/curve.csv"]
+)
 def test_application_out_of_scope_looks_like_none(client: FlaskClient, path: str) -> None:
     with recorded_statements() as statements:
         answers = [
@@ -516,7 +592,9 @@ def test_as_of_is_shown_in_utc_and_in_the_zone_of_reports(sqlite: Engine) -> Non
 
 
 @pytest.mark.parametrize("header", [None, "Bearer x", "Basic !!!", "Basic YmlsbGluZzp3cm9uZw=="])
-@pytest.mark.parametrize("path", ["/", "/application", "/compare", "/figure/now", "/figure/x.csv"])
+@pytest.mark.parametrize(
+    "path", ["/", "/application", "/compare", "/statement", "/figure/now", "/figure/x.csv"]
+)
 def test_no_page_without_credentials(sqlite: Engine, path: str, header: str | None) -> None:
     app = dashboard(sqlite)
     headers = {"Authorization": header} if header else {}

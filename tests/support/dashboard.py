@@ -26,6 +26,8 @@ REPORTS = (
     "COMMITTED_USERS_IN_PAST_DAYS",
     "NEW_USERS_IN_PAST_DAYS",
     "SIGNATURES_IN_PAST_DAYS",
+    "SIGNATURES_IN_MONTH",
+    "USERS_BY_STATUS",
 )
 CLERK = ("clerk", "another-token")
 """A user who may see retail alone."""

@@ -14,12 +14,16 @@ from flask_powerauth_telemetry.dashboard.figures.active_users import (
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
 from flask_powerauth_telemetry.dashboard.figures.calendar import HISTORY, MONTHS, TREND
 from flask_powerauth_telemetry.dashboard.figures.signatures import LOAD, SIGNATURES
+from flask_powerauth_telemetry.dashboard.figures.signatures_in_month import SIGNATURES_OF_MONTH
+from flask_powerauth_telemetry.dashboard.figures.statuses import STATUSES
 
 APPLICATION_FIGURES = (
     NOW,
     WINDOWS,
     CURVE,
     MONTHS,
+    SIGNATURES_OF_MONTH,
+    STATUSES,
     HISTORY,
     NEW_USERS,
     SIGNATURES,

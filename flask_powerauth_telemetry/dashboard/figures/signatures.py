@@ -66,7 +66,7 @@ def _show_load(data: Data, asked: Asked) -> Content:
     averages = [sum(loads[hour]) / len(loads[hour]) for hour in loads]
     highest = [max(loads[hour]) for hour in loads]
     return Content(
-        numbers=list(_busiest_hour(one["busiestHour"], asked)),
+        numbers=list(busiest_hour(one["busiestHour"], asked)),
         plot=plot(
             "Columns for each hour of the day: the average of that hour, before the highest.",
             [
@@ -100,7 +100,8 @@ def _loads(by_hour: Mapping[str, Any], asked: Asked) -> Mapping[str, Sequence[in
     return dict(sorted(loads.items()))
 
 
-def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
+def busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
+    """The numbers of an hour of the report, none without one."""
     if hour is None:
         return
     start = f"{asked.shown(hour['start'])} {asked.zone}"
