@@ -17,6 +17,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "spark": ("impyla", "pyspark"),
 }
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "alerts": ("promtool",),
     "browser": ("/usr/bin/chromium",),
     "pooler": (PGBOUNCER,),
     "spark": ("java",),
