@@ -1,6 +1,7 @@
 """Every key of the configuration, once: its default, how it is read, and what it is for."""
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -14,6 +15,7 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 DEFAULT_NAME = "powerauth_telemetry"
 FILE_SUFFIX = "_FILE"
+_FLASK_PREFIX = "FLASK_"
 
 
 def key_prefix(name: str) -> str:
@@ -127,6 +129,18 @@ def known_keys(name: str = DEFAULT_NAME) -> Mapping[str, Value]:
     return keys | {key + FILE_SUFFIX: kind for key, kind in keys.items() if kind.file}
 
 
+def cure_of_missing(key: str, otherwise: str) -> str:
+    """What to do about a key that is not configured, though the environment may have it."""
+    if key in os.environ:
+        return f"The environment has {key}: name it {_FLASK_PREFIX}{key}"
+    if f"{_FLASK_PREFIX}{key}" in os.environ:
+        return (
+            f"The environment has {_FLASK_PREFIX}{key}:"
+            " call app.config.from_prefixed_env() before the extension is made"
+        )
+    return otherwise
+
+
 def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> TelemetryConfig:
     """The configuration of the instance ``name`` out of an application's whole configuration.
 
@@ -157,7 +171,7 @@ def _raw(values: Mapping[str, Any], key: str, kind: Value) -> Any:
     if raw is not None:
         raise Refused(f"{key}{FILE_SUFFIX} is set as well", "Set one of the two")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors begin with a BOM
             return kind.parse(file.read())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"

@@ -38,6 +38,11 @@ SNAPSHOT = "snapshot"
 _EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
+_IS_MEANT_AS_JSON = re.compile(r"\s*(\{|\[|(True|False|None)\s*$)")
+_AS_JSON = (
+    "Write JSON: double quotes around every string, true, false, null, no comma before a closing"
+    " bracket"
+)
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
 
 
@@ -76,6 +81,8 @@ class Value(fields.Raw):
         return Refused(*self.refusal)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, str) and self.types is not str and _IS_MEANT_AS_JSON.match(value):
+            raise Refused("is text that is not JSON", _AS_JSON)
         stray_bool = isinstance(value, bool) and self.types is not bool
         if stray_bool or not isinstance(value, self.types) or not self._fits(value):
             raise self.make_error("invalid")

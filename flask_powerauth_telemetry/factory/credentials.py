@@ -9,7 +9,7 @@ from flask_powerauth_telemetry.auth.credentials import (
     StaticCredentials,
 )
 from flask_powerauth_telemetry.auth.pa_integration import IntegrationCredentials
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import ConfigurationError
@@ -36,7 +36,10 @@ def build_credentials(
         raise ConfigurationError(
             config.key("credentials"),
             "no application credentials are configured",
-            "Create some with: flask telemetry create-credential NAME",
+            cure_of_missing(
+                config.key("credentials"),
+                "Create some with: flask telemetry create-credential NAME",
+            ),
         )
     if isinstance(config.credentials, str):
         _warn_of_closed_scopes(config, None)

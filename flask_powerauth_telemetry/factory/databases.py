@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
 from flask_powerauth_telemetry.config.values import (
     HISTORY_BIND,
     INTEGRATION_BIND,
@@ -60,7 +60,10 @@ def no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
     return ConfigurationError(
         config.key("database_url"),
         f"no database is configured, and {needed}",
-        "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
+        cure_of_missing(
+            config.key("database_url"),
+            "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
+        ),
     )
 
 
@@ -170,8 +173,7 @@ def _right_url(url: URL) -> str:
 
 
 def _missing_driver(key: str, dialect: DatabaseDialect, driver: str) -> ConfigurationError:
-    extra = dialect.extras.get(driver)
-    package = f"flask-powerauth-telemetry[{extra}]" if extra else driver
+    package = dialect.packages.get(driver, driver)
     return ConfigurationError(
         key, f"its driver {driver} is not installed", f"Install it: pip install '{package}'"
     )

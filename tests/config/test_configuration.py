@@ -141,21 +141,22 @@ def test_missing_database_stops_the_start() -> None:
         start(DATABASE_URL=None)
 
 
-def test_missing_driver_is_named_with_the_extra() -> None:
+def test_missing_driver_is_named() -> None:
     with pytest.raises(ConfigurationError, match="driver pymssql is not installed"):
         start(DATABASE_URL="mssql+pymssql://host/db")
 
 
 @pytest.mark.parametrize(
-    ("driver", "extra"),
+    ("driver", "package"),
     [
-        ("postgresql+psycopg", "postgresql"),
-        ("oracle+oracledb", "oracle"),
-        ("mssql+pyodbc", "mssql"),
+        ("postgresql+psycopg", "psycopg[binary]"),
+        ("postgresql+psycopg2", "psycopg2-binary"),
+        ("oracle+oracledb", "oracledb"),
+        ("mssql+pyodbc", "pyodbc"),
     ],
 )
-def test_extra_of_a_missing_driver_is_told(
-    driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+def test_package_of_a_missing_driver_is_told(
+    driver: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = driver.partition("+")[2]
     monkeypatch.setitem(sys.modules, name, None)
@@ -165,7 +166,7 @@ def test_extra_of_a_missing_driver_is_told(
 
     assert str(stopped.value) == (
         f"POWERAUTH_TELEMETRY_DATABASE_URL: its driver {name} is not installed."
-        f" Install it: pip install 'flask-powerauth-telemetry[{extra}]'."
+        f" Install it: pip install '{package}'."
     )
 
 
@@ -175,7 +176,7 @@ def test_missing_driver_that_brings_the_dialect_is_told(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(registry, "load", load)
 
-    with pytest.raises(ConfigurationError, match=r"driver impyla .*telemetry\[spark\]"):
+    with pytest.raises(ConfigurationError, match=r"driver impyla .*pip install 'impyla'"):
         start(DATABASE_URL="impala://host/db")
 
 
@@ -400,3 +401,56 @@ def test_scopes_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
 def test_digest_of_an_empty_token_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'b' has the digest of an empty token"):
         start(CREDENTIALS={"b": ["sha256:" + "0" * 64, digest("").upper().replace("SHA", "sha")]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("CREDENTIALS", "{'billing': 'sha256:0'}"),
+        ("SCOPES", "{'billing': ['retail']}"),
+        ("SCOPES", '{"billing": ["retail"],}'),
+        ("SCOPES", " {billing: [retail]}"),
+        ("BINDS", "{'history': 'sqlite:///x'}"),
+        ("REPORTS", "['MAU_HISTORY']"),
+        ("STRICT_APPLICATION", "False"),
+        ("SERVE_STALE", "True"),
+        ("URL_PREFIX", "None"),
+        ("CACHE_SIZE", "None "),
+    ],
+)
+def test_text_that_is_meant_as_json_is_told_how_json_is_written(key: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as stopped:
+        load_config({PREFIX + key: value})
+    assert str(stopped.value).startswith(f"{PREFIX}{key}: is text that is not JSON. Write JSON: ")
+    assert "billing" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "missing"), [("DATABASE_URL", "DATABASE_URL"), ("CREDENTIALS", "CREDENTIALS")]
+)
+@pytest.mark.parametrize(
+    ("before", "cure"),
+    [("", "name it FLASK_POWERAUTH"), ("FLASK_", "call app.config.from_prefixed_env()")],
+)
+def test_key_that_only_the_environment_has_is_told_so(
+    key: str, missing: str, before: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{before}{PREFIX}{key}", "secret-value")
+    with pytest.raises(ConfigurationError) as stopped:
+        start(**{missing: None})
+    assert cure in str(stopped.value)
+    assert "secret-value" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "scopes.json"
+    file.write_text('{"billing": ["retail"]}', encoding=encoding)
+    assert load_config({f"{PREFIX}SCOPES_FILE": str(file)}).scopes == {"billing": ("retail",)}
+
+
+def test_file_of_another_encoding_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "scopes.json"
+    file.write_text('{"billing": ["retail"]}', encoding="utf-16")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        load_config({f"{PREFIX}SCOPES_FILE": str(file)})

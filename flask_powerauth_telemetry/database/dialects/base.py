@@ -66,8 +66,8 @@ class DatabaseDialect:
 
     # Drivers
 
-    extras: Mapping[str, str] = {}
-    """The extra of this package that installs a driver, by the driver's name."""
+    packages: Mapping[str, str] = {}
+    """What to install for a driver, by its name, where it is called otherwise."""
 
     scheme: str | None = None
     """How a URL begins that names the documented driver."""

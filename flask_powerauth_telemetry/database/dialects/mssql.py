@@ -1,7 +1,7 @@
 """SQL Server, by pyodbc."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,6 @@ class SQLServer(DatabaseDialect):
     """SQL Server, whose times are DATETIME2(6)."""
 
     scheme = "mssql+pyodbc"
-    extras: Mapping[str, str] = {"pyodbc": "mssql"}
     server_clock = "SELECT DATEDIFF_BIG(MILLISECOND, '1970-01-01', SYSUTCDATETIME()) / 1000.0"
     # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
     wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]

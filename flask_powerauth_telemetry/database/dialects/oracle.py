@@ -1,7 +1,7 @@
 """Oracle, by python-oracledb."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,6 @@ class Oracle(DatabaseDialect):
     """Oracle, whose times are TIMESTAMP(6)."""
 
     scheme = "oracle+oracledb"
-    extras: Mapping[str, str] = {"oracledb": "oracle"}
     server_clock = (
         "SELECT (CAST(SYS_EXTRACT_UTC(SYSTIMESTAMP) AS DATE) - DATE '1970-01-01') * 86400 FROM DUAL"
     )

@@ -70,7 +70,7 @@ class PostgreSQL(DatabaseDialect):
 
     scheme = "postgresql+psycopg"
     drivers = frozenset({"psycopg", "psycopg2"})
-    extras: Mapping[str, str] = {"psycopg": "postgresql"}
+    packages: Mapping[str, str] = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     engine_options: Mapping[str, Any] = {
         # The guard's own statement is the check, as a ping can't be interrupted.
         "pool_pre_ping": False,

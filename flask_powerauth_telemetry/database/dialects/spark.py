@@ -49,7 +49,6 @@ class Spark(DatabaseDialect):
     server = "a copy: PowerAuth itself runs on other databases; see that it is filled without a gap"
     writing = "Spark's own access control, if it is set up, is all that refuses to write"
     indexes = "Spark has none: a pass reads the columns in its files"
-    extras: Mapping[str, str] = {"impyla": "spark"}
     driver = "impyla"
     server_clock = "SELECT unix_micros(current_timestamp()) / 1000000"
     # No pool: each statement opens a session anyway, and no connection gets old.
