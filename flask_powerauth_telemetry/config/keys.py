@@ -131,13 +131,14 @@ def known_keys(name: str = DEFAULT_NAME) -> Mapping[str, Value]:
 
 def cure_of_missing(key: str, otherwise: str) -> str:
     """What to do about a key that is not configured, though the environment may have it."""
-    if key in os.environ:
-        return f"The environment has {key}: name it {_FLASK_PREFIX}{key}"
-    if f"{_FLASK_PREFIX}{key}" in os.environ:
-        return (
-            f"The environment has {_FLASK_PREFIX}{key}:"
-            " call app.config.from_prefixed_env() before the extension is made"
-        )
+    for name in (key, key + FILE_SUFFIX):
+        if name in os.environ:
+            return f"The environment has {name}: name it {_FLASK_PREFIX}{name}"
+        if f"{_FLASK_PREFIX}{name}" in os.environ:
+            return (
+                f"The environment has {_FLASK_PREFIX}{name}:"
+                " call app.config.from_prefixed_env() before the extension is made"
+            )
     return otherwise
 
 
@@ -172,13 +173,16 @@ def _raw(values: Mapping[str, Any], key: str, kind: Value) -> Any:
         raise Refused(f"{key}{FILE_SUFFIX} is set as well", "Set one of the two")
     try:
         with open(path, encoding="utf-8-sig") as file:  # some editors begin with a BOM
-            return kind.parse(file.read())
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise Refused(
             f"can't read {path}, named by {key}{FILE_SUFFIX}: {reason}",
             "Name a file that this process can read",
         ) from error
+    if "\0" in text:  # of ASCII in UTF-16 every second byte
+        raise Refused(f"{path} is not UTF-8", "Save it as UTF-8")
+    return kind.parse(text)
 
 
 def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:

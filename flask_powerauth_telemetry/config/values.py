@@ -81,10 +81,10 @@ class Value(fields.Raw):
         return Refused(*self.refusal)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        if isinstance(value, str) and self.types is not str and _IS_MEANT_AS_JSON.match(value):
-            raise Refused("is text that is not JSON", _AS_JSON)
         stray_bool = isinstance(value, bool) and self.types is not bool
         if stray_bool or not isinstance(value, self.types) or not self._fits(value):
+            if isinstance(value, str) and _IS_MEANT_AS_JSON.match(value):
+                raise Refused("is text that is not JSON", _AS_JSON)
             raise self.make_error("invalid")
         return self._read(value)
 

@@ -470,7 +470,7 @@ class AsyncRaisingStore:
 class StoreOfFunctions:
     """Its method is no function of Python that a frame could be told by."""
 
-    authenticate = functools.partial(RaisingStore().authenticate)
+    authenticate = staticmethod(functools.partial(RaisingStore().authenticate))
 
 
 def frames_of(error: BaseException | None) -> Iterator[FrameType]:

@@ -506,13 +506,16 @@ def test_engine_of_the_host_is_checked(postgresql: Engine) -> None:
 
 
 def test_engine_of_the_host_in_memory_is_checked() -> None:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    # Computations have threads of their own.
+    arguments = {"check_same_thread": False}
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
     fill(engine)
     app = create_app(clock=now, arguments={"engine": engine})
 
     found = findings(app)
 
     assert of_check(found, "read-only")["message"] == "as engine= was made"
+    assert levels(found)["reports"] == {"ok"}
     engine.dispose()
 
 

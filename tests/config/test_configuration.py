@@ -414,7 +414,6 @@ def test_digest_of_an_empty_token_is_refused() -> None:
         ("REPORTS", "['MAU_HISTORY']"),
         ("STRICT_APPLICATION", "False"),
         ("SERVE_STALE", "True"),
-        ("URL_PREFIX", "None"),
         ("CACHE_SIZE", "None "),
     ],
 )
@@ -426,7 +425,13 @@ def test_text_that_is_meant_as_json_is_told_how_json_is_written(key: str, value:
 
 
 @pytest.mark.parametrize(
-    ("key", "missing"), [("DATABASE_URL", "DATABASE_URL"), ("CREDENTIALS", "CREDENTIALS")]
+    ("key", "missing"),
+    [
+        ("DATABASE_URL", "DATABASE_URL"),
+        ("DATABASE_URL_FILE", "DATABASE_URL"),
+        ("CREDENTIALS", "CREDENTIALS"),
+        ("CREDENTIALS_FILE", "CREDENTIALS"),
+    ],
 )
 @pytest.mark.parametrize(
     ("before", "cure"),
@@ -449,8 +454,15 @@ def test_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) ->
     assert load_config({f"{PREFIX}SCOPES_FILE": str(file)}).scopes == {"billing": ("retail",)}
 
 
-def test_file_of_another_encoding_is_told_so(tmp_path: Path) -> None:
-    file = tmp_path / "scopes.json"
-    file.write_text('{"billing": ["retail"]}', encoding="utf-16")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("key", ["SCOPES", "HISTORY_KEY", "DATABASE_URL"])
+def test_file_of_another_encoding_is_told_so(tmp_path: Path, encoding: str, key: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("0123456789abcdef0123456789abcdef", encoding=encoding)
     with pytest.raises(ConfigurationError, match="not UTF-8"):
-        load_config({f"{PREFIX}SCOPES_FILE": str(file)})
+        load_config({f"{PREFIX}{key}_FILE": str(file)})
+
+
+def test_key_of_the_history_may_look_like_json() -> None:
+    key = "{not JSON, but a key of many characters: 0123456789}"
+    assert load_config({f"{PREFIX}HISTORY_KEY": key}).history_key
