@@ -8,13 +8,11 @@ from dataclasses import replace
 from functools import partial
 
 import click
-from flask import current_app
-from flask.cli import with_appcontext
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.cli.attempts import Attempts
 from flask_powerauth_telemetry.cli.chain import read_head_line, verify_chain
-from flask_powerauth_telemetry.cli.instance import find_instance, instance_option
+from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
@@ -53,7 +51,6 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
 
 
 @click.command("snapshot")
-@instance_option
 @click.option(
     "--application",
     "names",
@@ -97,9 +94,10 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
     help="With --verify: a line that was printed after a recording, and kept elsewhere."
     " Without: the newest such line, after which a new HISTORY_KEY seals the rows.",
 )
-@with_appcontext
+@on_instance
 def snapshot(
-    instance: str | None,
+    state: TelemetryState,
+    *,
     names: Sequence[str],
     time_limit: int,
     retry_for: float,
@@ -117,7 +115,6 @@ def snapshot(
     Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
     or rows were altered or are gone; 2, the command can't be run so.
     """
-    state = find_instance(current_app, instance)
     if verify:
         if names or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")

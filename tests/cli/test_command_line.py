@@ -84,3 +84,28 @@ def test_commands_are_there_for_the_application_too(sqlite: Engine) -> None:
 
     assert result.exit_code == 0
     assert "create-credential" in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "snapshot", "applications", "report"])
+def test_configuration_error_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from flask import Flask\n"
+        "from flask_powerauth_telemetry import PowerAuthTelemetry\n"
+        "def create_app():\n"
+        "    app = Flask('wrong')\n"
+        "    PowerAuthTelemetry(app)\n"
+        "    return app\n"
+    )
+    arguments = ["CURRENT_MAU"] if command == "report" else []
+    ended = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wrong", "telemetry", command, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert "POWERAUTH_TELEMETRY_" in ended.stderr
