@@ -1,25 +1,16 @@
 """Reports on a hot standby."""
 
-import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine
 
 from tests.database.test_guard import Statement
-from tests.support import powerauth
-from tests.support.audit import (
-    add_changes,
-    add_verifications,
-    random_changes,
-    random_verifications,
-)
 from tests.support.databases import POSTGRESQL_VERSIONS, PostgresqlServer
 from tests.support.held import Answer, answer_of, eventually
-from tests.support.questions import APPLICATIONS, LIVE, answers, questions
+from tests.support.questions import LIVE, answers, fill, questions
 from tests.support.service import NOW, ask, create_app
 from tests.support.standby import caught_up, standby
 
@@ -35,13 +26,7 @@ def primary(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A server of its own, as a standby copies all of it."""
     server = PostgresqlServer(request.param)
     engine = server.create_database()
-    source = random.Random(8)
-    rows = powerauth.random_activations(7, NOW, UTC, 400)
-    powerauth.create_schema(engine)
-    powerauth.add_applications(engine, APPLICATIONS)
-    powerauth.add_activations(engine, rows)
-    add_changes(engine, random_changes(source, rows, NOW, UTC))
-    add_verifications(engine, random_verifications(source, rows, NOW, UTC, 400))
+    fill(engine)
     with engine.begin() as connection:
         for statement in SERIALIZABLE:
             connection.exec_driver_sql(statement)

@@ -1,13 +1,11 @@
 """Behind PgBouncer, whose next transaction may be on another session, and another client's."""
 
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC
 from typing import Any
 
 import pytest
@@ -16,14 +14,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from flask_powerauth_telemetry import ReportContext
 from tests.database.test_guard import Several
 from tests.pooler.conftest import SESSIONS
-from tests.support import powerauth
-from tests.support.audit import (
-    add_changes,
-    add_verifications,
-    random_changes,
-    random_verifications,
-)
-from tests.support.questions import APPLICATIONS, answers
+from tests.support.questions import answers, fill
 from tests.support.recorded import run
 from tests.support.service import NOW, ask, create_app
 
@@ -39,13 +30,7 @@ _LEFT = text(
 
 @pytest.fixture
 def filled(postgresql: Engine) -> Engine:
-    source = random.Random(8)
-    rows = powerauth.random_activations(7, NOW, UTC, 400)
-    powerauth.create_schema(postgresql)
-    powerauth.add_applications(postgresql, APPLICATIONS)
-    powerauth.add_activations(postgresql, rows)
-    add_changes(postgresql, random_changes(source, rows, NOW, UTC))
-    add_verifications(postgresql, random_verifications(source, rows, NOW, UTC, 400))
+    fill(postgresql)
     return postgresql
 
 

@@ -22,10 +22,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "pooler": (PGBOUNCER,),
     "spark": ("java",),
 }
-FILES: Mapping[str, tuple[str, ...]] = {
-    "spark": ("/usr/share/java/postgresql.jar",),
-    "standby": ("/usr/lib/postgresql/*/bin/initdb",),
-}
+FILES: Mapping[str, tuple[str, ...]] = {"spark": ("/usr/share/java/postgresql.jar",)}
 
 
 def missing(folder: str) -> list[str]:

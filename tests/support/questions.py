@@ -1,11 +1,20 @@
 """What is asked of every live report, to compare the answers of two databases."""
 
-from datetime import datetime
+import random
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
+from tests.support import powerauth
+from tests.support.audit import (
+    add_changes,
+    add_verifications,
+    random_changes,
+    random_verifications,
+)
 from tests.support.service import NOW, ask, create_app
 
 APPLICATIONS = ("retail", "corporate", "kiosk")
@@ -19,6 +28,17 @@ _BY_DAYS = (
     "NEW_USERS_IN_PAST_DAYS",
     "SIGNATURES_IN_PAST_DAYS",
 )
+
+
+def fill(engine: Engine) -> None:
+    """Random rows that every live report finds something in."""
+    source = random.Random(8)
+    rows = powerauth.random_activations(7, NOW, UTC, 400)
+    powerauth.create_schema(engine)
+    powerauth.add_applications(engine, APPLICATIONS)
+    powerauth.add_activations(engine, rows)
+    add_changes(engine, random_changes(source, rows, NOW, UTC))
+    add_verifications(engine, random_verifications(source, rows, NOW, UTC, 400))
 
 
 def questions(now: datetime) -> list[tuple[str, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -24,8 +25,7 @@ def standby(primary: Engine, *settings: str) -> Iterator[URL]:
 
     By default it cancels a statement that it has to wait for after half a second.
     """
-    with primary.connect() as connection:
-        data = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+    data = _data(primary)
     programs = Path(os.readlink(f"/proc/{_postmaster(data)}/exe")).parent
     account = {"user": data.stat().st_uid} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="telemetry-standby-"))
@@ -39,6 +39,20 @@ def standby(primary: Engine, *settings: str) -> Iterator[URL]:
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def suspended(primary: Engine) -> Iterator[None]:
+    """Have a server stand still, as a network does that loses all."""
+    postmaster = psutil.Process(_postmaster(_data(primary)))
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 def caught_up(primary: Engine, url: URL) -> bool:
@@ -87,6 +101,11 @@ def _running(
             server.wait()
 
 
+def _data(server: Engine) -> Path:
+    with server.connect() as connection:
+        return Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+
+
 def _postmaster(data: Path) -> int:
     return int((data / "postmaster.pid").read_text().partition("\n")[0])
 
@@ -100,9 +119,9 @@ def _answers(url: URL) -> bool:
 
 
 @contextmanager
-def hot_standby(primary: Engine) -> Iterator[Engine]:
+def hot_standby(primary: Engine, *settings: str) -> Iterator[Engine]:
     """The superuser's engine of the same database on a standby, which has caught up."""
-    with standby(primary, "max_standby_streaming_delay=30s") as url:
+    with standby(primary, "max_standby_streaming_delay=30s", *settings) as url:
         engine = create_engine(url, poolclass=NullPool)
         wait_for_replay(primary, engine)
         yield engine
