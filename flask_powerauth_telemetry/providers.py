@@ -194,6 +194,7 @@ class ReportProvider:
         return cls()
 
     # *arguments is never passed: with it, type checkers let subclasses name their parameters.
+    # What is not overridden is never called: registration refuses a provider without one whole way.
     def generate(
         self, context: ReportContext, *arguments: Any, **parameters: Any
     ) -> Mapping[str, Any] | Result:

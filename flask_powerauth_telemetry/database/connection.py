@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Pool, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
-from flask_powerauth_telemetry.database.errors import translate
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import Unavailable
 
@@ -144,7 +143,7 @@ def translated_errors(engine: Engine | None = None) -> Iterator[None]:
             yield
     except SQLAlchemyError as error:
         name = "" if engine is None else engine.dialect.name
-        raise translate(error, dialect_named(name)) from error
+        raise dialect_named(name).translate(error) from error
 
 
 @contextmanager
@@ -221,63 +220,60 @@ def notice_interrupts(target: Engine | Pool, dialect: DatabaseDialect) -> None:
     event.listen(target, "connect", tell, insert=True)
 
 
-class GaveWay(Unavailable):
-    """A pass was ended, because somebody waited for a lock that it held."""
-
-
 @contextmanager
 def giving_way(connection: Connection) -> Iterator[None]:
     """Have the statement that runs in this block ended when somebody waits for its locks.
 
     After a second, and each second from then on, a connection beside the engine's pool looks for
-    it. Raises ``GaveWay`` from the block.
+    it. Then ``Unavailable`` is raised from the block.
     """
-    dialect = dialect_named(connection.dialect.name)
-    if not dialect.readers_hold_locks:
+    end_if_waited_for = dialect_named(connection.dialect.name).end_if_waited_for
+    if end_if_waited_for is None:
         yield
         return
-    session = dialect.session(connection.connection.driver_connection)
-    watch = _Watch(connection.engine, dialect, session)
+    driver = connection.connection.driver_connection
+    watch = _Watch(connection.engine, end_if_waited_for(driver))
     try:
-        watch.start()
         yield
     except DBAPIError as error:
-        watch.stop()  # which may not have noted yet what it did
-        if watch.has_ended_it:
-            raise GaveWay("the pass gave way: somebody waited for a lock that it held") from error
+        if watch.stop():
+            raise Unavailable(
+                "the pass gave way: somebody waited for a lock that it held"
+            ) from error
         raise
     finally:
         watch.stop()
 
 
 class _Watch:
-    """A thread that ends what runs in a session, once somebody waits for it."""
+    """A thread that ends what another connection runs, once somebody waits for it."""
 
-    def __init__(self, engine: Engine, dialect: DatabaseDialect, session: int) -> None:
-        self.has_ended_it = False
+    def __init__(self, engine: Engine, end_if_waited_for: Executable) -> None:
         self._engine = engine
-        self._dialect = dialect
-        self._session = session
+        self._end_if_waited_for = end_if_waited_for
+        self._has_ended_it = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system has no thread to give
+            self._done.set()
+            _cant_see(error)
 
-    def start(self) -> None:
-        """Look again and again, in the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more, and wait for the last look to end."""
+    def stop(self) -> bool:
+        """Look no more; whether it has ended the statement."""
         self._done.set()
-        self._thread.join(WATCH_SECONDS)  # its own connection may hang
+        if self._thread.ident is not None:
+            self._thread.join(WATCH_SECONDS)  # its own connection may hang
+        return self._has_ended_it
 
     def _go_on(self) -> None:
         if self._done.wait(WATCH_SECONDS):
             return
-        engine = create_engine(
-            self._engine.url, pool=self._engine.pool.recreate(), isolation_level="AUTOCOMMIT"
-        )
+        pool = self._engine.pool.recreate()
+        engine = create_engine(self._engine.url, pool=pool, isolation_level="AUTOCOMMIT")
         try:
-            while not self.has_ended_it:
+            while not self._has_ended_it:
                 self._look(engine)
                 if self._done.wait(WATCH_SECONDS):
                     return
@@ -285,10 +281,12 @@ class _Watch:
             engine.dispose()
 
     def _look(self, engine: Engine) -> None:
-        """End the statement if somebody waits."""
         try:
             with engine.connect() as connection:
-                if self._dialect.end_if_waited_for(connection, self._session):
-                    self.has_ended_it = True
+                self._has_ended_it = bool(connection.scalar(self._end_if_waited_for))
         except Exception as error:
-            logger.warning("It can't be seen whether somebody waits for a pass: %s", error)
+            _cant_see(error)
+
+
+def _cant_see(error: Exception) -> None:
+    logger.warning("It can't be seen whether somebody waits for a pass: %s", error)

@@ -14,7 +14,6 @@ from sqlalchemy.exc import (
 )
 
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
-from flask_powerauth_telemetry.database.errors import translate
 from flask_powerauth_telemetry.exceptions import Cancelled, DatabaseFault, TooSlow, Unavailable
 
 Kind = type[DBAPIError]
@@ -69,7 +68,7 @@ def spark(text: str) -> Exception:
     ],
 )
 def test_error_of_a_driver(dialect: str, kind: Kind, error: Exception, meaning: type) -> None:
-    meant = translate(kind("SELECT 1", None, error), dialect_named(dialect))
+    meant = dialect_named(dialect).translate(kind("SELECT 1", None, error))
 
     assert type(meant) is meaning
     assert meant.message.startswith(f"{kind.__name__}: ")
@@ -85,10 +84,10 @@ def test_error_that_every_database_has(dialect: str) -> None:
     ]
 
     for error, meaning in errors:
-        assert type(translate(error, dialect_named(dialect))) is meaning
+        assert type(dialect_named(dialect).translate(error)) is meaning
 
 
 def test_message_of_spark_has_neither_the_plan_nor_the_stack() -> None:
     error = OperationalError("SELECT 1", None, spark("\nno column\n'Filter (name = secret)\n at x"))
 
-    assert translate(error, dialect_named("impala")).message == "OperationalError: no column"
+    assert dialect_named("impala").translate(error).message == "OperationalError: no column"

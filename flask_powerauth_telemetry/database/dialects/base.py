@@ -1,17 +1,25 @@
 """What each dialect tells of its database; the defaults are for one that is not known."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, exc
+from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, Executable, exc
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
+
+from flask_powerauth_telemetry.exceptions import (
+    Cancelled,
+    DatabaseFault,
+    TelemetryError,
+    TooSlow,
+    Unavailable,
+)
 
 SESSION_LABEL = "flask_powerauth_telemetry"
 """What a database's administrator sees of a session, where there is a place for it."""
@@ -107,7 +115,6 @@ class DatabaseDialect:
     engine_options: Mapping[str, Any] = {}
     """Options of ``create_engine`` for an engine that reads; those that are configured win."""
 
-    readers_hold_locks = False
     closing_waits = True
     """Whether closing a connection waits for the network, and may hang."""
 
@@ -154,13 +161,11 @@ class DatabaseDialect:
         """How far a standby has come; None for what is none."""
         return None
 
-    def session(self, driver: Any) -> int:
-        """The session of a driver's connection, where readers hold locks."""
-        raise NotImplementedError
+    end_if_waited_for: Callable[[Any], Executable] | None = None
+    """What ends the statement of a driver's connection, if somebody waits for its locks.
 
-    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
-        """End the statement of another session, if somebody waits for its locks; whether it did."""
-        return False
+    To be executed on another connection; it gives true where it did. None: readers hold no locks.
+    """
 
     def interrupt(self, driver: Any) -> None:
         """End the statement that runs on a driver's connection; called from another thread.
@@ -169,6 +174,23 @@ class DatabaseDialect:
         """
 
     # Errors
+
+    def translate(self, error: exc.SQLAlchemyError) -> TelemetryError:
+        """The error to raise in place of one of SQLAlchemy's; its message is for the log.
+
+        ``TooSlow`` for a statement that ran into its time limit, ``Cancelled`` for one that had to
+        make room, ``Unavailable`` for what else may be gone at the next try, ``DatabaseFault`` for
+        the rest, which somebody must repair.
+        """
+        cause = error.orig if isinstance(error, exc.DBAPIError) else None
+        text = f"{type(error).__name__}: {error if cause is None else self.message(cause)}"
+        if cause is not None and self.timed_out(cause):
+            return TooSlow(text)
+        if cause is not None and self.cancelled(cause):
+            return Cancelled(text)
+        if self.passes(error, cause):
+            return Unavailable(text)
+        return DatabaseFault(text)
 
     def timed_out(self, cause: BaseException) -> bool:
         """Whether a driver's error is that of a statement that took too long."""

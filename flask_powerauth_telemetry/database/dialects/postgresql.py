@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, Executable, event, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
@@ -81,7 +81,6 @@ class PostgreSQL(DatabaseDialect):
     }
     server_clock = "SELECT extract(epoch FROM clock_timestamp())"
     closing_waits = False
-    readers_hold_locks = True
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         end, start = (compiler.process(clause, **options) for clause in element.clauses)
@@ -117,12 +116,9 @@ class PostgreSQL(DatabaseDialect):
             return None
         return Replay(**connection.exec_driver_sql(_REPLAY).one()._asdict())
 
-    def session(self, driver: Any) -> int:
-        pid: int = driver.info.backend_pid  # a pooler's, behind one: then nobody is found to wait
-        return pid
-
-    def end_if_waited_for(self, connection: Connection, session: int) -> bool:
-        return bool(connection.scalar(_END_IF_WAITED_FOR, {"pid": session}))
+    def end_if_waited_for(self, driver: Any) -> Executable:
+        # Behind a pooler it is the pooler's number, by which nobody is found to wait.
+        return _END_IF_WAITED_FOR.bindparams(pid=driver.info.backend_pid)
 
     def interrupt(self, driver: Any) -> None:
         # Its drivers' own ways to cancel need the network, which may be the trouble.
