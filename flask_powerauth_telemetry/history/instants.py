@@ -77,17 +77,11 @@ class Instants:
             return dialect_named(connection.dialect.name).replay(connection)
 
     def _check_clock(self, connection: Connection) -> None:
-        statement = dialect_named(connection.dialect.name).server_clock
-        if statement is None:
-            return
-        before = read_clock(self._clock).timestamp()
-        theirs = float(connection.exec_driver_sql(statement).scalar_one())
-        after = read_clock(self._clock).timestamp()
-        ahead, behind = before - theirs, theirs - after
-        if max(ahead, behind) > CLOCK_TOLERANCE.total_seconds():
-            seconds, word = (ahead, "ahead of") if ahead > behind else (behind, "behind")
+        behind = seconds_behind_server(connection, self._clock) or 0.0
+        if abs(behind) > CLOCK_TOLERANCE.total_seconds():
+            word = "behind" if behind > 0 else "ahead of"
             raise NotNow(
-                f"this host's clock is {seconds:,.0f} s {word} the database server's:"
+                f"this host's clock is {abs(behind):,.0f} s {word} the database server's:"
                 " set the wrong one right, by NTP for example"
             )
 
@@ -98,6 +92,20 @@ class Instants:
             return None
         is_same = caught.position == replay.replayed == replay.received
         return caught.as_of if is_same and replay.receiver is not None else None
+
+
+def seconds_behind_server(connection: Connection, clock: Clock) -> float | None:
+    """How many seconds a clock of ours is behind that of the database server, at least.
+
+    Negative if it is ahead, 0 if they may be equal; None where the server has none.
+    """
+    statement = dialect_named(connection.dialect.name).server_clock
+    if statement is None:
+        return None
+    before = read_clock(clock).timestamp()
+    theirs = float(connection.exec_driver_sql(statement).scalar_one())
+    after = read_clock(clock).timestamp()
+    return min(theirs - before, 0.0) or max(theirs - after, 0.0)
 
 
 def _caught_up(replay: Replay, first: Replay, start: datetime, waited: float) -> datetime | None:

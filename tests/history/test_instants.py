@@ -1,6 +1,6 @@
 """When passes count as of: clocks that are apart, and what a standby tells of itself."""
 
-from collections.abc import Callable
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,14 +13,21 @@ from flask_powerauth_telemetry.history import instants
 from flask_powerauth_telemetry.history.instants import Instants, NotNow
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.support.past import INSTANCE
-from tests.support.recorded import Site, run
+from tests.support.recorded import Clock, Site, run
 from tests.support.service import NOW, create_app
 
 SECOND = timedelta(seconds=1)
 
 
-def shifted(seconds: float) -> Callable[[], datetime]:
-    return lambda: datetime.now(UTC) + seconds * SECOND
+class Shifted(Clock):
+    """A clock that goes, apart from the true time by each of these seconds in turn."""
+
+    def __init__(self, *seconds: float) -> None:
+        self._seconds = list(seconds)
+
+    def __call__(self) -> datetime:
+        seconds = self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+        return datetime.now(UTC) + seconds * SECOND
 
 
 @pytest.mark.usefixtures("server_clock")
@@ -45,7 +52,7 @@ def test_clock_is_compared_with_the_servers(
         connection.exec_driver_sql(
             f"ALTER DATABASE {site.powerauth.url.database} SET timezone = '{zone}'"
         )
-    site.clock = shifted(seconds)  # type: ignore[assignment]
+    site.clock = Shifted(seconds)
 
     result = site.record()
 
@@ -66,12 +73,7 @@ def test_clock_that_is_set_meanwhile_is_refused_before_the_next_pass(
     postgresql_site: Site,
 ) -> None:
     site = postgresql_site
-    offsets = iter([0.0] * 8)
-
-    def clock() -> datetime:
-        return datetime.now(UTC) + next(offsets, 3600.0) * SECOND
-
-    site.clock = clock  # type: ignore[assignment]
+    site.clock = Shifted(*[0.0] * 8, 3600.0)
 
     result = site.record()
 
@@ -185,7 +187,7 @@ def test_what_did_not_change_has_the_same_instant_at_once(
     caught = instants_of(small_site, monkeypatch, replay())
 
     first = caught.next()
-    began = instants.time.monotonic()  # type: ignore[attr-defined]
+    began = time.monotonic()
 
     assert caught.next() == first
     assert instants.time.monotonic() == began  # type: ignore[attr-defined]

@@ -2,30 +2,23 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, func, inspect, literal, select, text
+from sqlalchemy import Connection, Table, inspect, literal, select, text
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
+from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import Replay
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.instants import seconds_behind_server
+from flask_powerauth_telemetry.service import read_clock
 
 CLOCK_TOLERANCE_SECONDS = 5
 LAG_SECONDS = 10
 """How old the last transaction may be that a standby replayed, while there are more."""
 
-_STANDBY = text(
-    "SELECT pg_is_in_recovery() AS is_standby,"
-    " CAST(pg_last_wal_receive_lsn() AS text) AS received,"
-    " CAST(pg_last_wal_replay_lsn() AS text) AS replayed,"
-    " greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0) AS behind,"
-    " CAST(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS float8)"
-    " AS age,"
-    " to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS time,"
-    " CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS is_paused,"
-    " EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_receiving"
-).execution_options(no_parameters=True)
 _SIZE = text(
     "SELECT reltuples, relpages * CAST(current_setting('block_size') AS bigint)"
     " FROM pg_class WHERE oid = to_regclass(:name)"
@@ -58,36 +51,40 @@ def check_server(target: Target) -> Iterator[Finding]:
         yield target.note("server", target.words.server)
         return
     with target.database.connect() as connection:
-        standby = connection.execute(_STANDBY).mappings().one()
+        replay = dialect_named(connection.dialect.name).replay(connection)
+        behind = seconds_behind_server(connection, target.state.clock) or 0.0
         delay = setting(connection, "max_standby_streaming_delay")
-    if standby["is_standby"]:
-        yield _judge_standby(target, standby, delay)
-    else:
+    if replay is None:
         yield target.note(
             "server",
             "a primary, or a logical replica",
             "If logins run on it, prefer a replica or reports that are recorded",
             standby=False,
         )
+        return
+    now = read_clock(target.state.clock) + timedelta(seconds=behind)
+    yield _judge_standby(target, replay, now, delay)
 
 
-def _judge_standby(target: Target, standby: RowMapping, delay: str) -> Finding:
-    received, replayed = standby["received"], standby["replayed"]
-    behind, age = int(standby["behind"] or 0), standby["age"]
-    when = "never" if age is None else f"{age:.0f} s ago, at {standby['time']} UTC"
+def _judge_standby(target: Target, replay: Replay, now: datetime, delay: str) -> Finding:
+    behind = max(replay.received - replay.replayed, 0)
+    age, when = None, "never"
+    if replay.committed is not None:
+        age = (now - replay.committed).total_seconds()
+        when = f"{age:.0f} s ago, at {replay.committed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     text = (
-        f"a standby: received up to {received or 'nothing'}, replayed up to {replayed}"
-        f" ({behind:,} bytes less); the last transaction was replayed {when}"
+        f"a standby, with {behind:,} bytes received and not replayed;"
+        f" the last transaction was replayed {when}"
     )
     facts = {"standby": True, "bytesBehind": behind, "secondsSinceReplay": age}
     is_old = age is None or age > LAG_SECONDS
-    if standby["is_paused"]:
+    if replay.paused:
         cure = "Numbers are those of that time. On it, run: SELECT pg_wal_replay_resume()"
         return target.warning("server", f"{text}; its replay is paused", cure, **facts)
     if behind and is_old:
         cure = "Numbers are those of that time. See what holds the replay up: a query, or the disk"
         return target.warning("server", f"{text}; it lags", cure, **facts)
-    if is_old and not standby["is_receiving"]:
+    if is_old and replay.receiver is None:
         cure = "Numbers are those of that time. See that it reaches its primary"
         return target.warning("server", f"{text}; it receives nothing", cure, **facts)
     cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
@@ -96,18 +93,11 @@ def _judge_standby(target: Target, standby: RowMapping, delay: str) -> Finding:
 
 def check_clock(target: Target) -> Iterator[Finding]:
     """Whether our clock and the database's show the same time."""
-    if target.dialect == "sqlite":
-        yield target.ok("clock", "not applicable: SQLite has no clock of its own")
-        return
-    if target.dialect != "postgresql":
-        yield target.note("clock", "not checked on this database")
-        return
-    clock = target.state.clock
     with target.database.connect() as connection:
-        before = clock()
-        theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        after = clock()
-    ahead = (theirs - (before + (after - before) / 2)).total_seconds()
+        ahead = seconds_behind_server(connection, target.state.clock)
+    if ahead is None:
+        yield target.ok("clock", "not applicable: this database has no clock of its own")
+        return
     facts = {"aheadSeconds": round(ahead, 3)}
     text = f"the database's clock is {duration(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
     if abs(ahead) > CLOCK_TOLERANCE_SECONDS:
