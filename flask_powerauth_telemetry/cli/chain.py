@@ -37,8 +37,6 @@ def verify_chain(state: TelemetryState, expected: Head | None) -> None:
         found = _verify(state, expected)
     except TelemetryError as error:
         raise Failed(f"the history can't be read: {error}") from error
-    finally:
-        state.close()
     if found:
         raise click.exceptions.Exit(1)
 

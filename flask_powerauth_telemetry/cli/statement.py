@@ -1,32 +1,20 @@
 """``flask telemetry statement``: a month on one page."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
-from itertools import groupby
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import click
-from markupsafe import Markup, escape
+from markupsafe import escape
 from marshmallow import ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
-from flask_powerauth_telemetry.history.chain import Head
-from flask_powerauth_telemetry.history.statement import (
-    DAILY,
-    USERS,
-    VERIFICATIONS,
-    Ask,
-    Statement,
-    add_reports,
-)
-from flask_powerauth_telemetry.history.statement_text import paragraphs, title_of
-from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.statement import Ask, Statement, make_statement
+from flask_powerauth_telemetry.history.statement_text import body_of, grouped, title_of
 from flask_powerauth_telemetry.reports.calendar import Month, MonthField
 from flask_powerauth_telemetry.service import ReportService
 from flask_powerauth_telemetry.state import TelemetryState
@@ -95,7 +83,15 @@ def statement(
     try:
         with waiting_shown("statement"):
             ask = _asked_for_again(state.service.unobserved())
-            made = make_statement(state, application, month, ask)
+            made = make_statement(
+                application,
+                month,
+                ask,
+                config=state.config,
+                registry=state.registry,
+                databases=state.databases,
+                clock=state.clock,
+            )
     except TelemetryError as error:
         raise Failed(error.message) from error
     click.echo(_printed(made, form), nl=False)
@@ -120,49 +116,13 @@ def _asked_for_again(service: ReportService) -> Ask:
     return ask
 
 
-def make_statement(state: TelemetryState, application: str, month: Month, ask: Ask) -> Statement:
-    """The statement of a month, out of the reports that ``ask`` gives and the history.
-
-    Raises ``UnknownApplication``, and ``TelemetryError`` for a month that has not begun.
-    """
-    zone = state.config.report_timezone
-    made = Statement(
-        application=application,
-        month=str(month),
-        zone=str(zone),
-        computed_at=state.clock().astimezone(zone),
-        version=version("flask-powerauth-telemetry"),
-        definitions={
-            report.name: report.definition
-            for report in state.registry
-            if report.name in (USERS, DAILY, VERIFICATIONS)
-        },
-        head=_head(state),
-    )
-    add_reports(made, month, ask)
-    return made
-
-
-def _head(state: TelemetryState) -> Head | None:
-    """The end of the history's chain, None where there is no history to be read."""
-    if HISTORY_BIND not in state.databases:
-        return None
-    store = HistoryStore.from_config(state.config)
-    try:
-        with state.databases[HISTORY_BIND].connect() as connection:
-            store.check(connection)
-            return store.head(connection)
-    except TelemetryError:
-        return None
-
-
 def _printed(made: Statement, form: str | None) -> str:
     if form == "json":
         return json.dumps(made.as_dict(), indent=2) + "\n"
     if form == "csv":
         return as_csv(_without_lists(made.as_dict()))
     lines = [printable(title_of(made))]
-    for heading, texts in _grouped(made):
+    for heading, texts in grouped(made):
         lines += ["", f"{heading}:", *(f"  {printable(text)}" for text in texts)]
     return "\n".join(lines) + "\n"
 
@@ -170,22 +130,6 @@ def _printed(made: Statement, form: str | None) -> str:
 def html_of(made: Statement) -> str:
     """The statement as a page of its own, without a script, to be printed on one sheet."""
     return _PAGE.format(title=escape(printable(title_of(made))), body=body_of(made))
-
-
-def body_of(made: Statement) -> Markup:
-    """What a page shows of the statement: its title, and a list of what it says."""
-    said = Markup("\n").join(
-        Markup("<dt>{}</dt>").format(heading)
-        + Markup("").join(Markup("<dd>{}</dd>").format(printable(text)) for text in texts)
-        for heading, texts in _grouped(made)
-    )
-    title = printable(title_of(made))
-    return Markup("<h1>{}</h1>\n<dl>\n{}\n</dl>").format(title, said)
-
-
-def _grouped(made: Statement) -> Iterator[tuple[str, Sequence[str]]]:
-    for heading, group in groupby(paragraphs(made), key=lambda one: one[0]):
-        yield heading, [text for _, text in group]
 
 
 def _without_lists(data: Mapping[str, Any]) -> dict[str, Any]:

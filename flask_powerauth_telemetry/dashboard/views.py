@@ -9,7 +9,6 @@ from flask import Blueprint, Response, current_app, send_from_directory
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import handle
-from flask_powerauth_telemetry.cli.statement import body_of, make_statement
 from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
     asked,
@@ -36,7 +35,8 @@ from flask_powerauth_telemetry.dashboard.responses import (
     render,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
-from flask_powerauth_telemetry.history.statement import DAILY, USERS, VERIFICATIONS
+from flask_powerauth_telemetry.history import statement
+from flask_powerauth_telemetry.history.statement_text import body_of
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.reports.calendar import Month
 from flask_powerauth_telemetry.state import TelemetryState
@@ -62,7 +62,7 @@ class Pages:
             offered(figures, self._reports)
             for figures in (OVERVIEW_FIGURES, APPLICATION_FIGURES, COMPARED_FIGURES)
         )
-        self._has_statement = not self._reports.isdisjoint((USERS, DAILY, VERIFICATIONS))
+        self._has_statement = not self._reports.isdisjoint(statement.REPORTS)
 
     def caller(self, principal: Principal) -> Caller:
         """Who looks, and at what; raises what reading the names of applications raises."""
@@ -102,7 +102,17 @@ class Pages:
         month = asked_month() or Month.of(about.today).preceding
         text = None
         if not is_foreign():
-            text = body_of(make_statement(self._state, about.application, month, caller.ask))
+            state = self._state
+            made = statement.make_statement(
+                about.application,
+                month,
+                caller.ask,
+                config=state.config,
+                registry=state.registry,
+                databases=state.databases,
+                clock=state.clock,
+            )
+            text = body_of(made)
         return self._page("statement.html", caller, asked=about, month=month, statement=text)
 
     def compare(self, caller: Caller) -> Response:

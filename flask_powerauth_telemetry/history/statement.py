@@ -3,14 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
+from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.users_in_month import RECORDED, RUNNING, UNKNOWN
+from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.calendar import Month
+from flask_powerauth_telemetry.service import Clock, read_clock
 
 USERS, DAILY, VERIFICATIONS = "USERS_IN_MONTH", "MAU_HISTORY", "SIGNATURES_IN_MONTH"
+REPORTS = (USERS, DAILY, VERIFICATIONS)
 """The reports that a statement is made of, as far as they are switched on."""
 
 DAILY_DAYS = 30
@@ -70,12 +78,50 @@ class Statement:
         }
 
 
-def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
-    """Add what the reports tell, and what is missing in it.
+def make_statement(
+    application: str,
+    month: Month,
+    ask: Ask,
+    *,
+    config: TelemetryConfig,
+    registry: ReportRegistry,
+    databases: Mapping[str | None, Database],
+    clock: Clock,
+) -> Statement:
+    """The statement of a month, out of the reports that ``ask`` gives and the history.
 
     Raises ``UnknownApplication`` where no report knows the application, and ``TelemetryError`` for
     a month that has not begun.
     """
+    zone = config.report_timezone
+    statement = Statement(
+        application=application,
+        month=str(month),
+        zone=str(zone),
+        computed_at=read_clock(clock).astimezone(zone),
+        version=version("flask-powerauth-telemetry"),
+        definitions={one.name: one.definition for one in registry if one.name in REPORTS},
+        head=_head(config, databases.get(HISTORY_BIND)),
+    )
+    add_reports(statement, month, ask)
+    return statement
+
+
+def _head(config: TelemetryConfig, history: Database | None) -> Head | None:
+    """The end of the history's chain, None where there is no history to be read."""
+    if history is None:
+        return None
+    store = HistoryStore.from_config(config)
+    try:
+        with history.connect() as connection:
+            store.check(connection)
+            return store.head(connection)
+    except TelemetryError:
+        return None
+
+
+def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
+    """Add what the reports tell, and what is missing in it; raises as ``make_statement``."""
     today = statement.computed_at.date()
     if month.first_day > today:
         raise TelemetryError(f"The month {month} has not begun")

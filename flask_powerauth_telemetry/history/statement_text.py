@@ -1,10 +1,15 @@
 """The statement of a month in words: a sentence for each thing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
+
+from markupsafe import Markup
 
 from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement
+from flask_powerauth_telemetry.text import printable
 
 Paragraph = tuple[str, str]  # a heading and a sentence
 
@@ -32,6 +37,23 @@ def paragraphs(statement: Statement) -> Iterator[Paragraph]:
         line = head_line(statement.head)
         yield "Proof", f"The history that this was read from ends with: {line}."
         yield "Check", f"flask telemetry snapshot --verify --expect '{line}'"
+
+
+def grouped(statement: Statement) -> Iterator[tuple[str, Sequence[str]]]:
+    """The paragraphs of each heading that follow one another."""
+    for heading, group in groupby(paragraphs(statement), key=itemgetter(0)):
+        yield heading, [text for _, text in group]
+
+
+def body_of(statement: Statement) -> Markup:
+    """What a page shows of the statement: its title, and a list of what it says."""
+    said = Markup("\n").join(
+        Markup("<dt>{}</dt>").format(heading)
+        + Markup("").join(Markup("<dd>{}</dd>").format(printable(text)) for text in texts)
+        for heading, texts in grouped(statement)
+    )
+    title = printable(title_of(statement))
+    return Markup("<h1>{}</h1>\n<dl>\n{}\n</dl>").format(title, said)
 
 
 def _users(users: Mapping[str, Any]) -> str:

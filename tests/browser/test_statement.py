@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from flask_powerauth_telemetry.cli.statement import html_of
-from flask_powerauth_telemetry.dashboard import views
+from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.statement import Statement, add_reports
@@ -88,7 +88,7 @@ def test_longest_statement_is_one_page(browser: Browser, size: str, name: str) -
 def test_page_of_the_dashboard_is_printed_on_one_page(
     visit: Visit, size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "make_statement", lambda *_: longest("\u03a9" * 255))
+    monkeypatch.setattr(statement, "make_statement", lambda *_, **__: longest("\u03a9" * 255))
     visit.open("/statement?application=retail")
     visit.assert_clean()
     visit.page.emulate_media(media="print")

@@ -20,7 +20,7 @@ from werkzeug.http import http_date
 
 from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.history.store import Selections
+from flask_powerauth_telemetry.history.selections import Selections
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
