@@ -123,7 +123,8 @@ class Computations:
     @property
     def waiting(self) -> int:
         """How many callers wait now."""
-        return self._waiting.total()
+        with self._lock:
+            return self._waiting.total()
 
     def result(
         self,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
 from tests.support.databases import FOLDER, KINDS, Databases, Loan, remove_folder, temporary_folder
 from tests.support.needs import missing
-from tests.support.reader import reader_environment  # noqa: F401
+from tests.support.reader import reader_environment  # noqa: F401 - a fixture
 from tests.support.recorded import PAIRS, Site, create_site
 
 # Slow machines are no fault; what failed once is repeated from the message, not from a file.

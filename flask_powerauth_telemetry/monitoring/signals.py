@@ -62,7 +62,8 @@ class Watch:
         logged = access_log.logger.isEnabledFor(level)
         if logged or not given or signal.has_receivers_for(self._app):
             origin = self._origin()
-            self._log(level, access_log.fields_of_run(signal.name, run, origin))
+            if logged or not given:
+                self._log(level, access_log.fields_of_run(signal.name, run, origin))
             self._send(signal, origin, run=run)
 
     def refused(self, error: TelemetryError, principal: str | None) -> None:

@@ -87,7 +87,7 @@ def test_one_place_is_enough_for_one() -> None:
     assert first.result(LONG) == ("value", False)
 
 
-def test_no_limit(sqlite: Engine) -> None:
+def test_no_limit() -> None:
     crowd, gate = Crowd(Computations()), Gate()
     answers = [crowd.ask("me", "key", gate) for _ in range(40)]
     gate.opened.set()

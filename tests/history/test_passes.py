@@ -239,3 +239,20 @@ def test_damaged_last_row_refuses_nothing(small_site: Site) -> None:
     small_site.clock.now += HOUR
 
     assert small_site.record().exit_code == 0
+
+
+def test_system_without_a_thread_for_the_look_loses_the_look_alone(
+    postgresql_site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgresql_site.fill(count=20)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    result = postgresql_site.record()
+
+    assert result.exit_code == 0
+    assert len(postgresql_site.rows()) == 2
+    assert "can't start new thread" in caplog.text

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry.monitoring import access_log
 from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
 from tests.support import powerauth
 from tests.support.service import CREDENTIALS, NOW, ask, create_app, recorded_statements, url_of
@@ -183,6 +184,7 @@ def test_workers_of_several_processes_are_added_up(users: Engine, tmp_path: Path
 import sys
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, NullPool
+from flask_powerauth_telemetry.monitoring import access_log
 from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
 from tests.support.service import ask, create_app
 app = create_app(create_engine(sys.argv[1], poolclass=NullPool))
@@ -251,3 +253,20 @@ def test_kept_answers_and_failures_are_counted(users: Engine, registry: Collecto
     assert samples(registry, "kept_answers_total") == {("CURRENT_MAU",): 2}
     assert samples(registry, "failures_total") == {("DatabaseFault", "CURRENT_MAU"): 1}
     assert samples(registry, "waiting_callers") == {(): 0}
+
+
+def test_metrics_alone_build_no_record(
+    users: Engine, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def note(event: str, *_: object) -> dict[str, object]:
+        built.append(event)
+        return {"event": event}
+
+    monkeypatch.setattr(access_log, "fields_of_run", note)
+    client = measured(users, registry).test_client()
+    ask(client, parameters={"application": "retail"})
+    assert built == []
+    ask(client, parameters={"application": "nowhere"})
+    assert built == ["report_failed"]
