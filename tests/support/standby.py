@@ -5,8 +5,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,19 @@ def standby(primary: Engine, *settings: str) -> Iterator[URL]:
 def suspended(primary: Engine) -> Iterator[None]:
     """Have a server stand still, as a network does that loses all."""
     postmaster = psutil.Process(_postmaster(_data(primary)))
+    postmaster.suspend()  # which begins no other then
     processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        process.suspend()
+    _signal(processes, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in processes:
-            process.resume()
+        _signal(processes, signal.SIGCONT)
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # a session that was just ending
+            process.send_signal(number)
 
 
 def caught_up(primary: Engine, url: URL) -> bool:
