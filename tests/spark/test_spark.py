@@ -141,7 +141,11 @@ def test_check_tells_what_it_can(warehouse: Warehouse) -> None:
 
     result = command(app, "check")
 
-    assert result.exit_code == 0, result.output
+    (clock,) = [
+        line for line in result.output.splitlines() if line.startswith(("WARNING", "ERROR"))
+    ]
+    assert "the database's clock is" in clock  # ours stands still
+    assert " ahead. " in clock
     assert "connected to impala" in result.output
     columns = "application_id, user_id, timestamp_last_used"
     assert f"{PARQUET}.pa_activation ({columns}) is readable" in result.output
