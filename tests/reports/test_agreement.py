@@ -108,7 +108,11 @@ def recorded(site: Site, zone: str) -> Reports:
     return Reports(app.test_client())
 
 
-@pytest.mark.parametrize(("site", "zone"), [*zip(PAIRS, ZONES, strict=True)], indirect=True)
+@pytest.mark.parametrize(
+    ("site", "zone"),
+    [*zip((*PAIRS, ("sqlite", "sqlite")), ZONES, strict=True)],
+    indirect=True,
+)
 def test_reports_agree_with_each_other(live: Reports, recorded: Reports) -> None:
     windows = live.of("USERS_BY_PAST_DAYS")["users"]
     assert 0 < windows[0] < windows[-1]

@@ -16,7 +16,7 @@ from tests.support.service import NOW, create_app, url_of
 
 _OLD = f"postgresql-{min(POSTGRESQL_VERSIONS)}"
 _NEW = f"postgresql-{max(POSTGRESQL_VERSIONS)}"
-PAIRS = (("sqlite", "sqlite"), (_OLD, _NEW), (_NEW, "sqlite"), ("sqlite", _OLD))
+PAIRS = (("sqlite", _OLD), (_OLD, _NEW), (_NEW, "sqlite"))
 """Kinds of the PowerAuth database and of the history."""
 
 
