@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -117,7 +116,7 @@ def _fill(clickhouse: ClickHouse, sqlite: Engine) -> None:
         zone = ZoneInfo(name)
         rows = powerauth.random_activations(len(name), instant, zone, ACTIVATIONS)
         own = [
-            powerauth.Activation(**{**asdict(row), "activation_id": f"{name[:9]}-{number}"})
+            powerauth.Activation(**{**vars(row), "activation_id": f"{name[:9]}-{number}"})
             for number, row in enumerate(rows)
         ]
         activations += own
@@ -127,15 +126,15 @@ def _fill(clickhouse: ClickHouse, sqlite: Engine) -> None:
     add_changes(sqlite, changes)
     add_verifications(sqlite, verifications)
     created = [
-        {**asdict(row), "timestamp_created": row.timestamp_created or row.timestamp_last_used}
+        {**vars(row), "timestamp_created": row.timestamp_created or row.timestamp_last_used}
         for row in activations
     ]
     # As change capture sends them: each activation also as it was before, and the others twice.
     before = {"activation_status": 1, "timestamp_last_used": datetime(2026, 1, 1)}
     clickhouse.add("pa_activation", ({**row, **before} for row in created))
     clickhouse.add("pa_activation", created)
-    numbered_changes = [{"id": id_, **asdict(row)} for id_, row in enumerate(changes)]
-    audit = [{"id": id_, **asdict(row)} for id_, row in enumerate(verifications)]
+    numbered_changes = [{"id": id_, **vars(row)} for id_, row in enumerate(changes)]
+    audit = [{"id": id_, **vars(row)} for id_, row in enumerate(verifications)]
     for _ in range(2):
         clickhouse.add("pa_activation_history", numbered_changes)
         clickhouse.add("pa_signature_audit", audit)

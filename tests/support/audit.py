@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from itertools import islice
@@ -51,14 +51,14 @@ class Verification:
 
 def add_changes(engine: Engine, changes: Sequence[Change]) -> None:
     """Rows of pa_activation_history."""
-    _add(engine, "pa_activation_history", [asdict(change) for change in changes])
+    _add(engine, "pa_activation_history", [vars(change) for change in changes])
 
 
 def add_verifications(
     engine: Engine, verifications: Sequence[Verification], version: str = "2.2"
 ) -> None:
     """Rows of pa_signature_audit, as that version of PowerAuth writes them."""
-    rows = [asdict(verification) for verification in verifications]
+    rows = [{**vars(verification)} for verification in verifications]
     if version != "2.2":
         for row in rows:
             del row["signature_algorithm"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from html.parser import HTMLParser
 from random import Random
 from typing import Any
@@ -17,7 +18,15 @@ from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportPro
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from tests.support import powerauth
-from tests.support.audit import add_changes, add_verifications, random_changes, random_verifications
+from tests.support.audit import (
+    Change,
+    Verification,
+    add_changes,
+    add_verifications,
+    random_changes,
+    random_verifications,
+)
+from tests.support.powerauth import Activation
 from tests.support.service import NOW, USER, create_app
 
 REPORTS = (
@@ -52,11 +61,18 @@ def fill(
     """Applications, and random rows of all tables around now."""
     powerauth.create_schema(engine)
     powerauth.add_applications(engine, applications)
-    activations = powerauth.random_activations(seed=8, now=NOW, zone=zone, count=600)
+    activations, changes, verifications = _rows(zone)
     powerauth.add_activations(engine, activations)
+    add_changes(engine, changes)
+    add_verifications(engine, verifications)
+
+
+@cache
+def _rows(zone: Any) -> tuple[list[Activation], list[Change], list[Verification]]:
+    activations = powerauth.random_activations(seed=8, now=NOW, zone=zone, count=600)
     source = Random(9)
-    add_changes(engine, random_changes(source, activations, NOW, zone))
-    add_verifications(engine, random_verifications(source, activations, NOW, zone, 2000))
+    changes = random_changes(source, activations, NOW, zone)
+    return activations, changes, random_verifications(source, activations, NOW, zone, 2000)
 
 
 def dashboard(engine: Engine | None = None, **keys: Any) -> Flask:

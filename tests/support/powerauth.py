@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, Engine, text
@@ -132,7 +132,7 @@ def add_activations(engine: Engine, activations: Sequence[Activation]) -> None:
     rows = [
         _written(
             engine,
-            asdict(activation)
+            vars(activation)
             | {"created": activation.timestamp_created or activation.timestamp_last_used},
         )
         for activation in activations
@@ -154,7 +154,7 @@ def add_integrations(engine: Engine, integrations: Sequence[Integration]) -> Non
         " VALUES (:id, :name, :client_token, :client_secret)"
     )
     with engine.begin() as connection:
-        connection.execute(statement, [asdict(integration) for integration in integrations])
+        connection.execute(statement, [vars(integration) for integration in integrations])
 
 
 def reference_count(
