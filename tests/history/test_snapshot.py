@@ -143,8 +143,8 @@ def test_row_holds_what_is_documented(site: Site) -> None:
     assert len(digest) == 64
 
 
-def test_default_store_is_made_with_its_folder(site: Site, folder: Path) -> None:
-    code, _, errors = operate(folder, environment(site, history=False))
+def test_default_store_is_made_with_its_folder(small_site: Site, folder: Path) -> None:
+    code, _, errors = operate(folder, environment(small_site, history=False))
 
     assert (code, errors) == (0, "")
     assert [path.name for path in (folder / "made/instance").iterdir()] == [
@@ -209,12 +209,12 @@ def test_two_hosts_at_once_record_one_row(postgresql_site: Site, folder: Path) -
     assert [row[0] for row in site.rows()] == ["corporate", "retail"]
 
 
-def test_hosts_that_start_together_make_one_store(site: Site, folder: Path) -> None:
-    hosts = [start(folder, environment(site)) for _ in range(4)]
+def test_hosts_that_start_together_make_one_store(postgresql_site: Site, folder: Path) -> None:
+    hosts = [start(folder, environment(postgresql_site)) for _ in range(3)]
     outputs = [host.communicate(timeout=60) for host in hosts]
 
-    assert [host.returncode for host in hosts] == [0] * 4, outputs
-    assert sorted(row[0] for row in site.rows()) == ["corporate", "retail"]
+    assert [host.returncode for host in hosts] == [0] * 3, outputs
+    assert sorted(row[0] for row in postgresql_site.rows()) == ["corporate", "retail"]
 
 
 def test_failure_of_one_application_leaves_the_others(postgresql_site: Site) -> None:
