@@ -19,6 +19,8 @@ from tests.support.service import create_app, url_of, users_of
 from tests.support.standby import hot_standby, suspended
 
 READER, MONITOR = "telemetry_reader", "telemetry_monitor"
+ACCOUNTS = ((READER, "psycopg"), (READER, "psycopg2"), (MONITOR, "psycopg2"))
+"""Who records, and by which driver."""
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,12 @@ def use(primary: Engine, users: int) -> None:
     powerauth.add_activations(primary, rows)
 
 
-def snapshot(database: Engine, history: Engine, user: str = READER) -> Result:
-    url = database.url.set(username=user).render_as_string(hide_password=False)
+def snapshot(
+    database: Engine, history: Engine, user: str = READER, driver: str = "psycopg"
+) -> Result:
+    url = database.url.set(username=user, drivername=f"postgresql+{driver}").render_as_string(
+        hide_password=False
+    )
     app = create_app(
         clock=lambda: datetime.now(UTC), DATABASE_URL=url, BINDS={"history": url_of(history)}
     )
@@ -133,27 +139,27 @@ def test_standby_that_keeps_up_is_recorded_from(
     assert recorded_users(history) == true_users(primary) > 0
 
 
-@pytest.mark.parametrize("user", [READER, MONITOR, "postgres"])
+@pytest.mark.parametrize(("user", "driver"), [*ACCOUNTS, ("postgres", "psycopg")])
 def test_idle_primary_is_no_lag(
-    primary: Engine, replica: Engine, history: Engine, user: str
+    primary: Engine, replica: Engine, history: Engine, user: str, driver: str
 ) -> None:
     use(primary, 5)
     time.sleep(0.5)
 
-    result = snapshot(replica, history, user)
+    result = snapshot(replica, history, user, driver)
 
     assert result.exit_code == 0, result.output
     assert recorded_users(history) == true_users(primary)
 
 
-@pytest.mark.parametrize("user", [READER, MONITOR])
+@pytest.mark.parametrize(("user", "driver"), ACCOUNTS)
 def test_standby_that_stays_behind_is_refused(
-    primary: Engine, replica: Engine, history: Engine, user: str
+    primary: Engine, replica: Engine, history: Engine, user: str, driver: str
 ) -> None:
     execute(replica, "SELECT pg_wal_replay_pause()")
     use(primary, 50)
 
-    result = snapshot(replica, history, user)
+    result = snapshot(replica, history, user, driver)
 
     assert result.exit_code == 1
     assert "Nothing is recorded: this standby has not replayed all up to" in result.stderr
@@ -177,9 +183,9 @@ def test_standby_that_catches_up_is_waited_for(
     assert recorded_users(history) == true_users(primary)
 
 
-@pytest.mark.parametrize("user", [READER, MONITOR])
+@pytest.mark.parametrize(("user", "driver"), ACCOUNTS)
 def test_standby_without_its_primary_is_refused(
-    primary: Engine, replica: Engine, history: Engine, user: str
+    primary: Engine, replica: Engine, history: Engine, user: str, driver: str
 ) -> None:
     await_truth(replica, "SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()")
     execute(
@@ -189,19 +195,19 @@ def test_standby_without_its_primary_is_refused(
     )
     await_truth(replica, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
 
-    result = snapshot(replica, history, user)
+    result = snapshot(replica, history, user, driver)
 
     assert result.exit_code == 1
     assert "nothing is received from the primary" in result.stderr
 
 
-@pytest.mark.parametrize("user", [READER, MONITOR])
+@pytest.mark.parametrize(("user", "driver"), ACCOUNTS)
 def test_silent_network_is_no_idle_primary(
-    primary: Engine, replica: Engine, history: Engine, user: str
+    primary: Engine, replica: Engine, history: Engine, user: str, driver: str
 ) -> None:
     await_truth(replica, "SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()")
     with suspended(primary):
-        result = snapshot(replica, history, user)
+        result = snapshot(replica, history, user, driver)
 
     assert result.exit_code == 1
     assert "this standby has not replayed all" in result.stderr
