@@ -82,13 +82,12 @@ class TelemetryConfig:
     """How long a result is kept and answered again, with its `Age`. 0: not kept; callers of the
     same moment still share one computation."""
     cache_size: int = setting(kinds.Count(), 1024)
-    """How many are kept in each process, up to about 16 MB. The cheapest to compute leave first,
-    then the longest unused."""
+    """How many are kept in each process, up to about 16 MB. The cheapest leave first."""
     max_waiting: int = setting(kinds.Callers(), 6)
-    """How many callers may wait for results at once in a process, at most half for one principal;
-    others get 503. Keep it below the threads of your server. 0: no limit."""
+    """How many callers may wait at once in a process, at most half for one principal; others get
+    503. Keep it below the threads of your server. 0: no limit."""
     source: str = setting(kinds.Source(), kinds.LIVE)
-    """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`,
+    """What the documented reports read: `"live"`, PowerAuth's tables, or `"snapshot"`,
     [recordings](recording.md#the-recorded-source)."""
     max_age: float = setting(kinds.Seconds(), 90_000)
     """How old a recording may be."""
