@@ -34,85 +34,77 @@ class TelemetryConfig:
 
     name: str = DEFAULT_NAME
 
-    database_url: URL | None = setting(
-        kinds.DatabaseUrl(), None, file="A UTF-8 text file that holds the URL."
-    )
-    """PowerAuth's database, as a SQLAlchemy URL with an explicit driver. See
-    [databases](databases.md)."""
+    database_url: URL | None = setting(kinds.DatabaseUrl(), None, file="A UTF-8 file with the URL.")
+    """PowerAuth's database, as a SQLAlchemy URL with a [driver](databases.md)."""
     engine_options: Mapping[str, Any] = setting(kinds.EngineOptions(), {})
-    """Keyword arguments of SQLAlchemy's `create_engine` for the main database; they win over the
-    extension's own."""
+    """Arguments of SQLAlchemy's `create_engine` for `DATABASE_URL`; they win over the extension's
+    own."""
     database_schema: str | None = setting(kinds.Text(), None)
-    """The database schema of PowerAuth's tables. Without it, the one that the connection finds."""
+    """The schema of PowerAuth's tables, if the connection doesn't find them."""
     tables: Mapping[str, str] = setting(kinds.Tables(), {})
     """PowerAuth table → view or synonym to read instead, such as `reporting.activation`."""
     database_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
     """The time zone of the Java VM that PowerAuth Server runs in."""
     binds: Mapping[str, Bind] = setting(
-        kinds.Binds(), {}, file="A UTF-8 file that holds the binds as JSON."
+        kinds.Binds(), {}, file="A UTF-8 file with the binds as JSON."
     )
-    """Further databases: a name → a URL, or → a mapping with `url`, and if you like `timezone`,
-    `schema`, `statement_timeout`, `parallel_workers` (0 if left out), `options`. `history` is [the
+    """Further databases: name → URL, or → mapping with `url` and optional `timezone`, `schema`,
+    `statement_timeout`, `parallel_workers`, `options`. `history` holds [the
     recordings](recording.md#the-history), by default `telemetry-history.sqlite` in the instance
     folder."""
     url_prefix: Sequence[str] | None = setting(
         kinds.UrlPrefixes(allow_none=True), "/rest/v3/telemetry"
     )
-    """Where the routes are. `None`: you register the blueprint."""
+    """[Where the routes are](#where-the-routes-are). `None`: you register the blueprint."""
     credentials: str | Mapping[str, Sequence[str]] | None = setting(
         kinds.Credentials(),
         None,
-        file="A UTF-8 file that holds the credentials as JSON, or the word `pa_integration`.",
+        file="A UTF-8 file with the credentials as JSON, or the word `pa_integration`.",
     )
-    """Principal → digest, or list of two digests; or `"pa_integration"`."""
+    """Principal (name of a caller) → digest of its [token](#credentials), or list of two digests;
+    or `"pa_integration"`."""
     scopes: Mapping[str, Sequence[str]] | None = setting(
-        kinds.Scopes(), None, file="A UTF-8 file that holds the scopes as JSON."
+        kinds.Scopes(), None, file="A UTF-8 file with the scopes as JSON."
     )
-    """Principal → list of the applications it may ask for. `*` stands for all principals not named,
-    who see none without it. Without the key, all see all."""
+    """Principal → list of the [applications it may ask for](#scopes). Without the key, all."""
     strict_application: bool = setting(kinds.Flag(), True)
-    """Whether an unknown application is an error in the documented reports; `False`: it has 0
-    users."""
+    """Whether an unknown application is an error in the documented reports; `False`: 0 users."""
     statement_timeout: float = setting(kinds.Seconds(), 20)
     """The time limit of each statement, up to 2,000,000. 0: no limit."""
     parallel_workers: int = setting(kinds.Workers(), 0)
-    """How many parallel workers PostgreSQL may give a statement on the main database. More than 0
-    is for a replica that [nobody logs in by](performance.md#one-process-not-three)."""
+    """PostgreSQL's parallel workers for a statement on the main database. More than 0 is for [a
+    replica without logins](performance.md#one-process-not-three)."""
     max_content_length: int = setting(kinds.Bytes(), 65_536)
-    """The longest request body. It replaces the application's own limit on the report's route."""
+    """The longest request body of the report's route, whatever the application's own limit is."""
     load_entry_points: Sequence[str] = setting(kinds.Names(), [])
-    """Entry points of installed packages whose reports are served. See [writing a
-    report](providers.md)."""
+    """Entry points of installed packages whose [reports](providers.md) are served."""
     cache_seconds: float = setting(kinds.Seconds(), 60)
-    """How long the result of a computation is kept and answered from again, with its `Age`. 0:
-    nothing is kept, and callers of the same moment still share one computation."""
+    """How long a result is kept and answered again, with its `Age`. 0: not kept; callers of the
+    same moment still share one computation."""
     cache_size: int = setting(kinds.Count(), 1024)
-    """How many are kept, and of them about 16 MB in each process. What was cheap to compute
-    leaves first, then what was not used for longest."""
+    """How many are kept in each process, up to about 16 MB. The cheapest leave first."""
     max_waiting: int = setting(kinds.Callers(), 6)
-    """How many callers may wait for a result at one time in a process, and one principal for half
-    of them; the others get 503 at once. Keep it below the threads of your server. 0: no limit."""
+    """How many callers may wait at once in a process, at most half for one principal; others get
+    503. Keep it below the threads of your server. 0: no limit."""
     source: str = setting(kinds.Source(), kinds.LIVE)
-    """Where the documented reports come from: `"live"`, PowerAuth's tables, or `"snapshot"`, what
-    [was recorded](recording.md#the-recorded-source)."""
+    """What the documented reports read: `"live"`, PowerAuth's tables, or `"snapshot"`,
+    [recordings](recording.md#the-recorded-source)."""
     max_age: float = setting(kinds.Seconds(), 90_000)
-    """How old a recording may be to be answered."""
+    """How old a recording may be."""
     serve_stale: bool = setting(kinds.Flag(), False)
-    """Whether an older recording is answered all the same, with its `Age`; `False`: 503."""
+    """Whether an older one is answered all the same, with its `Age`; `False`: 503."""
     history_key: kinds.Keys | None = setting(
         kinds.SealKeys(),
         None,
-        file="A UTF-8 file that holds the keys, the newest on the first line.",
+        file="A UTF-8 file with the keys, the newest on the first line.",
     )
-    """The key that [seals the rows](recording.md#the-key) of the history, or a list of keys, the
-    newest first."""
+    """The key that [seals the history](recording.md#the-key), or a list, the newest first."""
     reports: Sequence[str] = setting(kinds.Names(), [])
-    """The [further reports](reports.md) to serve beside the documented two, by name."""
+    """The [further reports](reports.md) to serve beside the documented two."""
     report_binds: Mapping[str, str] = setting(kinds.ReportBinds(), {})
-    """Report → bind: the database that it reads, in place of the main one or of its provider's
-    `bind`."""
+    """Report → bind that it reads, in place of the main database or of its provider's `bind`."""
     report_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
-    """The zone whose calendar days and months the further reports go by."""
+    """The zone of calendar days and months in the further reports."""
 
     def key(self, field: str) -> str:
         """The configuration key of a field."""

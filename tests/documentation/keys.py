@@ -17,13 +17,15 @@ from flask_powerauth_telemetry.config.keys import (
 
 def lines() -> Iterator[str]:
     """The table's lines."""
-    yield from ("| Key | Type | Unit | Default | Meaning |", "|---|---|---|---|---|")
+    yield from ("| Key | Type | Default | Meaning |", "|---|---|---|---|")
     meanings = dict(_meanings())
     for field, kind in KINDS.items():
         key = key_prefix(DEFAULT_NAME) + field.upper()
-        yield _row(f"`{key}`", *kind.words, _written(kind.load_default), meanings[field])
+        word, unit = kind.words
+        type_ = f"{word} ({unit})" if unit else word
+        yield _row(f"`{key}`", type_, _written(kind.load_default), meanings[field])
         if kind.file:
-            yield _row(f"`{key}{FILE_SUFFIX}`", "path", "", _written(None), kind.file)
+            yield _row(f"`{key}{FILE_SUFFIX}`", "path", _written(None), kind.file)
 
 
 def _meanings() -> Iterator[tuple[str, str]]:
@@ -43,7 +45,7 @@ def _written(default: object) -> str:
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
