@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, create_engine, event
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -253,7 +254,7 @@ class _Watch:
         self._end_if_waited_for = end_if_waited_for
         self._has_ended_it = False
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:  # the system has no thread to give
@@ -271,7 +272,7 @@ class _Watch:
         if self._done.wait(WATCH_SECONDS):
             return
         pool = self._engine.pool.recreate()
-        engine = create_engine(self._engine.url, pool=pool, isolation_level="AUTOCOMMIT")
+        engine = sqlalchemy.create_engine(self._engine.url, pool=pool, isolation_level="AUTOCOMMIT")
         try:
             while not self._has_ended_it:
                 self._look(engine)
