@@ -105,6 +105,7 @@ class IntegrationCredentials:
                 limit=min(self._database.time_limit, limit),
             )
         except TelemetryError as error:
+            self._database.name_in(error)
             self._failed(error)
             return
         self._last = _Reading(self._clock(), read)
@@ -115,7 +116,12 @@ class IntegrationCredentials:
         self._failure = error
         seconds = RETRY_SECONDS
         if self._last is not None and self._outlives(self._last, error):
-            logger.error("Can't read application credentials, using the old ones: %s", error)
+            logger.error(
+                "Can't read application credentials from the database %s, using the old ones: %s",
+                self._database.name,
+                error,
+                extra=self._database.log_extra,
+            )
             seconds = REFRESH_SECONDS
         self._next_reading = self._clock() + seconds
 

@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -18,12 +18,15 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import Unavailable
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, Unavailable
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
 
 logger = logging.getLogger("flask_powerauth_telemetry.database")
+
+MAIN = "main"
+"""What the database without a bind is called."""
 
 WATCH_SECONDS = 1.0
 """How often a pass looks whether somebody waits for its locks."""
@@ -40,7 +43,7 @@ class Database:
     ``engine`` is called for each connection. ``timezone`` is the zone of the wall clock that its
     timestamps were written by. ``statement_timeout`` is in seconds, 0 for none.
     ``parallel_workers`` are those that a statement may have on PostgreSQL. ``ours`` tells that the
-    engine was made by ``create_read_only_engine``.
+    engine was made by ``create_read_only_engine``. ``name`` is that of its bind, or ``main``.
     """
 
     engine: Callable[[], Engine]
@@ -49,6 +52,7 @@ class Database:
     statement_timeout: float
     ours: bool
     parallel_workers: int = 0
+    name: str = MAIN
 
     @contextmanager
     def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
@@ -56,8 +60,27 @@ class Database:
 
         The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time
         that it changes, what ends from another thread whatever hangs. An error of SQLAlchemy's
-        leaves the ``with`` block as the ``TelemetryError`` that it means.
+        leaves the ``with`` block as the ``TelemetryError`` that it means, with our ``name``.
         """
+        try:
+            with self._connected(interrupt_by) as connection:
+                yield connection
+        except TelemetryError as error:
+            self.name_in(error)
+            raise
+
+    def name_in(self, error: TelemetryError) -> None:
+        """Have an error of a database name this one, if it names none."""
+        if isinstance(error, Unavailable | DatabaseFault) and error.database is None:
+            error.database = self.name
+
+    @property
+    def log_extra(self) -> Mapping[str, str]:
+        """The attribute of log records that are about this database."""
+        return {"telemetry_database": self.name}
+
+    @contextmanager
+    def _connected(self, interrupt_by: InterruptBy) -> Iterator[Connection]:
         opening = _Opening(self, interrupt_by)
         opening.interruptible_by(None)
         with translated_errors():  # a host's callable may ask a database itself
@@ -222,7 +245,7 @@ def notice_interrupts(target: Engine | Pool, dialect: DatabaseDialect) -> None:
 
 
 @contextmanager
-def giving_way(connection: Connection) -> Iterator[None]:
+def giving_way(database: Database, connection: Connection) -> Iterator[None]:
     """Have the statement that runs in this block ended when somebody waits for its locks.
 
     After a second, and each second from then on, a connection beside the engine's pool looks for
@@ -233,7 +256,7 @@ def giving_way(connection: Connection) -> Iterator[None]:
         yield
         return
     driver = connection.connection.driver_connection
-    watch = _Watch(connection.engine, end_if_waited_for(driver))
+    watch = _Watch(database, connection.engine, end_if_waited_for(driver))
     try:
         yield
     except DBAPIError as error:
@@ -249,17 +272,19 @@ def giving_way(connection: Connection) -> Iterator[None]:
 class _Watch:
     """A thread that ends what another connection runs, once somebody waits for it."""
 
-    def __init__(self, engine: Engine, end_if_waited_for: Executable) -> None:
+    def __init__(self, database: Database, engine: Engine, end_if_waited_for: Executable) -> None:
+        self._database = database
         self._engine = engine
         self._end_if_waited_for = end_if_waited_for
         self._has_ended_it = False
+        self._has_told = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:  # the system has no thread to give
             self._done.set()
-            _cant_see(error)
+            self._cant_see(error)
 
     def stop(self) -> bool:
         """Look no more; whether it has ended the statement."""
@@ -286,8 +311,15 @@ class _Watch:
             with engine.connect() as connection:
                 self._has_ended_it = bool(connection.scalar(self._end_if_waited_for))
         except Exception as error:
-            _cant_see(error)
+            self._cant_see(error)
 
-
-def _cant_see(error: Exception) -> None:
-    logger.warning("It can't be seen whether somebody waits for a pass: %s", error)
+    def _cant_see(self, error: Exception) -> None:
+        if self._has_told:
+            return
+        self._has_told = True
+        logger.warning(
+            "It can't be seen whether somebody waits for a pass on the database %s: %s",
+            self._database.name,
+            error,
+            extra=self._database.log_extra,
+        )
