@@ -97,6 +97,12 @@ class Database:
             yield connection
 
     def _opened(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
+        try:
+            return self._guarded(engine, resources, opening)
+        except SQLAlchemyError as error:
+            raise _without_frames(error) from error.__cause__
+
+    def _guarded(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
         dialect = dialect_named(engine.dialect.name)
         with ExitStack() as opened, wrapped_driver_errors(engine):
             token = _opening.set(opening)
@@ -189,6 +195,19 @@ def wrapped_driver_errors(engine: Engine, connection: Connection | None = None) 
         raise DBAPIError.instance(
             None, None, error, base, connection_invalidated=is_lost, dialect=engine.dialect
         ) from error
+
+
+def _without_frames(error: SQLAlchemyError) -> SQLAlchemyError:
+    """An error of a connection that can't be opened, and its causes, without their frames.
+
+    Those of a driver that connects hold the password, and would be logged or sent away.
+    """
+    causes: list[BaseException | None] = [error]
+    for cause in causes:
+        if cause is not None and cause.__traceback__ is not None:
+            cause.__traceback__ = None
+            causes += [cause.__cause__, cause.__context__]
+    return error
 
 
 def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:
