@@ -18,6 +18,7 @@ from flask_powerauth_telemetry.exceptions import (
     ServerFault,
     UnsupportedMediaType,
 )
+from flask_powerauth_telemetry.monitoring.signals import begin
 from flask_powerauth_telemetry.responses import (
     error_response,
     json_response,
@@ -100,6 +101,7 @@ def handle(
     faults from the host's monitoring.
     """
     state = principal = None
+    begin(name)
     try:
         state = _state(name)
         principal = state.auth.current_principal()

@@ -201,7 +201,9 @@ class Computations:
     def _fill(self) -> None:
         """Take the places of tasks that hang, and give free ones to those that wait."""
         for task in [one for one in self._running if one.seconds_left() <= 0]:
-            logger.error("A computation hangs and is given up: %s", task.key)
+            # Told as by the caller who began it, not by the one who happens to see it.
+            told = task.context.copy()
+            told.run(logger.error, "A computation hangs and is given up: %s", task.key)
             self._give_up(task, f"the database gave no answer within {task.limit:g} s")
         while (begun := self._next()) is not None:
             thread = threading.Thread(

@@ -20,6 +20,8 @@ class TelemetryError(Exception):
     status = 400
     public_message: str | None = None
     """What the caller is told instead of the message; for errors whose message is for the log."""
+    database: str | None = None
+    """The database that failed, ``main`` or the name of a bind; None for other errors."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

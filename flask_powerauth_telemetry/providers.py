@@ -87,7 +87,7 @@ class ReportContext:
             self._connection = self._resources.enter_context(
                 self._database.connect(self._interrupt_by)
             )
-            self._resources.enter_context(giving_way(self._connection))
+            self._resources.enter_context(giving_way(self._database, self._connection))
         return self._connection
 
     @property

@@ -1,7 +1,11 @@
 """From a result, or from whatever was raised, to the response; every response has our headers."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from flask import Response, current_app, got_request_exception
@@ -9,6 +13,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from flask_powerauth_telemetry.auth.basic import CHALLENGE
 from flask_powerauth_telemetry.exceptions import (
+    DatabaseFault,
     InvalidRequest,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -17,10 +22,17 @@ from flask_powerauth_telemetry.exceptions import (
     Unauthorized,
     Unavailable,
 )
-from flask_powerauth_telemetry.monitoring.signals import fields_of_request
+from flask_powerauth_telemetry.monitoring.signals import instance_of_request
 from flask_powerauth_telemetry.schemas import encode, error_envelope
 
 logger = logging.getLogger("flask_powerauth_telemetry.errors")
+
+LOG_AGAIN_SECONDS = 10.0
+"""How long a database's fault that was logged is only counted when it comes again."""
+
+_CAUSES = 64
+_CAUSE_LENGTH = 255
+_CAUSES_KEY = "powerauth_telemetry_causes"
 
 _EVERY_RESPONSE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _JSON_RESPONSE = [("Content-Type", "application/json"), *_EVERY_RESPONSE.items()]
@@ -60,14 +72,51 @@ def log_and_translate(error: Exception) -> TelemetryError:
     """What a caller is told of any exception; a fault is logged, and sent to Flask's signal."""
     known = translate(error)
     if isinstance(known, ServerFault):
-        extra = fields_of_request()
-        logger.error("A report failed: %s", known.message, exc_info=error, extra=extra)
+        _log("A report failed", known, error)
         # Receivers are found by the application itself, not by its proxy, whose method is untyped.
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     elif isinstance(known, Unavailable):
-        logger.error("A report is not available: %s", known.message, extra=fields_of_request())
+        _log("A report is not available", known)
     return known
+
+
+def _log(what: str, known: TelemetryError, traceback_of: Exception | None = None) -> None:
+    """Log a fault, but one of a database not for each of a crowd of callers."""
+    repeats = 0
+    if isinstance(known, DatabaseFault | Unavailable):
+        message = re.sub(
+            r"\d+", "0", known.message[:_CAUSE_LENGTH]
+        )  # such as ports and process ids
+        cause = instance_of_request(), known.database, type(known), message
+        known_causes: LoggedCauses = current_app.extensions.setdefault(_CAUSES_KEY, LoggedCauses())
+        count = known_causes.repeats(cause)
+        if count is None:
+            return
+        repeats = count
+    of = f", database {known.database}" if known.database else ""
+    more = f" (and {repeats} more like it since it was logged)" if repeats else ""
+    logger.error("%s%s: %s%s", what, of, known.message, more, exc_info=traceback_of)
+
+
+class LoggedCauses:
+    """The causes that were logged a short while ago. ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._logged: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def repeats(self, cause: Hashable) -> int | None:
+        """How often a cause came since it was logged; None while it is not to be logged again."""
+        now = self._clock()
+        with self._lock:
+            logged_at, count = self._logged.pop(cause, (now - LOG_AGAIN_SECONDS, 0))
+            is_due = now - logged_at >= LOG_AGAIN_SECONDS
+            self._logged[cause] = (now, 0) if is_due else (logged_at, count + 1)
+            if len(self._logged) > _CAUSES:
+                self._logged.popitem(last=False)
+        return count if is_due else None
 
 
 def translate(error: Exception) -> TelemetryError:

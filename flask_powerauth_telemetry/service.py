@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class ReportRun(NamedTuple):
     from the parameters or else from the report data. ``seconds`` is how long the caller waited.
     A failure has the class of its ``error`` and the ``code`` of the answer, and no ``as_of``
     (aware, UTC), ``source`` ("live" or "recorded") or ``data``. ``kept`` is True when the data
-    were computed before.
+    were computed before. ``database`` is the name of the one that failed.
     """
 
     report: str
@@ -81,7 +82,24 @@ class ReportRun(NamedTuple):
     source: str | None = None
     kept: bool = False
     data: Mapping[str, Any] | None = None
+    database: str | None = None
 
+
+class Asked(NamedTuple):
+    """What is known of a run that is under way, as in ``ReportRun``.
+
+    ``database`` is the name of the one that it reads.
+    """
+
+    report: str
+    principal: str
+    applications: tuple[str, ...]
+    days: int | None
+    database: str
+
+
+under_way: ContextVar[Asked | None] = ContextVar("under_way", default=None)
+"""The run that is under way, in its computation too."""
 
 Observer = Callable[[ReportRun], None]
 
@@ -251,13 +269,24 @@ class ReportService:
     def _report(self, question: _Question, principal: Principal) -> Report:
         report = question.report
         keep = report.provider.keep_seconds
-        computed: _Computed
-        computed, kept = self._computations.result(
-            question.choices(self._compute),
-            keep_seconds=self._keep_seconds if keep is None else keep,
-            limit=self._databases[report.bind].time_limit,
-            caller=principal.name,
+        database = self._databases[report.bind]
+        asked = Asked(
+            report.name, principal.name, question.applications, question.days, database.name
         )
+        token = under_way.set(asked)
+        computed: _Computed
+        try:
+            computed, kept = self._computations.result(
+                question.choices(self._compute),
+                keep_seconds=self._keep_seconds if keep is None else keep,
+                limit=database.time_limit,
+                caller=principal.name,
+            )
+        except TelemetryError as error:
+            database.name_in(error)
+            raise
+        finally:
+            under_way.reset(token)
         return Report(
             name=report.name,
             data=question.data(computed),
@@ -322,6 +351,7 @@ def _failure(
         status=kind.status,
         code=kind.code,
         error=type(error).__name__,
+        database=error.database if isinstance(error, TelemetryError) else None,
     )
 
 

@@ -6,10 +6,11 @@ read whole, at most once a minute, and kept as digests: a wrong password costs n
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Row, Table, select
 
 from flask_powerauth_telemetry.auth.credentials import hex_digest, matches
 from flask_powerauth_telemetry.computation import Computations, Task
@@ -105,6 +106,7 @@ class IntegrationCredentials:
                 limit=min(self._database.time_limit, limit),
             )
         except TelemetryError as error:
+            self._database.name_in(error)
             self._failed(error)
             return
         self._last = _Reading(self._clock(), read)
@@ -115,7 +117,12 @@ class IntegrationCredentials:
         self._failure = error
         seconds = RETRY_SECONDS
         if self._last is not None and self._outlives(self._last, error):
-            logger.error("Can't read application credentials, using the old ones: %s", error)
+            logger.error(
+                "Can't read application credentials from the database %s, using the old ones: %s",
+                self._database.name,
+                error,
+                extra=self._database.log_extra,
+            )
             seconds = REFRESH_SECONDS
         self._next_reading = self._clock() + seconds
 
@@ -123,12 +130,19 @@ class IntegrationCredentials:
         columns = self._table.c
         statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
         with self._database.connect(task.interrupt_by) as connection:
-            rows = connection.execute(statement).all()
-        return {
-            row.client_token: _Integration(
-                principal=row.name or f"integration:{row.id}",
-                digest=hex_digest(row.client_secret),
-            )
-            for row in rows
-            if row.client_token and row.client_secret
-        }
+            return _digested(connection.execute(statement))
+
+
+def _digested(rows: Iterable[Row[Any]]) -> dict[str, _Integration]:
+    """The integrations that can be used; no frame that stays has a secret of theirs."""
+    return {
+        row.client_token: _Integration(
+            principal=row.name or f"integration:{row.id}", digest=hex_digest(row.client_secret)
+        )
+        for row in rows
+        if _is_text(row.client_token) and _is_text(row.client_secret)
+    }
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES
+from flask_powerauth_telemetry.text import shortened
 
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
@@ -43,6 +44,9 @@ _AS_JSON = (
     "Write JSON: double quotes around every string, true, false, null, no comma before a closing"
     " bracket"
 )
+_BEGINS_URL = "://"
+_SHOWN_LENGTH = 12
+"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
 
 
@@ -66,6 +70,8 @@ class Value(fields.Raw):
     words: tuple[str, str]
     refusal: tuple[str, str]
     file = ""
+    is_shown = True
+    """Whether the ``repr`` of a configuration shows it; not, where it may hold a secret."""
 
     def parse(self, text: str) -> Any:
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""
@@ -99,7 +105,7 @@ def setting(kind: Value, default: Any, *, file: str = "") -> Any:
     """A field of a dataclass, read by ``kind``; its default stands as one would configure it."""
     kind.load_default, kind.file = default, file
     read = partial(kind.deserialize, default) if default is not None else lambda: None
-    return dataclasses.field(default_factory=read, metadata={"kind": kind})
+    return dataclasses.field(default_factory=read, metadata={"kind": kind}, repr=kind.is_shown)
 
 
 def kinds_of(configuration: type) -> Mapping[str, Value]:
@@ -205,6 +211,7 @@ class DatabaseUrl(Value):
     types, words = str | URL, ("URL", "")
     cure = "Set one such as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
     refusal = ("must be a database URL", cure)
+    is_shown = False
 
     def parse(self, text: str) -> str:
         """The URL that a file holds."""
@@ -221,7 +228,18 @@ class DatabaseUrl(Value):
         if "@" in f"{url.host or ''}{behind or ''}":
             # The rest of a password would be taken for a host, and stand in messages.
             raise Refused("has more than one @", "Percent-encode an @ in a password as %40")
-        return url
+        return self._hiding_password(url)
+
+    def _hiding_password(self, url: URL) -> URL:
+        """The same URL with its password in the one place that SQLAlchemy never shows."""
+        if "password" not in url.query:
+            return url
+        user = url.query.get("user", url.username)
+        password = url.query["password"]
+        if not isinstance(user, str) or not isinstance(password, str):
+            raise Refused("does not have one user and one password", self.cure)
+        rest = url.difference_update_query(["user", "password"])
+        return rest.set(username=user, password=password)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,6 +319,7 @@ class EngineOptions(ByName):
     """Keyword arguments of SQLAlchemy's ``create_engine``."""
 
     refusal = ("must map names to options of create_engine", "Set a dictionary")
+    is_shown = False
 
 
 class Tables(ByName):
@@ -330,7 +349,7 @@ class ReportBinds(ByName):
     refusal = ("must map names to binds", "Set a dictionary")
 
     def _read_one(self, name: str, one: Any) -> str:
-        if not isinstance(one, str) or not one:
+        if not isinstance(one, str) or not one or _BEGINS_URL in one:
             raise Refused(f"what {name} is to read is no name of a bind", "Name one of the binds")
         return one
 
@@ -348,7 +367,7 @@ class Scopes(ByName):
 class Bind:
     """A further database; what is None is as for the main one."""
 
-    url: URL
+    url: URL = dataclasses.field(repr=False)
     timezone: tzinfo | None = setting(TimeZone(), None)
     schema: str | None = setting(Text(), None)
     statement_timeout: float | None = setting(Seconds(), None)
@@ -362,6 +381,8 @@ class Binds(ByName):
     refusal = ("must map names to URLs", "Set a dictionary")
 
     def _read_one(self, name: str, one: Any) -> Bind:
+        if _BEGINS_URL in name:
+            raise Refused("has a URL for a name", "Map names to URLs")
         given = one if isinstance(one, Mapping) else {"url": one}
         kinds = {"url": DatabaseUrl(), **kinds_of(Bind)}
         try:
@@ -391,13 +412,14 @@ class Credentials(Value):
 
     def _digests(self, principal: str, value: Any) -> Sequence[str]:
         both = [value] if isinstance(value, str) else value
+        shown = shortened(principal, _SHOWN_LENGTH)
         if not isinstance(both, list | tuple) or not 1 <= len(both) <= 2:
-            raise Refused(f"{principal!r} must have one digest or a list of two", self.cure)
+            raise Refused(f"{shown!r} must have one digest or a list of two", self.cure)
         if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):
-            cause = f"{principal!r} has something else than sha256: and 64 hexadecimal digits"
+            cause = f"{shown!r} has something else than sha256: and 64 hexadecimal digits"
             raise Refused(cause, self.cure)
         if _EMPTY in (digests := tuple(known.lower() for known in both)):
-            raise Refused(f"{principal!r} has the digest of an empty token", self.cure)
+            raise Refused(f"{shown!r} has the digest of an empty token", self.cure)
         return digests
 
 

@@ -4,25 +4,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, create_engine, event
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import Unavailable
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, Unavailable
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
 
 logger = logging.getLogger("flask_powerauth_telemetry.database")
+
+MAIN = "main"
+"""What the database without a bind is called."""
 
 WATCH_SECONDS = 1.0
 """How often a pass looks whether somebody waits for its locks."""
@@ -39,7 +43,7 @@ class Database:
     ``engine`` is called for each connection. ``timezone`` is the zone of the wall clock that its
     timestamps were written by. ``statement_timeout`` is in seconds, 0 for none.
     ``parallel_workers`` are those that a statement may have on PostgreSQL. ``ours`` tells that the
-    engine was made by ``create_read_only_engine``.
+    engine was made by ``create_read_only_engine``. ``name`` is that of its bind, or ``main``.
     """
 
     engine: Callable[[], Engine]
@@ -48,6 +52,7 @@ class Database:
     statement_timeout: float
     ours: bool
     parallel_workers: int = 0
+    name: str = MAIN
 
     @contextmanager
     def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
@@ -55,8 +60,27 @@ class Database:
 
         The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time
         that it changes, what ends from another thread whatever hangs. An error of SQLAlchemy's
-        leaves the ``with`` block as the ``TelemetryError`` that it means.
+        leaves the ``with`` block as the ``TelemetryError`` that it means, with our ``name``.
         """
+        try:
+            with self._connected(interrupt_by) as connection:
+                yield connection
+        except TelemetryError as error:
+            self.name_in(error)
+            raise
+
+    def name_in(self, error: TelemetryError) -> None:
+        """Have an error of a database name this one, if it names none."""
+        if isinstance(error, Unavailable | DatabaseFault) and error.database is None:
+            error.database = self.name
+
+    @property
+    def log_extra(self) -> Mapping[str, str]:
+        """The attribute of log records that are about this database."""
+        return {"telemetry_database": self.name}
+
+    @contextmanager
+    def _connected(self, interrupt_by: InterruptBy) -> Iterator[Connection]:
         opening = _Opening(self, interrupt_by)
         opening.interruptible_by(None)
         with translated_errors():  # a host's callable may ask a database itself
@@ -73,6 +97,12 @@ class Database:
             yield connection
 
     def _opened(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
+        try:
+            return self._guarded(engine, resources, opening)
+        except SQLAlchemyError as error:
+            raise _without_frames(error) from error.__cause__
+
+    def _guarded(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
         dialect = dialect_named(engine.dialect.name)
         with ExitStack() as opened, wrapped_driver_errors(engine):
             token = _opening.set(opening)
@@ -167,6 +197,19 @@ def wrapped_driver_errors(engine: Engine, connection: Connection | None = None) 
         ) from error
 
 
+def _without_frames(error: SQLAlchemyError) -> SQLAlchemyError:
+    """An error of a connection that can't be opened, and its causes, without their frames.
+
+    Those of a driver that connects hold the password, and would be logged or sent away.
+    """
+    causes: list[BaseException | None] = [error]
+    for cause in causes:
+        if cause is not None and cause.__traceback__ is not None:
+            cause.__traceback__ = None
+            causes += [cause.__cause__, cause.__context__]
+    return error
+
+
 def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:
     """Have a connection closed that would go back to a pool that nobody takes from any more."""
     if connection.engine.pool is not pool and not connection.invalidated:
@@ -221,7 +264,7 @@ def notice_interrupts(target: Engine | Pool, dialect: DatabaseDialect) -> None:
 
 
 @contextmanager
-def giving_way(connection: Connection) -> Iterator[None]:
+def giving_way(database: Database, connection: Connection) -> Iterator[None]:
     """Have the statement that runs in this block ended when somebody waits for its locks.
 
     After a second, and each second from then on, a connection beside the engine's pool looks for
@@ -232,7 +275,7 @@ def giving_way(connection: Connection) -> Iterator[None]:
         yield
         return
     driver = connection.connection.driver_connection
-    watch = _Watch(connection.engine, end_if_waited_for(driver))
+    watch = _Watch(database, connection.engine, end_if_waited_for(driver))
     try:
         yield
     except DBAPIError as error:
@@ -248,17 +291,19 @@ def giving_way(connection: Connection) -> Iterator[None]:
 class _Watch:
     """A thread that ends what another connection runs, once somebody waits for it."""
 
-    def __init__(self, engine: Engine, end_if_waited_for: Executable) -> None:
+    def __init__(self, database: Database, engine: Engine, end_if_waited_for: Executable) -> None:
+        self._database = database
         self._engine = engine
         self._end_if_waited_for = end_if_waited_for
         self._has_ended_it = False
+        self._has_told = False
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:  # the system has no thread to give
             self._done.set()
-            _cant_see(error)
+            self._cant_see(error)
 
     def stop(self) -> bool:
         """Look no more; whether it has ended the statement."""
@@ -271,7 +316,7 @@ class _Watch:
         if self._done.wait(WATCH_SECONDS):
             return
         pool = self._engine.pool.recreate()
-        engine = create_engine(self._engine.url, pool=pool, isolation_level="AUTOCOMMIT")
+        engine = sqlalchemy.create_engine(self._engine.url, pool=pool, isolation_level="AUTOCOMMIT")
         try:
             while not self._has_ended_it:
                 self._look(engine)
@@ -285,8 +330,15 @@ class _Watch:
             with engine.connect() as connection:
                 self._has_ended_it = bool(connection.scalar(self._end_if_waited_for))
         except Exception as error:
-            _cant_see(error)
+            self._cant_see(error)
 
-
-def _cant_see(error: Exception) -> None:
-    logger.warning("It can't be seen whether somebody waits for a pass: %s", error)
+    def _cant_see(self, error: Exception) -> None:
+        if self._has_told:
+            return
+        self._has_told = True
+        logger.warning(
+            "It can't be seen whether somebody waits for a pass on the database %s: %s",
+            self._database.name,
+            error,
+            extra=self._database.log_extra,
+        )

@@ -5,7 +5,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine
+import sqlalchemy
+from sqlalchemy import URL, Engine
 
 from flask_powerauth_telemetry.database.connection import notice_interrupts
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -31,7 +32,8 @@ def create_writing_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     connect_args = {**dialect.connect_args(url), **options.get("connect_args", {})}
     # A check before use, as a server may have closed what a pool keeps; and no values in a log.
     defaults = {"pool_pre_ping": True, "hide_parameters": True}
-    return create_engine(url, **{**defaults, **options, "connect_args": connect_args})
+    # Looked up now, as OpenTelemetry's instrumentation may have replaced it since the import.
+    return sqlalchemy.create_engine(url, **{**defaults, **options, "connect_args": connect_args})
 
 
 def _dispose_after_fork(engine: Engine) -> None:

@@ -123,13 +123,13 @@ def _integration_database(config: TelemetryConfig) -> Database:
     options = {
         name: value for name, value in config.engine_options.items() if not name.startswith("pool")
     }
-    main = replace(config, engine_options={**options, **pool_of_one})
-    return _main_database(main)
+    main = _main_database(replace(config, engine_options={**options, **pool_of_one}))
+    return replace(main, name=INTEGRATION_BIND)
 
 
 def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
     key = f"{config.key('binds')}[{name!r}]"
-    database = _own_database(config, bind, key, f"{key}['options']")
+    database = replace(_own_database(config, bind, key, f"{key}['options']"), name=name)
     return database if name == HISTORY_BIND else _readable(key, database)
 
 

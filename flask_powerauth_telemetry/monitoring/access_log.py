@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
-from flask_powerauth_telemetry.service import ReportRun
+from flask_powerauth_telemetry.service import Asked, ReportRun
 from flask_powerauth_telemetry.text import printable, shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.access_log")
@@ -23,6 +23,7 @@ Fields = Mapping[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/+@-]+")
 _NO_RUN = dict.fromkeys(("report", "application", "days", "as_of", "seconds", "source", "kept"))
+_NO_OUTCOME = dict.fromkeys(("status", "code", "error", "database"))
 
 
 def fields_of_run(event: str, run: ReportRun, origin: Origin) -> Fields:
@@ -47,6 +48,20 @@ def fields_of_refusal(event: str, refusal: Refusal, origin: Origin) -> Fields:
     return _fields(event, origin, who | _NO_RUN | _outcome(refusal))
 
 
+def fields_so_far(origin: Origin | None, asked: Asked | None) -> Fields:
+    """What records tell that are written before the outcome of a request, or outside of one."""
+    known = dict(_NO_RUN)
+    if asked is not None:
+        known |= {
+            "report": asked.report,
+            "application": ",".join(asked.applications) or None,
+            "days": asked.days,
+        }
+    who = {"principal": asked and asked.principal, "user": None}
+    outcome = {**_NO_OUTCOME, "database": asked and asked.database}
+    return _fields(None, origin, who | known | outcome)
+
+
 def write(level: int, fields: Fields) -> None:
     """Write the record of a request."""
     event = fields["event"]
@@ -64,16 +79,16 @@ def as_extra(fields: Fields) -> Mapping[str, Any]:
 
 
 def _outcome(told: ReportRun | Refusal) -> dict[str, Any]:
-    return {"status": told.status, "code": told.code, "error": told.error}
+    return {name: getattr(told, name) for name in _NO_OUTCOME}
 
 
-def _fields(event: str, origin: Origin, facts: Mapping[str, Any]) -> Fields:
+def _fields(event: str | None, origin: Origin | None, facts: Mapping[str, Any]) -> Fields:
     # The address comes first, so that what a caller sent never stands before it in the line.
     fields = {
         "event": event,
-        "address": origin.address,
-        "instance": origin.instance,
-        "request_id": origin.request_id,
+        "address": origin and origin.address,
+        "instance": origin and origin.instance,
+        "request_id": origin and origin.request_id,
         **facts,
     }
     return {

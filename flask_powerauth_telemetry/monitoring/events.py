@@ -8,7 +8,8 @@ class Refusal:
     """A request that was refused before a report was known.
 
     ``principal`` is who asked, None when the credentials were wrong or could not be checked.
-    ``user`` is the start of the user name that came with wrong credentials.
+    ``user`` is the start of the user name that came with wrong credentials. ``database`` is the
+    name of the one that failed.
     """
 
     status: int
@@ -16,6 +17,7 @@ class Refusal:
     error: str
     principal: str | None
     user: str | None = None
+    database: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,22 +6,33 @@ logged, and changes neither the answer nor what other receivers get.
 
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from blinker import NamedSignal, Namespace
-from flask import Flask, g, has_request_context, request
+from flask import Flask, has_request_context, request
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.monitoring import access_log
 from flask_powerauth_telemetry.monitoring.events import Origin, Refusal
-from flask_powerauth_telemetry.service import ReportRun
+from flask_powerauth_telemetry.service import ReportRun, under_way
 from flask_powerauth_telemetry.text import shortened
 
 logger = logging.getLogger("flask_powerauth_telemetry.monitoring")
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
+_LOGGERS = (
+    "access_log",
+    "auth",
+    "computation",
+    "database",
+    "errors",
+    "monitoring",
+    "openapi",
+    "service",
+    "snapshot",
+)
+_ENVIRON_KEY = "flask_powerauth_telemetry.told"
 _REQUEST_ID_LENGTH = 128
 _USER_LENGTH = 12
 
@@ -51,7 +62,7 @@ class Watch:
     def __init__(self, app: Flask, instance: str) -> None:
         self._app = app
         self._instance = instance
-        _enable_loggers()
+        _prepare_loggers()
 
     def __call__(self, run: ReportRun) -> None:
         """Tell of a run."""
@@ -80,6 +91,7 @@ class Watch:
             error=type(error).__name__,
             principal=principal,
             user=None if user is None else shortened(user, _USER_LENGTH),
+            database=error.database,
         )
         try:
             origin = self._origin()
@@ -90,15 +102,13 @@ class Watch:
 
     def _log(self, level: int, fields: access_log.Fields) -> None:
         if has_request_context():
-            g.powerauth_telemetry_fields = fields
+            begin(self._instance).fields = fields
         access_log.write(level, fields)
 
     def _origin(self) -> Origin:
         if not has_request_context():
             return Origin(instance=self._instance)
-        return Origin(
-            instance=self._instance, request_id=_request_id(), address=request.remote_addr
-        )
+        return _origin(self._instance)
 
     def _send(self, signal: NamedSignal, origin: Origin, **told: ReportRun | Refusal) -> None:
         # Signal.send would stop at the first receiver that raises.
@@ -109,19 +119,65 @@ class Watch:
                 logger.exception("A receiver of the signal %s failed", signal.name)
 
 
-def fields_of_request() -> Mapping[str, Any]:
-    """What was told of the request under way, as attributes of further log records."""
-    return access_log.as_extra(g.get("powerauth_telemetry_fields", {}))
+@dataclass(eq=False)
+class _Told:
+    """What is known of the request under way, for all of its records."""
+
+    instance: str
+    request_id: str | None = None
+    fields: access_log.Fields | None = None
 
 
-def _enable_loggers() -> None:
-    """Undo what ``logging.config.dictConfig`` does by default to loggers that were there before.
+def begin(instance: str) -> _Told:
+    """Have the records of the request under way tell that an instance answers it."""
+    told: _Told = request.environ.setdefault(_ENVIRON_KEY, _Told(instance))
+    return told
 
-    Flask's manual calls it after the imports and before the application is made.
+
+def instance_of_request() -> str | None:
+    """The name of the instance that answers the request under way, None outside of one."""
+    told = _told()
+    return None if told is None else told.instance
+
+
+def _told() -> _Told | None:
+    told: _Told | None = request.environ.get(_ENVIRON_KEY) if has_request_context() else None
+    return told
+
+
+def _prepare_loggers() -> None:
+    """Have our loggers work, and their records tell of the request that they belong to.
+
+    ``logging.config.dictConfig`` disables loggers that were there before, and Flask's manual calls
+    it after the imports and before the application is made.
     """
-    for name, known in logging.root.manager.loggerDict.items():
-        if name.startswith("flask_powerauth_telemetry.") and isinstance(known, logging.Logger):
-            known.disabled = False
+    for name in _LOGGERS:
+        known = logging.getLogger(f"flask_powerauth_telemetry.{name}")
+        known.disabled = False
+        known.addFilter(_complete)
+
+
+def _complete(record: logging.LogRecord) -> bool:
+    """Give a record the attributes that it has not; in a computation, too, those of its request."""
+    for name, value in access_log.as_extra(_fields_now()).items():
+        if not hasattr(record, name):
+            setattr(record, name, value)
+    return True
+
+
+def _fields_now() -> access_log.Fields:
+    asked, told = under_way.get(), _told()
+    if told is None:
+        return access_log.fields_so_far(None, asked)
+    if told.fields is None or asked is not None:
+        return access_log.fields_so_far(_origin(told.instance), asked)
+    return told.fields
+
+
+def _origin(instance: str) -> Origin:
+    told = begin(instance)
+    told.request_id = told.request_id or _request_id()
+    return Origin(instance=instance, request_id=told.request_id, address=request.remote_addr)
 
 
 def _request_id() -> str:

@@ -114,7 +114,7 @@ def test_hanging_later_leaves_the_old_ones_valid(
     assert {answer.status for answer in answers} == {200}
     assert max(answer.seconds for answer in answers) < LIMIT + GRACE_SECONDS
     assert sum(answer.seconds > LIMIT for answer in answers) == 1
-    assert "Can't read application credentials, using the old ones" in caplog.text
+    assert "credentials from the database main, using the old ones: " in caplog.text
 
     proxy.resume()
     clock.now += REFRESH_SECONDS

@@ -1,5 +1,7 @@
 """Faults of PostgreSQL itself: what is answered, how soon, what is logged, and that it heals."""
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.responses import LOG_AGAIN_SECONDS
 from tests.database.test_guard import Statement
 from tests.support import held
-from tests.support.databases import Databases
+from tests.support.databases import Databases, PostgresqlServer
 from tests.support.held import GRACE_SECONDS, answer_of, hold
 from tests.support.service import create_app
 
@@ -233,6 +236,31 @@ def test_several_slow_statements_keep_one_limit(owner: Engine) -> None:
     assert (first.status, first.headers["Retry-After"]) == (503, "60")
     assert LIMIT <= first.seconds < LIMIT + 0.4
     assert again.seconds < LIMIT / 2
+
+
+def test_stopped_server_is_logged_once_for_a_crowd(caplog: pytest.LogCaptureFixture) -> None:
+    server = PostgresqlServer(18)
+    try:
+        database = server.create_database()
+        held.create_held_database(database)
+        app = app_of(database, TABLES=held.TABLES, MAX_WAITING=0)
+        with ThreadPoolExecutor(8) as pool:
+            before = list(pool.map(lambda _: answer_of(app).status, range(8)))
+            server.stop()
+            caplog.clear()
+            started = time.monotonic()
+            after = list(pool.map(lambda _: answer_of(app).status, range(200)))
+            seconds = time.monotonic() - started
+    finally:
+        server.stop()
+
+    assert (set(before), set(after)) == ({200}, {503})
+    errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+    causes = {re.sub(r"\d+|\(and .*", "", error) for error in errors}
+    assert all("database main: " in cause for cause in causes)
+    assert 1 <= len(causes) <= 4  # pooled sessions end otherwise than new ones
+    assert len(errors) <= len(causes) * (1 + seconds // LOG_AGAIN_SECONDS)
+    assert sum("report failed: " in one.getMessage() for one in caplog.records) == 200
 
 
 def test_connection_lent_by_a_forgotten_pool_is_closed(owner: Engine) -> None:

@@ -64,6 +64,7 @@ RECORD = {
     "telemetry_status": 200,
     "telemetry_code": None,
     "telemetry_error": None,
+    "telemetry_database": None,
 }
 NO_RUN = dict.fromkeys(
     f"telemetry_{name}"

