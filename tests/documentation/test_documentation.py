@@ -56,7 +56,8 @@ from flask_powerauth_telemetry.registry import ENTRY_POINT_GROUP, ReportRegistry
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.state import EXTENSION_KEY
-from tests.documentation.keys import lines
+from tests.documentation.columns import lines as lines_of_columns
+from tests.documentation.keys import lines as lines_of_keys
 from tests.support import powerauth
 from tests.support.documents import (
     COMMANDS_PAGE,
@@ -620,7 +621,11 @@ def test_documented_urls_name_every_database() -> None:
 
 
 def test_table_of_keys_is_what_the_code_says() -> None:
-    assert "\n".join(["", "", *lines(), "", ""]) in text_of(CONFIGURATION)
+    assert "\n".join(["", "", *lines_of_keys(), "", ""]) in text_of(CONFIGURATION)
+
+
+def test_table_of_columns_is_what_the_code_says() -> None:
+    assert "\n".join(["", "", *lines_of_columns(), "", ""]) in text_of(PROVIDERS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
