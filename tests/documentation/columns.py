@@ -27,7 +27,10 @@ _SCHEMA: Mapping[str, Mapping[str, str]] = {
 
 def lines() -> Iterator[str]:
     """The table's lines."""
-    yield from ("| Table | Column | Type | Unit | Null | Since PowerAuth |", "|---|---|---|---|---|---|")
+    yield from (
+        "| Table | Column | Type | Unit | Null | Since PowerAuth |",
+        "|---|---|---|---|---|---|",
+    )
     for name in PowerAuthTables.__annotations__:
         for column in getattr(PowerAuthTables(), name).columns:
             kind = column.type.python_type.__name__
