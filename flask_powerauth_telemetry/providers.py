@@ -104,6 +104,21 @@ class ReportContext:
             raise ValueError("database_time takes an aware datetime")
         return self._database.wall_clock(time)
 
+    def instant(self, value: datetime) -> datetime:
+        """When the database's clock showed what a column holds, aware, in UTC.
+
+        In the hour that the clock shows twice, ``value.fold`` decides. It is 0 in all that a
+        database gives, for the earlier instant; ``value.replace(fold=1)`` gives the later one.
+        An aware ``value``, of a column with a zone, is the instant itself.
+
+        Raises ``TypeError`` for what is no ``datetime``, such as a null or SQLite's text. Raises
+        ``ValueError`` for a time that the clock never shows, such as one of the hour that it skips
+        in spring: the zone that is configured is not that of what wrote it.
+        """
+        if not isinstance(value, datetime):
+            raise TypeError("instant takes a datetime, as a column of context.tables gives it")
+        return self._database.instant(value)
+
     def application(self, name: str) -> Application:
         """The application of exactly this name; raises ``UnknownApplication`` without one.
 

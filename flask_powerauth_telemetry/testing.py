@@ -1,20 +1,27 @@
-"""The contract that every report provider keeps, as tests that its author runs in one line.
+"""What an author tests a report provider with: its contract in one line, its numbers in a few.
 
 In a test module of the author's::
 
-    from flask_powerauth_telemetry.testing import contract_suite
+    from flask_powerauth_telemetry.testing import NOW, contract_suite, report_data
 
     TestActiveDevices = contract_suite(ActiveDevices(), parameters={"days": 30})
 
-The tests run the provider as the service does, on an SQLite database of their own with the
-applications ``retail`` and ``corporate``. Needs pytest.
+
+    def test_counts_active_devices():
+        rows = {"pa_activation": [{"application_id": 1, "timestamp_last_used": NOW}]}
+        data = report_data(ActiveDevices(), {"application": "retail", "days": 30}, rows)
+        assert data["devices"] == 1
+
+The provider runs as the service runs it, on an SQLite database of its own with the applications
+``retail`` (id 1) and ``corporate`` (id 2). Needs pytest.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -35,6 +42,15 @@ from flask_powerauth_telemetry.service import ReportService
 NOW = datetime(2026, 6, 15, 9, 30, tzinfo=UTC)
 """The instant that the tests run at."""
 
+Rows = Mapping[str, Iterable[Mapping[str, Any]]]
+"""The rows of each table: values by column."""
+
+_ZONE = timezone(timedelta(hours=5, minutes=30))
+"""The zone of the database's clock: not UTC, so that a time that is not sent through it shows."""
+
+_APPLICATIONS: Rows = {
+    "pa_application": [{"id": 1, "name": "retail"}, {"id": 2, "name": "corporate"}]
+}
 _ANYONE = Principal("anyone")
 _NOBODY = Principal("nobody", applications=frozenset())
 _TABLE = re.compile(r"\bpa_\w+")
@@ -55,6 +71,24 @@ def contract_suite(
     )
 
 
+def report_data(
+    provider: ReportProvider, parameters: Mapping[str, Any], rows: Rows, *, now: datetime = NOW
+) -> Mapping[str, Any]:
+    """The report data that a provider gives at an aware ``now``, of a database with these rows.
+
+    An aware time is written as PowerAuth would write it, by a clock five and a half hours ahead of
+    UTC; columns that are left out are null. The applications are there, unless ``rows`` names
+    others. Raises what the service raises, and SQLAlchemy's errors for an unknown column.
+    """
+    with TemporaryDirectory() as folder:
+        database = ContractDatabase(Path(folder) / "powerauth.sqlite", rows)
+        try:
+            service = _service(provider, database, now)
+            return service.run(provider.name, parameters, _ANYONE).data
+        finally:
+            database.close()
+
+
 class ReportProviderContract:
     """The tests; made for one provider by ``contract_suite``."""
 
@@ -71,9 +105,7 @@ class ReportProviderContract:
     @pytest.fixture
     def service(self, database: "ContractDatabase") -> ReportService:
         """The service, with this provider alone."""
-        registry = ReportRegistry()
-        registry.register(self.provider)
-        return ReportService(registry, {self.provider.bind: database.read_only()}, lambda: NOW)
+        return _service(self.provider, database, NOW)
 
     def test_definition_is_one_sentence(self) -> None:
         definition = self.provider.definition
@@ -85,9 +117,12 @@ class ReportProviderContract:
         envelope = report_envelope(report.name, report.data)
         assert json.loads(encode(envelope)) == envelope, "JSON changes the data"
 
-    def test_gives_the_same_data_at_the_same_instant(self, service: ReportService) -> None:
+    def test_gives_the_same_data_at_the_same_instant(self, database: "ContractDatabase") -> None:
+        # A service each: it would keep the result of the first run.
+        services = [_service(self.provider, database, NOW) for _ in range(2)]
         first, second = (
-            service.run(self.provider.name, self._parameters(), _ANYONE) for _ in range(2)
+            service.run(self.provider.name, self._parameters(), _ANYONE).data
+            for service in services
         )
         assert first == second, "the data differ at one instant"
 
@@ -101,7 +136,7 @@ class ReportProviderContract:
         parameters = self._parameters()
         plain = service.run(self.provider.name, parameters, _ANYONE)
         more = service.run(self.provider.name, {**parameters, "no such": 1}, _ANYONE)
-        assert more == plain, "an unknown parameter changes the data"
+        assert more.data == plain.data, "an unknown parameter changes the data"
 
     def test_refuses_required_parameters_that_are_missing_or_null(
         self, service: ReportService
@@ -189,22 +224,30 @@ class ReportProviderContract:
         assert key in refused.value.message, "the error does not name the parameter"
 
 
+def _service(
+    provider: ReportProvider, database: "ContractDatabase", now: datetime
+) -> ReportService:
+    registry = ReportRegistry()
+    registry.register(provider)
+    return ReportService(registry, {provider.bind: database.read_only()}, lambda: now)
+
+
 class ContractDatabase:
     """A small PowerAuth database in an SQLite file.
 
-    40 users of ``retail`` (id 1) and ``corporate`` (id 2) with one to three activations of every
-    status, last used from now to 400 days ago, and an audit record, an operation and a history
-    record for each. ``statements`` are those that reports sent to it.
+    Without ``rows``, 40 users of ``retail`` (id 1) and ``corporate`` (id 2) with one to three
+    activations of every status, last used from now to 400 days ago, and an audit record, an
+    operation and a history record for each. ``statements`` are those that reports sent to it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: Rows | None = None) -> None:
         self.path = path
         self.statements: list[str] = []
         self._tables = PowerAuthTables()
         self._owner = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-        self._reader: Engine | None = None
+        self._readers: list[Engine] = []
         self._tables.metadata.create_all(self._owner)
-        self._fill()
+        self._fill(_example() if rows is None else rows)
 
     def read_only(self) -> Database:
         """The database as the service sees it."""
@@ -212,10 +255,10 @@ class ContractDatabase:
         event.listen(
             engine, "before_cursor_execute", lambda *given: self.statements.append(given[2])
         )
-        self._reader = engine
+        self._readers.append(engine)
         return Database(
             engine=always(engine),
-            timezone=UTC,
+            timezone=_ZONE,
             tables=self._tables,
             statement_timeout=20,
             ours=True,
@@ -230,22 +273,32 @@ class ContractDatabase:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._reader is not None:
-            self._reader.dispose()
+        for engine in self._readers:
+            engine.dispose()
 
-    def _fill(self) -> None:
-        tables = self._tables
-        rows = [_rows(number) for number in range(80)]
-        applications = [{"id": 1, "name": "retail"}, {"id": 2, "name": "corporate"}]
+    def _fill(self, rows: Rows) -> None:
         with self._owner.begin() as connection:
-            connection.execute(insert(tables.pa_application), applications)
-            for name in rows[0]:
-                connection.execute(insert(getattr(tables, name)), [row[name] for row in rows])
+            for name, given in {**_APPLICATIONS, **rows}.items():
+                for row in given:
+                    values = {column: _written(value) for column, value in row.items()}
+                    # As values: SQLAlchemy passes over unknown columns of parameters.
+                    connection.execute(insert(getattr(self._tables, name)).values(values))
+
+
+def _written(value: Any) -> Any:
+    """What the database holds of a value: an aware time is one of its clock."""
+    is_aware = isinstance(value, datetime) and value.tzinfo is not None
+    return value.astimezone(_ZONE).replace(tzinfo=None) if is_aware else value
+
+
+def _example() -> Rows:
+    rows = [_rows(number) for number in range(80)]
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _rows(number: int) -> dict[str, dict[str, Any]]:
     """One activation and what belongs to it, by table."""
-    used = (NOW - timedelta(days=number * 5, hours=number)).replace(tzinfo=None)
+    used = NOW - timedelta(days=number * 5, hours=number)
     key = f"00000000-0000-0000-0000-{number:012}"
     common = {"activation_id": key, "timestamp_created": used}
     status = 1 + number % 5

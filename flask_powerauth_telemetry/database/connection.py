@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import sqlalchemy
@@ -155,6 +155,19 @@ class Database:
     def wall_clock(self, time: datetime) -> datetime:
         """The naive time that the database's clock shows at an aware time."""
         return time.astimezone(self.timezone).replace(tzinfo=None)
+
+    def instant(self, shown: datetime) -> datetime:
+        """When the database's clock shows a naive time, in UTC; an aware time is an instant.
+
+        ``shown.fold`` decides where it does twice. Raises ``ValueError`` where it never does.
+        """
+        if shown.tzinfo is not None:
+            return shown.astimezone(UTC)
+        with suppress(OverflowError):
+            instant = shown.replace(tzinfo=self.timezone).astimezone(UTC)
+            if self.wall_clock(instant) == shown:
+                return instant
+        raise ValueError(f"{shown} is a time that the clock of {self.timezone} never shows")
 
 
 def always(engine: Engine) -> Callable[[], Engine]:

@@ -1,8 +1,8 @@
 """PowerAuth's tables as SQLAlchemy Core sees them: only the columns that reports may read.
 
 Keys, counters, one-time passwords and operation data are left out on purpose, so no report can
-select them by accident. Column names and types are the same in PowerAuth 1.4 to 2.2, unless a
-comment says otherwise.
+select them by accident. Column names and types are the same in PowerAuth 1.4 to 2.2; ``SINCE``
+names the columns that came later.
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ _COLUMNS: Mapping[str, Columns] = {
         "platform": String(255),
         "device_info": String(255),
         "flags": String(255),
-        "protocol": String(32),  # since 1.7
+        "protocol": String(32),
         "timestamp_created": WallClock,
         "timestamp_last_used": WallClock,
     },
@@ -73,7 +73,7 @@ _COLUMNS: Mapping[str, Columns] = {
         "activation_id": String(37),
         "valid": Boolean,
         "signature_type": String(255),
-        "signature_algorithm": String(32),  # since 2.2
+        "signature_algorithm": String(32),
         "timestamp_created": WallClock,
     },
     "pa_operation": {
@@ -86,6 +86,9 @@ _COLUMNS: Mapping[str, Columns] = {
     },
     "pa_operation_application": {"application_id": BigInteger, "operation_id": String(37)},
 }
+SINCE = {"protocol": "1.7", "signature_algorithm": "2.2"}
+"""The version of PowerAuth that brought a column, where that is later than 1.4."""
+
 _CREDENTIAL_COLUMNS: Mapping[str, Columns] = {
     "pa_integration": {
         "id": String(37),

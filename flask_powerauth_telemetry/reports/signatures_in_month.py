@@ -22,7 +22,7 @@ from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow, Unavailable
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
-from flask_powerauth_telemetry.reports.activity import bucket_of
+from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
 from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
@@ -251,7 +251,7 @@ def oldest_time(context: ReportContext) -> datetime | None:
     shown: datetime | None = context.connection.scalar(select(func.min(audit.c.timestamp_created)))
     if shown is None:
         return None
-    instant = shown.replace(tzinfo=UTC)
-    for _ in range(2):  # a zone's offset at a time is known once the time nearly is
-        instant += shown - context.database_time(instant)
-    return instant
+    try:
+        return context.instant(shown)
+    except ValueError:  # the clock skips it: it is a day after what it showed a day before
+        return context.instant(shown - DAY) + DAY

@@ -1,16 +1,14 @@
 """The distribution: built as for a release, checked, and installed alone."""
 
-import os
-import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.package.conftest import ROOT, new_venv, run
+
 MODULES = {
     str(path.relative_to(ROOT)) for path in (ROOT / "flask_powerauth_telemetry").rglob("*.py")
 }
@@ -68,39 +66,10 @@ print(response.status_code, response.get_json()["responseObject"]["reportData"],
 """
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    """What a command prints; its failure is shown."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel and the sdist, the wheel built from the sdist."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, folder=folder)
-    (wheel,) = folder.glob("*.whl")
-    (sdist,) = folder.glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": sdist}
-
-
 @pytest.fixture(scope="module")
 def installed(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a virtual environment that holds the wheel alone."""
-    folder = tmp_path_factory.mktemp("venv")
-    venv.create(folder, with_pip=True)
-    programs = folder / "bin"
-    run(programs / "pip", "install", "--quiet", distributions["wheel"], folder=folder)
-    return programs
+    return new_venv(tmp_path_factory.mktemp("venv"), distributions["wheel"])
 
 
 def test_distributions_pass_twine(distributions: dict[str, Path], tmp_path: Path) -> None:

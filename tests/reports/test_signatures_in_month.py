@@ -150,14 +150,41 @@ def test_oldest_row_of_any_application_is_told(database: Engine, zone: str, sinc
     assert month_of(client, "2026-10")["total"] == 1
 
 
-def test_oldest_row_at_a_time_that_no_clock_showed_is_told_all_the_same(sqlite: Engine) -> None:
-    client = client_of(
-        filled(sqlite, [datetime(2026, 3, 29, 2, 30)]), DATABASE_TIMEZONE="Europe/Prague"
-    )
+@pytest.mark.parametrize(
+    ("zone", "shown", "since", "skipped"),
+    [
+        ("Europe/Prague", datetime(2026, 3, 29, 2, 30), "2026-03-29T01:30:00+00:00", True),
+        ("Antarctica/Troll", datetime(2026, 3, 29, 1, 30), "2026-03-29T01:30:00+00:00", True),
+        ("Europe/Prague", datetime(2026, 10, 25, 2, 30), "2026-10-25T00:30:00+00:00", False),
+        ("America/New_York", datetime(2026, 11, 1, 1, 30), "2026-11-01T05:30:00+00:00", False),
+    ],
+)
+def test_oldest_row_at_a_change_of_the_clock(
+    sqlite: Engine, zone: str, shown: datetime, since: str, skipped: bool
+) -> None:
+    client = client_of(filled(sqlite, [shown]), DATABASE_TIMEZONE=zone)
+    data = month_of(client, f"{shown:%Y-%m}")
 
-    assert month_of(client, "2026-03")["auditSince"].startswith("2026-03-29T0")
-    assert month_of(client, "2026-03")["total"] == 1
-    assert month_of(client, "2026-03")["busiestHour"] is None
+    assert data["auditSince"] == since
+    assert data["total"] == 1
+    assert (data["busiestHour"] is None) == skipped
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Prague"])
+def test_audit_with_a_zone_is_read(postgresql: Engine, zone: str) -> None:
+    filled(postgresql, [datetime(2026, 10, 25, 1, 30)])
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE VIEW zoned AS SELECT activation_id, valid, signature_type,"
+            " signature_algorithm, timestamp_created AT TIME ZONE 'UTC' AS timestamp_created"
+            " FROM pa_signature_audit"
+        )
+    client = client_of(postgresql, DATABASE_TIMEZONE=zone, TABLES={"pa_signature_audit": "zoned"})
+
+    data = month_of(client, "2026-10")
+
+    assert data["auditSince"] == "2026-10-25T01:30:00+00:00"
+    assert data["total"] == 1
 
 
 @pytest.mark.parametrize("month", ["2026-12", "2999-12"])

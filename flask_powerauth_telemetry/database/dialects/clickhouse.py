@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -64,6 +64,10 @@ class _DateTime64(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         return value and value.isoformat(" ", "microseconds")
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        # Its driver can be told to give UTC, in which the wall clock is kept, as a zone.
+        return value.astimezone(UTC).replace(tzinfo=None) if value and value.tzinfo else value
 
     def bind_expression(self, bindvalue: BindParameter[datetime]) -> ColumnElement[Any]:
         return func.toDateTime64(type_coerce(bindvalue, self), literal_column("6, 'UTC'"))
