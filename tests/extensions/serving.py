@@ -156,11 +156,11 @@ class Servers:
         """Debian's nginx with a block for a server, in front of another server."""
         port = free_port()
         certificate, key = _certificate(self.folder)
-        text = block.replace("8000", str(behind.port)).replace(
-            "listen 443", f"listen 127.0.0.1:{port}"
-        )
-        text = text.replace("/etc/ssl/telemetry.crt", str(certificate))
+        text = block.replace("/etc/ssl/telemetry.crt", str(certificate))
         text = text.replace("/etc/ssl/telemetry.key", str(key))
+        text, listened = re.subn(r"listen \d+", f"listen 127.0.0.1:{port}", text)
+        text, passed = re.subn(r"http://[\w.]+:8000", f"http://127.0.0.1:{behind.port}", text)
+        assert (listened, passed) == (1, 1)
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
         user = "user root;\n" if os.geteuid() == 0 else ""
@@ -170,7 +170,7 @@ class Servers:
         )
         command = [NGINX, "-e", "stderr", "-c", f"{self.folder}/nginx.conf"]
         with self._running(command, port):
-            yield Address(port, certificate)
+            yield Address(port, certificate if "ssl" in block else None)
 
     @contextmanager
     def _running(self, command: Sequence[str], port: int) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """Callers who send slowly, or never to the end: who waits because of them, and who doesn't."""
 
+import json
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 import pytest
+import yaml
 
 from tests.extensions.serving import (
     GEVENT,
@@ -21,6 +24,7 @@ from tests.extensions.serving import (
     with_one_worker,
 )
 from tests.extensions.test_servers import behind_nginx, is_well, started
+from tests.support.documents import ROOT
 from tests.support.service import PATH, USER, basic
 
 CALLERS = 60
@@ -60,6 +64,16 @@ def slow_callers(address: Address, start: bytes) -> Iterator[None]:
             sent.result()
 
 
+@contextmanager
+def compose(servers: Servers) -> Iterator[Address]:
+    """The services ``telemetry`` and ``proxy`` of the compose file, but the application."""
+    command = json.loads((ROOT / "Dockerfile").read_text().rpartition("\nCMD ")[2])
+    line = shlex.join(command).replace("example_app:", "app:").replace("0.0.0.0", "127.0.0.1")
+    block = (ROOT / "nginx.conf").read_text()
+    with servers.started(line) as gunicorn, servers.nginx(block, gunicorn) as nginx:
+        yield nginx
+
+
 Start = Callable[[Servers], AbstractContextManager[Address]]
 
 
@@ -72,6 +86,7 @@ def _server(text: str) -> Start:
     "server",
     [
         pytest.param(partial(behind_nginx, block=SERVER_BLOCK), id="nginx"),
+        pytest.param(compose, id="compose"),
         pytest.param(_server(GEVENT), id="gevent"),
         pytest.param(_server(WAITRESS), id="waitress"),
         pytest.param(_server(UVICORN), id="uvicorn"),
@@ -110,3 +125,11 @@ def _status(address: Address) -> int | None:
         return address.request(timeout=PATIENCE)[0]
     except TimeoutError:
         return None
+
+
+def test_only_nginx_of_the_compose_file_is_reached() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    published = {name: one["ports"] for name, one in services.items() if "ports" in one}
+
+    assert published == {"proxy": ["127.0.0.1:8000:8080"]}
+    assert services["proxy"]["volumes"] == ["./nginx.conf:/etc/nginx/conf.d/default.conf:ro"]
