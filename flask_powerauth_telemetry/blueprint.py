@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.exceptions import (
+    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -25,7 +26,12 @@ from flask_powerauth_telemetry.responses import (
     options_response,
     translate,
 )
-from flask_powerauth_telemetry.schemas import ReportRequest, load_request, report_envelope
+from flask_powerauth_telemetry.schemas import (
+    ReportRequest,
+    error_envelope,
+    load_request,
+    report_envelope,
+)
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
@@ -70,6 +76,7 @@ def create_blueprint(name: str, further: Iterable[Route] = ()) -> Blueprint:
         read=partial(_read_anything_else, routes),
     )
     blueprint = Blueprint(name, __name__)
+    blueprint.register_error_handler(429, _too_many_requests)
 
     @blueprint.record
     def add_routes(setup: BlueprintSetupState) -> None:
@@ -97,8 +104,8 @@ def handle(
     response of what either raises.
 
     Errors become responses here. Error handlers would be the wrong place: the host's own ones
-    take precedence over those of a blueprint, and one for ``Exception`` on a blueprint would hide
-    faults from the host's monitoring.
+    take precedence over those of a blueprint, but for single codes, and one for ``Exception`` on a
+    blueprint would hide faults from the host's monitoring.
     """
     state = principal = None
     begin(name)
@@ -114,6 +121,13 @@ def handle(
         return answer(state, principal, asked)
     except Exception as error:
         return failed(error)
+
+
+def _too_many_requests(error: Exception) -> Response:
+    """What a limit of the host's refuses, before a view is called."""
+    refused = InvalidRequest("Too many requests, try again later")
+    refused.status = 429  # no class has it, because this API itself limits no rate
+    return json_response(error_envelope(refused), refused.status)
 
 
 def _state(name: str) -> TelemetryState:

@@ -24,7 +24,17 @@ from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
 from tests.support import powerauth
 from tests.support.recorded import Clock
-from tests.support.service import CREDENTIALS, NOW, PATH, USER, ask, basic, create_app, url_of
+from tests.support.service import (
+    CREDENTIALS,
+    NOW,
+    PATH,
+    USER,
+    ask,
+    basic,
+    create_app,
+    error,
+    url_of,
+)
 
 RETAIL = {"application": "retail"}
 BODY = {"requestObject": {"name": "CURRENT_MAU", "parameters": RETAIL}}
@@ -292,13 +302,19 @@ def test_flask_limiter_counts_on_our_blueprint(filled: Engine) -> None:
     def own() -> str:
         return "own"
 
+    @app.errorhandler(429)
+    def too_many(error: Exception) -> tuple[str, int]:
+        return "the host's own page for 429", 429
+
     client = app.test_client()
-    codes = [
-        ask(client, "CURRENT_MAU", RETAIL, path=f"/v{version}/report").status_code
-        for version in (3, 4, 3, 4)
+    answers = [
+        ask(client, "CURRENT_MAU", RETAIL, path=f"/v{version}/report") for version in (3, 4, 3, 4)
     ]
 
-    assert codes == [200, 200, 200, 429]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].get_json() == error(
+        "ERROR_HTTP_REQUEST", "Too many requests, try again later"
+    )
     assert client.get("/hosts/own").status_code == 200
     telemetry.close(app)
 

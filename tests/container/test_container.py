@@ -84,7 +84,7 @@ def test_image_is_built_and_never_fetched(name: str) -> None:
     assert service(name)["image"] == f"flask-powerauth-telemetry:{version}"
 
 
-@pytest.mark.parametrize("name", [*OURS, "database"])
+@pytest.mark.parametrize("name", [*OURS, "database", "proxy"])
 def test_services_can_do_little(name: str) -> None:
     one = service(name)
 

