@@ -9,7 +9,8 @@ from flask_powerauth_telemetry.auth.credentials import (
     StaticCredentials,
 )
 from flask_powerauth_telemetry.auth.pa_integration import IntegrationCredentials
-from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import ConfigurationError

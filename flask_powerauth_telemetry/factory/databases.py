@@ -9,7 +9,8 @@ from flask import Flask
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import (
     HISTORY_BIND,
     INTEGRATION_BIND,

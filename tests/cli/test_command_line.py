@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.auth.credentials import StaticCredentials, digest
-from flask_powerauth_telemetry.config.keys import load_config
+from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.service import create_app
 
 

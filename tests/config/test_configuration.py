@@ -15,7 +15,8 @@ from sqlalchemy.exc import NoSuchModuleError
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, TelemetryError
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig, load_config
+from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig
+from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.service import CREDENTIALS, create_app
 
 PREFIX = "POWERAUTH_TELEMETRY_"

@@ -33,7 +33,8 @@ from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS
 from flask_powerauth_telemetry.cli.snapshot import snapshot
-from flask_powerauth_telemetry.config.keys import known_keys, load_config
+from flask_powerauth_telemetry.config.keys import known_keys
+from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
