@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from flask_powerauth_telemetry.config import mappings
 from flask_powerauth_telemetry.config import values as kinds
-from flask_powerauth_telemetry.config.values import Bind, Value, kinds_of, setting
+from flask_powerauth_telemetry.config.mappings import Bind
+from flask_powerauth_telemetry.config.values import Value, kinds_of, setting
 
 DEFAULT_NAME = "powerauth_telemetry"
 FILE_SUFFIX = "_FILE"
@@ -37,17 +39,17 @@ class TelemetryConfig:
     )
     """PowerAuth's database, as a SQLAlchemy URL with an explicit driver. See
     [databases](databases.md)."""
-    engine_options: Mapping[str, Any] = setting(kinds.EngineOptions(), {})
+    engine_options: Mapping[str, Any] = setting(mappings.EngineOptions(), {})
     """Keyword arguments of SQLAlchemy's `create_engine` for the main database; they win over the
     extension's own."""
     database_schema: str | None = setting(kinds.Text(), None)
     """The database schema of PowerAuth's tables. Without it, the one that the connection finds."""
-    tables: Mapping[str, str] = setting(kinds.Tables(), {})
+    tables: Mapping[str, str] = setting(mappings.Tables(), {})
     """PowerAuth table → view or synonym to read instead, such as `reporting.activation`."""
     database_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
     """The time zone of the Java VM that PowerAuth Server runs in."""
     binds: Mapping[str, Bind] = setting(
-        kinds.Binds(), {}, file="A UTF-8 file that holds the binds as JSON."
+        mappings.Binds(), {}, file="A UTF-8 file that holds the binds as JSON."
     )
     """Further databases: a name → a URL, or → a mapping with `url`, and if you like `timezone`,
     `schema`, `statement_timeout`, `parallel_workers` (0 if left out), `options`. `history` is [the
@@ -58,13 +60,13 @@ class TelemetryConfig:
     )
     """Where the routes are. `None`: you register the blueprint."""
     credentials: str | Mapping[str, Sequence[str]] | None = setting(
-        kinds.Credentials(),
+        mappings.Credentials(),
         None,
         file="A UTF-8 file that holds the credentials as JSON, or the word `pa_integration`.",
     )
     """Principal → digest, or list of two digests; or `"pa_integration"`."""
     scopes: Mapping[str, Sequence[str]] | None = setting(
-        kinds.Scopes(), None, file="A UTF-8 file that holds the scopes as JSON."
+        mappings.Scopes(), None, file="A UTF-8 file that holds the scopes as JSON."
     )
     """Principal → list of the applications it may ask for. `*` stands for all principals not named,
     who see none without it. Without the key, all see all."""
@@ -106,7 +108,7 @@ class TelemetryConfig:
     newest first."""
     reports: Sequence[str] = setting(kinds.Names(), [])
     """The [further reports](reports.md) to serve beside the documented two, by name."""
-    report_binds: Mapping[str, str] = setting(kinds.ReportBinds(), {})
+    report_binds: Mapping[str, str] = setting(mappings.ReportBinds(), {})
     """Report → bind: the database that it reads, in place of the main one or of its provider's
     `bind`."""
     report_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")

@@ -1,7 +1,9 @@
 """Reads the configuration of an instance, and finds the keys that no instance reads."""
 
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -14,7 +16,7 @@ from flask_powerauth_telemetry.config.keys import (
     key_prefix,
     known_keys,
 )
-from flask_powerauth_telemetry.config.values import Refused, Value
+from flask_powerauth_telemetry.config.values import Refused, Value, refuse_unclean
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 _PREFIX = key_prefix(DEFAULT_NAME)
@@ -40,32 +42,70 @@ def _given(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """The fields that are configured; None counts only where it is a choice of its own."""
     for field, kind in KINDS.items():
         key = prefix + field.upper()
+        path = values.get(key + FILE_SUFFIX) if kind.file else None
         try:
-            raw = _raw(values, key, kind)
+            raw = values.get(key) if path is None else _content(values, key, path, kind)
             if raw is not None or (key in values and kind.allow_none):
                 yield field, kind.deserialize(raw)
         except Refused as refused:
-            raise ConfigurationError(key, refused.cause, refused.cure) from refused
+            cause = refused.cause if path is None else f"{refused.cause} ({key}{FILE_SUFFIX})"
+            cure = refused.cure if path is not None else _cure_where_it_is_set(key, refused)
+            raise ConfigurationError(key, cause, cure) from refused
 
 
-def _raw(values: Mapping[str, Any], key: str, kind: Value) -> Any:
-    raw, path = values.get(key), values.get(key + FILE_SUFFIX)
-    if path is None or not kind.file:
-        return raw
-    if raw is not None:
+def _cure_where_it_is_set(key: str, refused: Refused) -> str:
+    """The cure, to be pasted into the environment if the key comes from there."""
+    variable = next((name for name in os.environ if name.endswith(key)), None)
+    if variable is None or refused.instead is None:
+        return refused.cure
+    text = _in_environment(refused.instead).replace("'", "'\\''")
+    return refused.cure_by(f"{variable}='{text}'")
+
+
+def _in_environment(value: Any) -> str:
+    """A value as ``from_prefixed_env`` takes it: JSON, or the bare text where that is none."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            json.loads(value)
+            return json.dumps(value)
+        return value
+    return json.dumps(value)
+
+
+def _content(values: Mapping[str, Any], key: str, path: Any, kind: Value) -> Any:
+    if values.get(key) is not None:
         raise Refused(f"{key}{FILE_SUFFIX} is set as well", "Set one of the two")
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise Refused("the file's path must be text", "Write the whole path")
+    refuse_unclean(str(path))
     try:
         with open(path, encoding="utf-8-sig") as file:  # some editors begin with a BOM
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise Refused(
-            f"can't read {path}, named by {key}{FILE_SUFFIX}: {reason}",
-            "Name a file that this process can read",
-        ) from error
+    except OSError as error:
+        raise _unreadable(str(path), key, error) from error
+    except ValueError:
+        raise Refused("the file is not UTF-8", "Save it as UTF-8") from None
     if "\0" in text:  # of ASCII in UTF-16 every second byte
-        raise Refused(f"{path} is not UTF-8", "Save it as UTF-8")
+        raise Refused("the file is not UTF-8", "Save it as UTF-8")
     return kind.parse(text)
+
+
+def _unreadable(path: str, key: str, error: OSError) -> Refused:
+    """Why a file can't be read. A path may be the secret itself by mistake, and is not shown."""
+    cause = f"can't read the file: {error.strerror}"
+    if isinstance(error, IsADirectoryError):
+        cure = "Name a file in it. Docker makes a directory of a mounted file that is missing"
+    elif isinstance(error, PermissionError):
+        cure = "Let the user that this process runs as read it, and the directories above it"
+    elif path.startswith("~"):
+        cure = "Write the whole path: ~ stands for nothing here"
+    elif not os.path.isabs(path):
+        cure = (
+            f"Write the whole path, or the value itself in {key}: it is looked for in {os.getcwd()}"
+        )
+    else:
+        cure = "Correct the path, or mount the file"
+    return Refused(cause, cure)
 
 
 def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
