@@ -109,7 +109,7 @@ def greeting(app: Flask, url: str, credentials: str, application: str) -> str:
             f"Serving on {url}, Ctrl-C ends it. Ask for a report:",
             curl_line(report_url, credentials, "CURRENT_MAU", mau),
             curl_line(report_url, credentials, "ACTIVE_DEVICES_BY_PLATFORM", devices),
-            f"Or look at {url}{DASHBOARD_PREFIX}/ with user name and password {credentials}",
+            f"Or look at {url}{DASHBOARD_PREFIX}/ with user name and token {credentials}",
         ]
     )
 

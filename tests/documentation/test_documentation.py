@@ -325,7 +325,7 @@ def reader_application(
     powerauth.add_integrations(
         sqlite, [powerauth.Integration("id", None, "CLIENT_TOKEN", "secret")]
     )
-    monkeypatch.setenv("POWERAUTH_SERVER_PASSWORD", "secret")
+    monkeypatch.setenv("POWERAUTH_SERVER_TOKEN", "secret")
     with running(sqlite) as server:
         yield server
 
@@ -357,7 +357,7 @@ def test_documented_command_runs(
     assert (result.returncode, errors) == (code, [])
     assert result.stdout
     if arguments[1] == "create-credential":
-        token = re.search(r"Password: +(\S+)", result.stdout)
+        token = re.search(r"Token: +(\S+)", result.stdout)
         assert token is not None
         assert digest(token[1]) in result.stdout
 
