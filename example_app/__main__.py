@@ -1,8 +1,9 @@
 """The command ``python -m example_app``."""
 
 import hashlib
+import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from socket import socket
@@ -12,13 +13,20 @@ import click
 from flask import Flask, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
-from example_app.app import DASHBOARD_PREFIX, INSTANCE_PATH, create_app
+from example_app.answerable import answerable
+from example_app.app import (
+    DASHBOARD_PREFIX,
+    INSTANCE_PATH,
+    LIVE_REPORTS,
+    REPORTS,
+    USER,
+    create_app,
+)
 from example_app.curl import curl_line
 from example_app.health import Probe
 from example_app.server import end_on_signals, listen, own_url, start_server
 from flask_powerauth_telemetry import ConfigurationError
 
-USER = "demo"
 UNKNOWN_APPLICATION = "YOUR-APPLICATION"
 
 
@@ -48,11 +56,15 @@ def main(
 ) -> None:
     """Serve PowerAuth's Telemetry API, over a made-up database of 20,000 activations.
 
-    The database is made at the first start, the application credentials at every start.
+    The database is made at the first start, and anew when it is older than a day. Of a database
+    that is given, the further reports are on that it can answer.
     """
     end_on_signals()
     token = secrets.token_urlsafe(32)
-    app = _create_app(_config(token, database_url, database_timezone), instance_path)
+    config = _config(token, database_url, database_timezone)
+    if database_url and f"FLASK_{REPORTS}" not in os.environ:
+        config[REPORTS] = _offered(config, instance_path)
+    app = _create_app(config, instance_path)
     application = _application(app)
     listener = _listen(host, port)
     with closing(start_server(app, listener)) as server:
@@ -68,6 +80,18 @@ def _config(token: str, database_url: str | None, database_timezone: str | None)
         "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE": database_timezone,
     }
     return {key: value for key, value in given.items() if value is not None}
+
+
+def _offered(config: Mapping[str, Any], instance_path: Path) -> Sequence[str]:
+    """The further reports that the database given can answer, told on stderr."""
+    app = _create_app({**config, REPORTS: LIVE_REPORTS}, instance_path)
+    offered = answerable(app, LIVE_REPORTS)
+    off = [name for name in LIVE_REPORTS if name not in offered]
+    if offered:
+        click.echo(f"This database also answers {', '.join(offered)}.", err=True)
+    if off:
+        click.echo(f"It can't answer {', '.join(off)} to this account.", err=True)
+    return offered
 
 
 def _create_app(config: Mapping[str, Any], instance_path: Path) -> Flask:
@@ -109,7 +133,7 @@ def greeting(app: Flask, url: str, credentials: str, application: str) -> str:
             f"Serving on {url}, Ctrl-C ends it. Ask for a report:",
             curl_line(report_url, credentials, "CURRENT_MAU", mau),
             curl_line(report_url, credentials, "ACTIVE_DEVICES_BY_PLATFORM", devices),
-            f"Or look at {url}{DASHBOARD_PREFIX}/ with user name and password {credentials}",
+            f"Or look at {url}{DASHBOARD_PREFIX}/ with user name and token {credentials}",
         ]
     )
 

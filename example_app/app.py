@@ -1,28 +1,31 @@
 """The application factory."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 
-from example_app import health
+from example_app import health, start_page
 from example_app.active_devices import ActiveDevicesByPlatform
 from example_app.made_up.database import database_url, ensure_database
+from example_app.made_up.population import APPLICATIONS
 from example_app.made_up.recordings import ensure_history
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 
 DASHBOARD_PREFIX = "/telemetry"
+USER = "demo"
+REPORTS = "POWERAUTH_TELEMETRY_REPORTS"
 INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
 
 _DATABASE_FILE = "powerauth.sqlite"
 _HISTORY_FILE = "telemetry-history.sqlite"  # where recordings are read when no bind is configured
 _DATABASE_URL = "POWERAUTH_TELEMETRY_DATABASE_URL"
 _DATABASE_TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
-_REPORTS = "POWERAUTH_TELEMETRY_REPORTS"
-_FURTHER_REPORTS = (
+LIVE_REPORTS = (
     "USERS_BY_PAST_DAYS",
     "USERS_ACROSS_APPLICATIONS",
     "COMMITTED_USERS_IN_PAST_DAYS",
@@ -30,20 +33,24 @@ _FURTHER_REPORTS = (
     "SIGNATURES_IN_PAST_DAYS",
     "SIGNATURES_IN_MONTH",
     "USERS_BY_STATUS",
-    "USERS_IN_MONTH",
-    "USERS_BY_MONTH",
-    "MAU_HISTORY",
 )
+"""The further reports that PowerAuth's database can answer."""
+
+_RECORDED_REPORTS = ("USERS_IN_MONTH", "USERS_BY_MONTH", "MAU_HISTORY")
 
 
 def create_app(
-    config: Mapping[str, Any] | None = None, *, instance_path: Path = INSTANCE_PATH
+    config: Mapping[str, Any] | None = None,
+    *,
+    instance_path: Path = INSTANCE_PATH,
+    clock: Callable[[], datetime] | None = None,
 ) -> Flask:
-    """The Telemetry API with a report of its own, the dashboard, ``/healthz`` and ``/readyz``.
+    """The Telemetry API with a report of its own, a page to start at, the dashboard, and probes.
 
     ``config`` wins over variables of the environment, which start with ``FLASK_``. Without a
     database URL in either, the database in ``instance_path`` (absolute) is read, and made when it
-    is missing. A history is made beside it, and further reports are on. Raises
+    is missing or ends a day before ``clock`` (aware). So is a history beside it, and further
+    reports are on. Raises
     ``ConfigurationError``, for one without application credentials; and ``OSError`` when a database
     can't be made.
     """
@@ -56,13 +63,16 @@ def create_app(
     if own_database:
         app.config[_DATABASE_URL] = database_url(own_database)
         app.config[_DATABASE_TIMEZONE] = "UTC"
-        app.config.setdefault(_REPORTS, _FURTHER_REPORTS)
-    PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()])
+        app.config.setdefault(REPORTS, (*LIVE_REPORTS, *_RECORDED_REPORTS))
+    PowerAuthTelemetry(app, providers=[ActiveDevicesByPlatform()], clock=clock)
     PowerAuthTelemetryDashboard(app, url_prefix=DASHBOARD_PREFIX)
     app.register_blueprint(health.create_blueprint(health.Probe(app.config)))
+    made_up = APPLICATIONS[0]["name"] if own_database else None
+    app.register_blueprint(start_page.create_blueprint(f"{DASHBOARD_PREFIX}/", made_up, USER))
     if own_database:
-        ensure_database(own_database)
-        ensure_history(instance_path / _HISTORY_FILE, own_database)
+        now = clock() if clock else datetime.now(UTC)
+        ensure_database(own_database, now)
+        ensure_history(instance_path / _HISTORY_FILE, own_database, now)
     return app
 
 

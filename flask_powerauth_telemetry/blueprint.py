@@ -33,7 +33,7 @@ from flask_powerauth_telemetry.schemas import (
     report_envelope,
 )
 from flask_powerauth_telemetry.service import Report
-from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances, TelemetryState
 
 _CONVERTER = "powerauth_telemetry_anything"
 
@@ -132,9 +132,12 @@ def _too_many_requests(error: Exception) -> Response:
 
 def _state(name: str) -> TelemetryState:
     try:
-        state: TelemetryState = current_app.extensions[EXTENSION_KEY][name]
+        instances: Instances = current_app.extensions[EXTENSION_KEY]
+        state = instances[name]
     except KeyError:
         raise ServerFault(f"init_app of the instance {name!r} was not called") from None
+    if not instances.told:
+        instances.tell_unread(current_app.config)
     return state
 
 

@@ -11,7 +11,8 @@ from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import CredentialStore, Scopes
 from flask_powerauth_telemetry.blueprint import Route, create_blueprint
 from flask_powerauth_telemetry.computation import Computations
-from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig, load_config
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig
+from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.factory.credentials import build_credentials
 from flask_powerauth_telemetry.factory.databases import (
@@ -23,7 +24,7 @@ from flask_powerauth_telemetry.factory.reports import build_registry
 from flask_powerauth_telemetry.monitoring.signals import Watch
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
-from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
+from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances, TelemetryState
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -78,7 +79,7 @@ class PowerAuthTelemetry:
 
     def init_app(self, app: Flask) -> None:
         """Read the configuration, check it, and mount the routes."""
-        instances = app.extensions.setdefault(EXTENSION_KEY, {})
+        instances: Instances = app.extensions.setdefault(EXTENSION_KEY, Instances())
         if self.name in instances:
             raise ConfigurationError(
                 "init_app", f"{self.name!r} is on this application already", "Use another name="

@@ -1,17 +1,23 @@
-"""What one application keeps of one instance of the extension: data, no behaviour."""
+"""What one application keeps of its instances of the extension."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.loading import Unread, unread_keys
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.service import Clock, ReportService
 
 EXTENSION_KEY = "powerauth_telemetry"
-"""Where an application keeps the states of its instances by name, in ``app.extensions``."""
+"""Where an application keeps its ``Instances``, in ``app.extensions``."""
+
+logger = logging.getLogger("flask_powerauth_telemetry.config")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +41,29 @@ class TelemetryState:
         """Close the pooled connections of the engines that are the extension's own."""
         for database in self.databases.values():
             database.close()
+
+
+class Instances(dict[str, TelemetryState]):
+    """The states of the instances on one application, by name.
+
+    ``told`` says that all are made, and that the log has the keys that none of them reads.
+    """
+
+    told = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._telling = Lock()
+
+    def unread(self, values: Mapping[str, Any]) -> Sequence[Unread]:
+        """The keys of an application's configuration that no instance reads."""
+        return list(unread_keys(values, [state.config for state in self.values()]))
+
+    def tell_unread(self, values: Mapping[str, Any]) -> None:
+        """Log them once, at the first request: only then it is known that no instance follows."""
+        with self._telling:
+            if self.told:
+                return
+            self.told = True
+        for unread in self.unread(values):
+            logger.warning("%s", unread)

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.cli.checks.databases import (
     check_indexes,
     check_server,
 )
-from flask_powerauth_telemetry.cli.checks.doors import check_routes, check_scopes
+from flask_powerauth_telemetry.cli.checks.doors import check_keys, check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.findings import (
     Finding,
     Level,
@@ -112,6 +112,8 @@ def _find(
     names: Sequence[str],
     time_limit: float | None,
 ) -> Iterator[Finding]:
+    bind, database = next(iter(state.databases.items()))
+    yield from check_keys(Target(state=state, bind=bind, database=database))
     for bind, database in state.databases.items():
         target = Target(state=state, bind=bind, database=limited(database, time_limit))
         if bind == HISTORY_BIND and not target.reports:

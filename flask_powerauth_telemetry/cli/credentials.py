@@ -6,7 +6,8 @@ import click
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
-from flask_powerauth_telemetry.config.values import Refused, read_principal
+from flask_powerauth_telemetry.config.mappings import read_principal
+from flask_powerauth_telemetry.config.values import Refused
 
 
 @click.command("create-credential")
@@ -17,8 +18,8 @@ from flask_powerauth_telemetry.config.values import Refused, read_principal
 def create_credential(name: str, instance: str) -> None:
     """Make application credentials for the principal NAME.
 
-    The token is shown once and kept nowhere: hand it to whoever is to ask for reports, as the
-    password of HTTP Basic. Only its digest is configured.
+    The token is shown once and kept nowhere: hand it to whoever is to ask for reports, for the
+    password field of HTTP Basic. Only its digest is configured.
     """
     try:
         read_principal(name)
@@ -28,7 +29,7 @@ def create_credential(name: str, instance: str) -> None:
     key = f"{key_prefix(instance)}CREDENTIALS"
     value = json.dumps({name: digest(token)})
     click.echo(f"User name:  {name}")
-    click.echo(f"Password:   {token}   (shown this once)")
+    click.echo(f"Token:      {token}   (shown this once)")
     click.echo()
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")

@@ -20,7 +20,7 @@ class CannotAsk(Exception):
 class PowerAuthServer:
     """PowerAuth Server at a base URL, the one that its Java client takes, ending in ``/rest``.
 
-    ``credentials`` are user name and password, None to send none. ``timeout`` in seconds holds for
+    ``credentials`` are user name and token, None to send none. ``timeout`` in seconds holds for
     the connection and for each wait for data. Without ``plain_http``, a URL that is not https must
     be one of this host. Raises ``CannotAsk`` for a URL that can't be used so.
     """
@@ -86,7 +86,7 @@ def _checked(url: str, plain_http: bool) -> str:
     if "@" in parts.netloc:
         raise CannotAsk("the URL must hold no credentials, other users see the command line")
     if parts.scheme == "http" and not plain_http and not _is_loopback(host):
-        raise CannotAsk("over http everyone on the way reads the password, use https")
+        raise CannotAsk("over http everyone on the way reads the token, use https")
     return url.rstrip("/")
 
 
@@ -103,7 +103,7 @@ def _refusal(error: HTTPError) -> str:
         told = f"{content['code']}: {content['message']}"
     except (CannotAsk, KeyError, TypeError):
         told = error.reason
-    hint = {401: " (check the user name and password)", 404: " (does the URL end in /rest?)"}
+    hint = {401: " (check the user name and token)", 404: " (does the URL end in /rest?)"}
     return f"it answers {error.code} {told}{hint.get(error.code, '')}"
 
 

@@ -25,7 +25,7 @@ from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line, printable
 
-PASSWORD_VARIABLE = "POWERAUTH_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
+TOKEN_VARIABLE = "POWERAUTH_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 
 _COLUMNS = "{:<32}{:>6}{:>14}{:>18}{:>14}  {}"
 
@@ -45,11 +45,13 @@ def _read_days(context: click.Context, parameter: click.Parameter, value: str) -
 @click.option(
     "--server", "url", required=True, metavar="URL", help="PowerAuth Server's URL, up to /rest."
 )
-@click.option("--user", metavar="NAME", help="User name of HTTP Basic. Default: no credentials.")
 @click.option(
-    "--password-file",
+    "--user", metavar="NAME", help="User name, the client_token. Default: no credentials."
+)
+@click.option(
+    "--token-file",
     type=click.File(encoding="utf-8"),
-    help=f"File with the password. Default: ${PASSWORD_VARIABLE}, or a prompt.",
+    help=f"File with the token, the client_secret. Default: ${TOKEN_VARIABLE}, or a prompt.",
 )
 @click.option(
     "--days", callback=_read_days, default="7,30,90,365", show_default=True, help="Windows in days."
@@ -89,7 +91,7 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
 
 def _server(options: Mapping[str, Any]) -> PowerAuthServer:
     user = options["user"]
-    credentials = None if user is None else (user, _password(options["password_file"]))
+    credentials = None if user is None else (user, _token(options["token_file"]))
     return PowerAuthServer(
         options["url"],
         credentials,
@@ -98,12 +100,12 @@ def _server(options: Mapping[str, Any]) -> PowerAuthServer:
     )
 
 
-def _password(file: IO[str] | None) -> str:
-    """The password, from a file, the environment or a prompt; never from the arguments."""
+def _token(file: IO[str] | None) -> str:
+    """The token, from a file, the environment or a prompt; never from the arguments."""
     if file is not None:
         return file.read().rstrip("\r\n")
-    given = os.environ.get(PASSWORD_VARIABLE)
-    return given or str(click.prompt("Password", hide_input=True, err=True))
+    given = os.environ.get(TOKEN_VARIABLE)
+    return given or str(click.prompt("Token (client_secret)", hide_input=True, err=True))
 
 
 def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[str, Any]) -> None:

@@ -1,21 +1,19 @@
 """Every key of the configuration, once: its default, how it is read, and what it is for."""
 
-import difflib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
 from sqlalchemy import URL
 
+from flask_powerauth_telemetry.config import mappings
 from flask_powerauth_telemetry.config import values as kinds
-from flask_powerauth_telemetry.config.values import Bind, Refused, Value, kinds_of, setting
-from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.config.mappings import Bind
+from flask_powerauth_telemetry.config.values import Value, kinds_of, setting
 
 DEFAULT_NAME = "powerauth_telemetry"
 FILE_SUFFIX = "_FILE"
-_FLASK_PREFIX = "FLASK_"
 
 
 def key_prefix(name: str) -> str:
@@ -28,25 +26,27 @@ def key_prefix(name: str) -> str:
 class TelemetryConfig:
     """The configuration of one instance, checked; one field for each key, in lower case.
 
-    ``name`` is the instance's. Times are in seconds, sizes in bytes. What is said below a field
-    stands in the table of docs/configuration.md, printed by ``python -m tests.documentation.keys``.
+    ``name`` is the instance's, ``configured`` are the keys that the application gave it. Times are
+    in seconds, sizes in bytes. What is said below a field stands in the table of
+    docs/configuration.md, printed by ``python -m tests.documentation.keys``.
     """
 
     name: str = DEFAULT_NAME
+    configured: frozenset[str] = frozenset()
 
     database_url: URL | None = setting(kinds.DatabaseUrl(), None, file="A UTF-8 file with the URL.")
     """PowerAuth's database, as a SQLAlchemy URL with a [driver](databases.md)."""
-    engine_options: Mapping[str, Any] = setting(kinds.EngineOptions(), {})
+    engine_options: Mapping[str, Any] = setting(mappings.EngineOptions(), {})
     """Arguments of SQLAlchemy's `create_engine` for `DATABASE_URL`; they win over the extension's
     own."""
     database_schema: str | None = setting(kinds.Text(), None)
     """The schema of PowerAuth's tables, if the connection doesn't find them."""
-    tables: Mapping[str, str] = setting(kinds.Tables(), {})
+    tables: Mapping[str, str] = setting(mappings.Tables(), {})
     """PowerAuth table → view or synonym to read instead, such as `reporting.activation`."""
     database_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
     """The time zone of the Java VM that PowerAuth Server runs in."""
     binds: Mapping[str, Bind] = setting(
-        kinds.Binds(), {}, file="A UTF-8 file with the binds as JSON."
+        mappings.Binds(), {}, file="A UTF-8 file with the binds as JSON."
     )
     """Further databases: name → URL, or → mapping with `url` and optional `timezone`, `schema`,
     `statement_timeout`, `parallel_workers`, `options`. `history` holds [the
@@ -57,14 +57,14 @@ class TelemetryConfig:
     )
     """[Where the routes are](#where-the-routes-are). `None`: you register the blueprint."""
     credentials: str | Mapping[str, Sequence[str]] | None = setting(
-        kinds.Credentials(),
+        mappings.Credentials(),
         None,
         file="A UTF-8 file with the credentials as JSON, or the word `pa_integration`.",
     )
     """Principal (name of a caller) → digest of its [token](#credentials), or list of two digests;
     or `"pa_integration"`."""
     scopes: Mapping[str, Sequence[str]] | None = setting(
-        kinds.Scopes(), None, file="A UTF-8 file with the scopes as JSON."
+        mappings.Scopes(), None, file="A UTF-8 file with the scopes as JSON."
     )
     """Principal → list of the [applications it may ask for](#scopes). Without the key, all."""
     strict_application: bool = setting(kinds.Flag(), True)
@@ -101,7 +101,7 @@ class TelemetryConfig:
     """The key that [seals the history](recording.md#the-key), or a list, the newest first."""
     reports: Sequence[str] = setting(kinds.Names(), [])
     """The [further reports](reports.md) to serve beside the documented two."""
-    report_binds: Mapping[str, str] = setting(kinds.ReportBinds(), {})
+    report_binds: Mapping[str, str] = setting(mappings.ReportBinds(), {})
     """Report → bind that it reads, in place of the main database or of its provider's `bind`."""
     report_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
     """The zone of calendar days and months in the further reports."""
@@ -119,83 +119,3 @@ def known_keys(name: str = DEFAULT_NAME) -> Mapping[str, Value]:
     """The keys of an instance, those with ``_FILE`` too."""
     keys = {key_prefix(name) + field.upper(): kind for field, kind in KINDS.items()}
     return keys | {key + FILE_SUFFIX: kind for key, kind in keys.items() if kind.file}
-
-
-def cure_of_missing(key: str, otherwise: str) -> str:
-    """What to do about a key that is not configured, though the environment may have it."""
-    for name in (key, key + FILE_SUFFIX):
-        if name in os.environ:
-            return f"The environment has {name}: name it {_FLASK_PREFIX}{name}"
-        if f"{_FLASK_PREFIX}{name}" in os.environ:
-            return (
-                f"The environment has {_FLASK_PREFIX}{name}:"
-                " call app.config.from_prefixed_env() before the extension is made"
-            )
-    return otherwise
-
-
-def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> TelemetryConfig:
-    """The configuration of the instance ``name`` out of an application's whole configuration.
-
-    Raises ``ConfigurationError`` with the key, the cause and the cure for the first wrong one.
-    """
-    _refuse_misspelt(values, name)
-    config = TelemetryConfig(name=name, **dict(_given(values, key_prefix(name))))
-    _check_scopes(config)
-    return config
-
-
-def _given(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """The fields that are configured; None counts only where it is a choice of its own."""
-    for field, kind in KINDS.items():
-        key = prefix + field.upper()
-        try:
-            raw = _raw(values, key, kind)
-            if raw is not None or (key in values and kind.allow_none):
-                yield field, kind.deserialize(raw)
-        except Refused as refused:
-            raise ConfigurationError(key, refused.cause, refused.cure) from refused
-
-
-def _raw(values: Mapping[str, Any], key: str, kind: Value) -> Any:
-    raw, path = values.get(key), values.get(key + FILE_SUFFIX)
-    if path is None or not kind.file:
-        return raw
-    if raw is not None:
-        raise Refused(f"{key}{FILE_SUFFIX} is set as well", "Set one of the two")
-    try:
-        with open(path, encoding="utf-8-sig") as file:  # some editors begin with a BOM
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise Refused(
-            f"can't read {path}, named by {key}{FILE_SUFFIX}: {reason}",
-            "Name a file that this process can read",
-        ) from error
-    if "\0" in text:  # of ASCII in UTF-16 every second byte
-        raise Refused(f"{path} is not UTF-8", "Save it as UTF-8")
-    return kind.parse(text)
-
-
-def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
-    prefix, known = key_prefix(name), known_keys(name)
-    others = tuple(f"_{field.upper()}" for field in KINDS)
-    for key in values:
-        if not key.startswith(prefix) or key in known:
-            continue
-        if (plain := key.removesuffix(FILE_SUFFIX)) in known:
-            raise ConfigurationError(key, f"{plain} can't be read from a file", f"Set {plain}")
-        if plain.endswith(others):
-            continue  # a key of an instance with another name
-        if likely := difflib.get_close_matches(key, known, n=1, cutoff=0.85):
-            raise ConfigurationError(key, "there is no such key", f"Did you mean {likely[0]}")
-
-
-def _check_scopes(config: TelemetryConfig) -> None:
-    if config.scopes is not None and not config.strict_application:
-        raise ConfigurationError(
-            config.key("strict_application"),
-            f"False does not go with {config.key('scopes')}:"
-            " what is out of scope would be answered with 0 users",
-            "Leave one of the two out",
-        )

@@ -4,7 +4,9 @@ A field takes what stands in the configuration and returns what the package work
 ``Refused``. Values of secrets never stand in a message.
 """
 
+import ast
 import dataclasses
+import difflib
 import json
 import math
 import re
@@ -19,10 +21,6 @@ from marshmallow import ValidationError, fields
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
-from flask_powerauth_telemetry.database.tables import TABLE_NAMES
-from flask_powerauth_telemetry.text import shortened
-
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
 
@@ -36,42 +34,64 @@ LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
 
-_EMPTY = digest("")
-_DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
-_RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
+_VARIABLE = re.compile(r"\$\{\w+\}|\$\(\w+\)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_OFFSET = re.compile(r"[+-]\d")
+_YES = ("true", "yes", "on", "1")
+_NO = ("false", "no", "off", "0")
 _IS_MEANT_AS_JSON = re.compile(r"\s*(\{|\[|(True|False|None)\s*$)")
 _AS_JSON = (
     "Write JSON: double quotes around every string, true, false, null, no comma before a closing"
     " bracket"
 )
-_BEGINS_URL = "://"
-_SHOWN_LENGTH = 12
-"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 _URL_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?|/?")
 
 
 class Refused(ValidationError):
-    """A value that can't be used: why, and what to do."""
+    """A value that can't be used: why, and what to do.
 
-    def __init__(self, cause: str, cure: str) -> None:
+    ``meant`` is what to write in its place, or else ``example`` shows how such a value looks. The
+    ``cure`` is told after it.
+    """
+
+    def __init__(
+        self, cause: str, cure: str = "", *, meant: Any = None, example: Any = None
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
-        self.cure = cure
+        self.instead = example if meant is None else meant
+        self.verb = "Set" if meant is not None else "Set, for example,"
+        self._cure = cure
+
+    @property
+    def cure(self) -> str:
+        """What to do, where Python configures."""
+        if isinstance(self.instead, bool | None):
+            return self.cure_by(str(self.instead))
+        return self.cure_by(json.dumps(self.instead, ensure_ascii=False))
+
+    def cure_by(self, written: str) -> str:
+        """What to do, with what to set as it is ``written`` where one configures."""
+        setting = f"{self.verb} {written}" if self.instead is not None else ""
+        return ". ".join(part for part in (setting, self._cure) if part)
 
 
 class Value(fields.Raw):
-    """A kind of value: of which ``types``, and the cause and the cure of the ``refusal`` of others.
+    """A kind of value: of which ``types``, and what it ``must`` be, with an ``example``.
 
     ``words`` name its type and its unit in the documents. ``file`` says what the file holds that
-    the key's ``_FILE`` names; where it is empty, there is no such key.
+    the key's ``_FILE`` names; where it is empty, there is no such key. What is ``secret`` is
+    never shown. The ``cure`` is told to whoever wrote something else.
     """
 
     types: type | UnionType
     words: tuple[str, str]
-    refusal: tuple[str, str]
+    must: str
+    example: Any = None
+    cure = ""
     file = ""
-    is_shown = True
-    """Whether the ``repr`` of a configuration shows it; not, where it may hold a secret."""
+    secret = False
 
     def parse(self, text: str) -> Any:
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""
@@ -79,20 +99,54 @@ class Value(fields.Raw):
             return PA_INTEGRATION
         try:
             return json.loads(text)
-        except ValueError:
-            raise Refused("the file does not hold JSON", "Write the value as JSON") from None
+        except ValueError as error:
+            raise self._not_json("the file does not hold JSON", text, error) from None
 
     def make_error(self, key: str, **_: Any) -> Refused:
         """The refusal of another kind of value; marshmallow raises it for None."""
-        return Refused(*self.refusal)
+        return Refused(self.must, self.cure, example=self.example)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        stray_bool = isinstance(value, bool) and self.types is not bool
-        if stray_bool or not isinstance(value, self.types) or not self._fits(value):
-            if isinstance(value, str) and _IS_MEANT_AS_JSON.match(value):
-                raise Refused("is text that is not JSON", _AS_JSON)
-            raise self.make_error("invalid")
+        if isinstance(value, str):
+            self._refuse_slips(value)
+        if not self._is_right(value):
+            meant = None if self.secret else self._meant(value)
+            meant = meant if self._is_right(meant) else None
+            raise Refused(self.must, self.cure, meant=meant, example=self.example)
         return self._read(value)
+
+    def _refuse_slips(self, text: str) -> None:
+        """Raise ``Refused`` for text of any kind that says something else than was meant."""
+        if not text and not self._is_right(text):
+            raise Refused("is empty", self.cure or "Or unset it", example=self.example)
+        if _IS_MEANT_AS_JSON.match(text) and not self._is_right(text):
+            self._refuse_json(text)
+        elif isinstance(text, self.types) and text.strip():
+            refuse_unclean(text)
+
+    def _refuse_json(self, text: str) -> None:
+        try:
+            held = json.loads(text)
+        except ValueError as error:
+            raise self._not_json("is text that is not JSON", text, error) from None
+        if self._is_right(held):
+            cure = "Read it by json.loads, or all by app.config.from_prefixed_env()"
+            raise Refused("is text that holds JSON", cure)
+
+    def _not_json(self, cause: str, text: str, error: ValueError) -> Refused:
+        where = f": {error.msg} at character {error.pos + 1}"  # type: ignore[attr-defined]
+        meant = None if self.secret else _python_literal(text)
+        if self._is_right(meant):
+            return Refused(cause + where, meant=meant)
+        return Refused(cause + where, _AS_JSON, example=self.example)
+
+    def _is_right(self, value: Any) -> bool:
+        stray_bool = isinstance(value, bool) and self.types is not bool
+        return not stray_bool and isinstance(value, self.types) and self._fits(value)
+
+    def _meant(self, value: Any) -> Any:
+        """What was probably meant by another kind of value; it is used if it is right."""
+        return None
 
     def _fits(self, value: Any) -> bool:
         return True
@@ -101,11 +155,33 @@ class Value(fields.Raw):
         return value
 
 
+def refuse_unclean(text: str) -> None:
+    """Raise ``Refused`` for what a shell, an editor or a file of variables left in text."""
+    if text != text.strip():
+        cure = "Take it away. A file with Windows line ends: save it with LF"
+        raise Refused("has white space or a line end around it", cure)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":
+        raise Refused("has quotes around it", "Take them away: here they are a part of the value")
+    if variable := _VARIABLE.search(text):
+        cause = f"has {variable[0]} in it, which nothing has replaced"
+        raise Refused(cause, "Write what it stands for")
+
+
+def _python_literal(text: str) -> Any:
+    """What text in Python's spelling stands for, None if it is something else."""
+    try:
+        value = ast.literal_eval(text.strip())
+        json.dumps(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return value
+
+
 def setting(kind: Value, default: Any, *, file: str = "") -> Any:
     """A field of a dataclass, read by ``kind``; its default stands as one would configure it."""
     kind.load_default, kind.file = default, file
     read = partial(kind.deserialize, default) if default is not None else lambda: None
-    return dataclasses.field(default_factory=read, metadata={"kind": kind}, repr=kind.is_shown)
+    return dataclasses.field(default_factory=read, metadata={"kind": kind}, repr=not kind.secret)
 
 
 def kinds_of(configuration: type) -> Mapping[str, Value]:
@@ -118,18 +194,32 @@ class Flag(Value):
     """True or False, nothing that looks like it."""
 
     types, words = bool, ("bool", "")
-    refusal = ("must be True or False", "Set one of them, without quotes")
+    must, example = "must be True or False", True
+
+    def _meant(self, value: Any) -> bool | None:
+        word = str(value).strip().lower()
+        return True if word in _YES else False if word in _NO else None
 
 
 class Seconds(Value):
     """A number of seconds, 0 or more."""
 
     types, words = int | float, ("number", "seconds")
-    refusal = ("must be a number of seconds", "Set a number such as 20, without quotes")
+    must, example = "must be a number of seconds, from 0 to 2,000,000", 20
+
+    def _fits(self, value: float) -> bool:
+        return 0 <= value <= 2_000_000  # NaN is refused too
+
+    def _meant(self, value: Any) -> float | None:
+        """A number with a unit; a unit that is not in the table is none of ours."""
+        written = _DURATION.fullmatch(str(value).strip())
+        unit = written and _SECONDS.get(written[2][:1].lower() if written[2] != "ms" else "ms")
+        if not written or not unit:
+            return None
+        seconds = float(written[1]) * unit
+        return int(seconds) if seconds.is_integer() else seconds
 
     def _read(self, value: float) -> float:
-        if not 0 <= value <= 2_000_000:  # NaN is refused too
-            raise Refused("must be from 0 to 2,000,000 seconds", "Set a number such as 20")
         return float(value)
 
 
@@ -137,25 +227,29 @@ class Count(Value):
     """A whole number from ``least`` to ``most``; a number of reports, unless a subclass differs."""
 
     types, words = int, ("int", "results")
-    refusal = ("must be a whole number above 0", "Set a number such as 1024")
+    must, example = "must be a whole number above 0", 1024
     least, most = 1, math.inf
 
     def _fits(self, value: int) -> bool:
         return self.least <= value <= self.most
+
+    def _meant(self, value: Any) -> int | None:
+        digits = re.sub(r"[ _,]|\.0+$", "", str(value))
+        return int(digits) if digits.isdecimal() and digits.isascii() else None
 
 
 class Bytes(Count):
     """A number of bytes."""
 
     words = ("int", "bytes")
-    refusal = ("must be a number of bytes above 0", "Set a whole number such as 65536")
+    must, example = "must be a whole number of bytes above 0", 65_536
 
 
 class Workers(Count):
     """A number of parallel workers, up to the most that PostgreSQL takes."""
 
     words = ("int", "")
-    refusal = ("must be a whole number from 0 to 1,024", "Set 0, without quotes")
+    must, example = "must be a whole number from 0 to 1,024", 0
     least, most = 0, 1024
 
 
@@ -163,7 +257,7 @@ class Callers(Count):
     """A number of callers, 0 for no limit."""
 
     words = ("int", "callers")
-    refusal = ("must be a whole number from 0", "Set a number such as 6, without quotes")
+    must, example = "must be a whole number from 0", 6
     least = 0
 
 
@@ -171,26 +265,33 @@ class Text(Value):
     """A string that is not blank."""
 
     types, words = str, ("string", "")
-    refusal = ("must be a string that is not blank", "Correct or remove it")
+    must, cure = "must be a string that is not blank", "Correct or remove it"
 
     def _fits(self, value: str) -> bool:
         return bool(value.strip())
+
+    def _meant(self, value: Any) -> str | None:
+        return str(value) if isinstance(value, int | float) else None
 
 
 class Source(Value):
     """Where the documented reports come from: the database itself, or what was recorded of it."""
 
     types, words = str, ("string", "")
-    refusal = ("is no source", f"Set {LIVE!r} or {SNAPSHOT!r}")
+    must, example, cure = "is no source", LIVE, f"The other one is {SNAPSHOT}"
 
     def _fits(self, value: str) -> bool:
         return value in (LIVE, SNAPSHOT)
+
+    def _meant(self, value: Any) -> str:
+        return str(value).lower()
 
 
 class TimeZone(Text):
     """An IANA time zone; UTC needs no time zone database."""
 
     words = ("string", "IANA name")
+    example = "Europe/Prague"
 
     def _read(self, value: str) -> tzinfo:
         if value == "UTC":
@@ -199,31 +300,51 @@ class TimeZone(Text):
             return ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             pass
-        if not available_timezones():
+        if not (names := available_timezones()):
             raise Refused("there is no time zone database here", "Install one: pip install tzdata")
-        cure = "Set an IANA name such as UTC or Europe/Prague"
-        raise Refused(f"there is no time zone {value!r}", cure)
+        raise Refused(
+            f"there is no time zone {value!r}",
+            "It is an IANA name: of a place, because an offset has no summer time"
+            if _OFFSET.search(value)
+            else "It is an IANA name",
+            meant=_nearest(value, names),
+            example=self.example,
+        )
+
+    def _meant(self, value: Any) -> None:
+        return None
+
+
+def _nearest(value: str, names: Iterable[str]) -> str | None:
+    """The name that differs in case only, or else looks most like it."""
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(value.lower(), lower, n=1, cutoff=0.8)
+    return lower[close[0]] if close else None
 
 
 class DatabaseUrl(Value):
     """A database URL; its value may be secret."""
 
-    types, words = str | URL, ("URL", "")
-    cure = "Set one such as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-    refusal = ("must be a database URL", cure)
-    is_shown = False
+    types, words, secret = str | URL, ("URL", ""), True
+    must = "must be a database URL"
+    example = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
     def parse(self, text: str) -> str:
         """The URL that a file holds."""
         return text.strip()
 
+    def _fits(self, value: str | URL) -> bool:
+        return bool(value)
+
     def _read(self, value: str | URL) -> URL:
+        if str(value).startswith("jdbc:"):
+            raise Refused("is a URL for Java", example=self.example)
         try:
             url = make_url(value)
         except ArgumentError:
-            raise Refused("is not a database URL", self.cure) from None
+            raise Refused("is not a database URL", example=self.example) from None
         except ValueError:
-            raise Refused("has a port that is not a number", self.cure) from None
+            raise Refused("has a port that is not a number", example=self.example) from None
         behind = url.database if url.username is not None else None
         if "@" in f"{url.host or ''}{behind or ''}":
             # The rest of a password would be taken for a host, and stand in messages.
@@ -237,7 +358,7 @@ class DatabaseUrl(Value):
         user = url.query.get("user", url.username)
         password = url.query["password"]
         if not isinstance(user, str) or not isinstance(password, str):
-            raise Refused("does not have one user and one password", self.cure)
+            raise Refused("does not have one user and one password", example=self.example)
         rest = url.difference_update_query(["user", "password"])
         return rest.set(username=user, password=password)
 
@@ -252,9 +373,9 @@ class Keys:
 class SealKeys(Value):
     """Keys of the history's seals: one, or several with the newest first."""
 
-    types, words = str | list | tuple, ("string or list", "")
+    types, words, secret = str | list | tuple, ("string or list", ""), True
+    must = "must be a key of 32 characters or more, or a list of keys"
     cure = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
-    refusal = ("must be a key of 32 characters or more, or a list of keys", cure)
 
     def parse(self, text: str) -> Sequence[str]:
         """The keys that a file holds, one on each line."""
@@ -263,7 +384,7 @@ class SealKeys(Value):
     def _read(self, value: str | Sequence[Any]) -> Keys:
         keys = [value] if isinstance(value, str) else value
         if not keys or not all(isinstance(key, str) and len(key) >= 32 for key in keys):
-            raise Refused(*self.refusal)
+            raise self.make_error("invalid")
         return Keys(tuple(key.encode() for key in keys))
 
 
@@ -271,7 +392,8 @@ class UrlPrefixes(Value):
     """Where the routes are mounted: one path or several, without a trailing slash."""
 
     types, words = str | list | tuple, ("string, list or `None`", "path")
-    refusal = ("must be a path, a list of paths, or None", "Set /rest/v3/telemetry")
+    must = "must be a path, a list of paths, or None"
+    example = "/rest/v3/telemetry"
 
     def _fits(self, value: str | Sequence[Any]) -> bool:
         return isinstance(value, str) or bool(value)
@@ -280,7 +402,9 @@ class UrlPrefixes(Value):
         paths = [value] if isinstance(value, str) else value
         for path in paths:
             if not isinstance(path, str) or not _URL_PREFIX.fullmatch(path):
-                raise Refused(f"{path!r} is not a path", "Set paths such as /rest/v3/telemetry")
+                slashed = f"/{path}"
+                meant = slashed if value == path and _URL_PREFIX.fullmatch(slashed) else None
+                raise Refused(f"{path!r} is not a path", meant=meant, example=self.example)
         prefixes = [path.rstrip("/") for path in paths]
         if len(set(prefixes)) < len(prefixes):
             raise Refused("names a path twice", "Name each path once")
@@ -291,7 +415,7 @@ class Names(Value):
     """A list of strings."""
 
     types, words = list | tuple | set | frozenset, ("list", "")
-    refusal = ("must be a list of names", "Write a list, also for a single name")
+    must, example = "must be a list of names, also for a single one", ["NAME"]
 
     def _read(self, value: Iterable[Any]) -> Sequence[str]:
         for name in value:
@@ -299,135 +423,6 @@ class Names(Value):
                 raise Refused(f"{name!r} is not a name", "List strings that are not blank")
         return tuple(value)
 
-
-class ByName(Value):
-    """A mapping with strings for keys."""
-
-    types, words = Mapping, ("mapping", "")
-
-    def _fits(self, value: Mapping[Any, Any]) -> bool:
-        return all(isinstance(name, str) for name in value)
-
-    def _read(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {name: self._read_one(name, one) for name, one in value.items()}
-
-    def _read_one(self, name: str, one: Any) -> Any:
-        return one
-
-
-class EngineOptions(ByName):
-    """Keyword arguments of SQLAlchemy's ``create_engine``."""
-
-    refusal = ("must map names to options of create_engine", "Set a dictionary")
-    is_shown = False
-
-
-class Tables(ByName):
-    """PowerAuth tables and what to read instead of each."""
-
-    refusal = ("must map names to views", "Set a dictionary")
-
-    def _read(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        views = super()._read(value)
-        if len(set(views.values())) < len(views):
-            raise Refused("two tables are mapped to one view", "Give each table a view of its own")
-        return views
-
-    def _read_one(self, name: str, one: Any) -> str:
-        if name not in TABLE_NAMES:
-            known = ", ".join(sorted(TABLE_NAMES))
-            raise Refused(f"{name!r} is no table that is read", f"Use some of {known}")
-        if not isinstance(one, str) or not _RELATION.fullmatch(one):
-            cure = "Name a view or synonym, such as reporting.activation"
-            raise Refused(f"what to read instead of {name} is not a name", cure)
-        return one
-
-
-class ReportBinds(ByName):
-    """The bind that each report reads, by the report's name."""
-
-    refusal = ("must map names to binds", "Set a dictionary")
-
-    def _read_one(self, name: str, one: Any) -> str:
-        if not isinstance(one, str) or not one or _BEGINS_URL in one:
-            raise Refused(f"what {name} is to read is no name of a bind", "Name one of the binds")
-        return one
-
-
-class Scopes(ByName):
-    """The names of applications that each principal may ask for."""
-
-    refusal = ("must map names to lists of applications", "Set a dictionary")
-
-    def _read_one(self, name: str, one: Any) -> Any:
-        return Names().deserialize(one)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bind:
-    """A further database; what is None is as for the main one."""
-
-    url: URL = dataclasses.field(repr=False)
-    timezone: tzinfo | None = setting(TimeZone(), None)
-    schema: str | None = setting(Text(), None)
-    statement_timeout: float | None = setting(Seconds(), None)
-    parallel_workers: int = setting(Workers(), 0)
-    options: Mapping[str, Any] = setting(EngineOptions(), {})
-
-
-class Binds(ByName):
-    """Further databases by name, each by its URL or by the fields of a ``Bind``."""
-
-    refusal = ("must map names to URLs", "Set a dictionary")
-
-    def _read_one(self, name: str, one: Any) -> Bind:
-        if _BEGINS_URL in name:
-            raise Refused("has a URL for a name", "Map names to URLs")
-        given = one if isinstance(one, Mapping) else {"url": one}
-        kinds = {"url": DatabaseUrl(), **kinds_of(Bind)}
-        try:
-            if unknown := sorted(set(given) - set(kinds)):
-                raise Refused(f"has an unknown {unknown[0]!r}", f"Use {', '.join(kinds)}")
-            if "url" not in given:
-                raise Refused("has no url", "Set url to the URL of the database")
-            return Bind(**{field: kinds[field].deserialize(raw) for field, raw in given.items()})
-        except Refused as refused:
-            raise Refused(f"the bind {name!r}: {refused.cause}", refused.cure) from refused
-
-
-class Credentials(Value):
-    """Digests by principal, or the word for PowerAuth's own table."""
-
-    types, words = str | Mapping, ("mapping or string", "")
-    cure = "Create credentials with: flask telemetry create-credential NAME"
-    refusal = (f"must map principals to digests, or be {PA_INTEGRATION!r}", cure)
-
-    def _fits(self, value: str | Mapping[Any, Any]) -> bool:
-        return value == PA_INTEGRATION or (isinstance(value, Mapping) and bool(value))
-
-    def _read(self, value: str | Mapping[Any, Any]) -> str | Mapping[str, Sequence[str]]:
-        if isinstance(value, str):
-            return PA_INTEGRATION
-        return {read_principal(name): self._digests(name, both) for name, both in value.items()}
-
-    def _digests(self, principal: str, value: Any) -> Sequence[str]:
-        both = [value] if isinstance(value, str) else value
-        shown = shortened(principal, _SHOWN_LENGTH)
-        if not isinstance(both, list | tuple) or not 1 <= len(both) <= 2:
-            raise Refused(f"{shown!r} must have one digest or a list of two", self.cure)
-        if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):
-            cause = f"{shown!r} has something else than sha256: and 64 hexadecimal digits"
-            raise Refused(cause, self.cure)
-        if _EMPTY in (digests := tuple(known.lower() for known in both)):
-            raise Refused(f"{shown!r} has the digest of an empty token", self.cure)
-        return digests
-
-
-def read_principal(name: object) -> str:
-    """A principal's name, which has to fit into HTTP Basic; raises ``Refused``."""
-    if not isinstance(name, str) or not name.strip() or name == EVERYONE_ELSE:
-        raise Refused(f"{name!r} can't be the name of a principal", "Choose another name")
-    if ":" in name or not name.isprintable():
-        cure = "Choose another name, HTTP Basic can't carry this one"
-        raise Refused(f"the principal {name!r} has a colon or a control character", cure)
-    return name
+    def _meant(self, value: Any) -> Sequence[str] | None:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else []
+        return names if all(names) and names else None

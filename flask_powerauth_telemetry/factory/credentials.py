@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Iterable
 
+from werkzeug.utils import import_string
+
 from flask_powerauth_telemetry.auth.credentials import (
     EVERYONE_ELSE,
     CredentialStore,
     StaticCredentials,
 )
-from flask_powerauth_telemetry.auth.pa_integration import IntegrationCredentials
-from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import ConfigurationError
@@ -55,7 +57,9 @@ def _integration_credentials(config: TelemetryConfig, databases: Databases) -> C
     database = databases.get(INTEGRATION_BIND) or databases.get(None)
     if database is None:
         raise no_database(config, f"credentials are read from {PA_INTEGRATION}")
-    return IntegrationCredentials(database, integration_table(schema, config.tables))
+    kind = import_string("flask_powerauth_telemetry.auth.pa_integration:IntegrationCredentials")
+    store: CredentialStore = kind(database, integration_table(schema, config.tables))
+    return store
 
 
 def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:

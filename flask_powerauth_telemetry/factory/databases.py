@@ -9,13 +9,14 @@ from flask import Flask
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig, cure_of_missing
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.loading import cure_of_missing
+from flask_powerauth_telemetry.config.mappings import Bind
 from flask_powerauth_telemetry.config.values import (
     HISTORY_BIND,
     INTEGRATION_BIND,
     PA_INTEGRATION,
     SNAPSHOT,
-    Bind,
 )
 from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named

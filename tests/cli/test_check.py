@@ -65,6 +65,7 @@ def test_account_of_five_columns_is_all_right(postgresql: Engine) -> None:
         found = findings(app_of(reader), "--verify")
 
     assert levels(found) == {
+        "keys": {"ok"},
         "connection": {"ok"},
         "tables": {"ok"},
         "reports": {"ok"},
@@ -182,12 +183,13 @@ def test_missing_table_is_an_error(database: Engine) -> None:
 def test_database_that_is_down_is_one_error(url: str) -> None:
     app = create_app(DATABASE_URL=url)
 
-    (finding,) = findings(app)
+    keys, finding = findings(app)
+    assert keys["level"] == "ok"
     output = command(app, "check").output
 
     assert (finding["check"], finding["level"]) == ("connection", "error")
     assert "POWERAUTH_TELEMETRY_DATABASE_URL" in finding["cure"]
-    assert len(output.splitlines()) == 1
+    assert len(output.splitlines()) == 2
     assert "pass-word" not in output
 
 

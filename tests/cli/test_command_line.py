@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.auth.credentials import StaticCredentials, digest
-from flask_powerauth_telemetry.config.keys import load_config
+from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.service import create_app
 
 
@@ -43,7 +43,7 @@ def test_credential_works_as_it_is_printed(
     result = run(tmp_path, "telemetry", "create-credential", "billing department", *options)
 
     assert (result.returncode, result.stderr) == (0, "")
-    token = re.search(r"^Password: +(\S+)", result.stdout, re.MULTILINE)
+    token = re.search(r"^Token: +(\S+)", result.stdout, re.MULTILINE)
     assert token is not None
     (line,) = (line for line in result.stdout.splitlines() if line.startswith(f"{key} = "))
     (export,) = (line for line in result.stdout.splitlines() if line.startswith("export "))

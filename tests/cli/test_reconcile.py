@@ -20,8 +20,8 @@ from tests.support.commands import LEAST, app_of, command, fill, now, role
 from tests.support.reference_server import BASE, ReferenceServer, running
 from tests.support.service import ask, basic, create_app, url_of
 
-USER, PASSWORD = "client-token", "client-secret"
-VARIABLE = {"POWERAUTH_SERVER_PASSWORD": PASSWORD}
+USER, TOKEN = "client-token", "client-secret"
+VARIABLE = {"POWERAUTH_SERVER_TOKEN": TOKEN}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def sqlite_server(sqlite: Engine) -> Iterator[ReferenceServer]:
 
 
 def with_credentials(engine: Engine) -> Engine:
-    powerauth.add_integrations(engine, [powerauth.Integration("id", "reconcile", USER, PASSWORD)])
+    powerauth.add_integrations(engine, [powerauth.Integration("id", "reconcile", USER, TOKEN)])
     return engine
 
 
@@ -79,7 +79,7 @@ def test_equal_numbers_are_a_table_and_exit_code_0(filled: Engine, server: Refer
     ]
     path, authorization, body = server.requests[0]
     assert path == f"{BASE}/v3/telemetry/report"
-    assert authorization == basic(f"{USER}:{PASSWORD}")
+    assert authorization == basic(f"{USER}:{TOKEN}")
     assert body == {
         "requestObject": {
             "name": "USERS_IN_PAST_DAYS",
@@ -252,31 +252,29 @@ def test_verdict(numbers: tuple[int, int, int], verdict: str) -> None:
     assert Comparison("retail", 30, *numbers).verdict == verdict
 
 
-def test_wrong_password_is_exit_code_2(sqlite: Engine, sqlite_server: ReferenceServer) -> None:
-    result = reconcile(app_of(sqlite), sqlite_server, env={"POWERAUTH_SERVER_PASSWORD": "wrong"})
+def test_wrong_token_is_exit_code_2(sqlite: Engine, sqlite_server: ReferenceServer) -> None:
+    result = reconcile(app_of(sqlite), sqlite_server, env={"POWERAUTH_SERVER_TOKEN": "wrong"})
 
     assert result.exit_code == 2
     assert "it answers 401 ERR_AUTHENTICATION: Authentication failed" in result.stderr
     assert "wrong" not in result.output
 
 
-def test_password_comes_from_a_file_or_a_prompt(
+def test_token_comes_from_a_file_or_a_prompt(
     sqlite: Engine, sqlite_server: ReferenceServer, tmp_path: Path
 ) -> None:
-    file = tmp_path / "password"
-    file.write_text(PASSWORD + "\n", encoding="utf-8")
-    app, none = app_of(sqlite), {"POWERAUTH_SERVER_PASSWORD": None}
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n", encoding="utf-8")
+    app, none = app_of(sqlite), {"POWERAUTH_SERVER_TOKEN": None}
 
-    by_file = reconcile(app, sqlite_server, "--password-file", str(file), env=none)
-    by_input = reconcile(
-        app, sqlite_server, "--password-file", "-", env=none, input=PASSWORD + "\n"
-    )
-    by_prompt = reconcile(app, sqlite_server, env=none, input=PASSWORD + "\n")
+    by_file = reconcile(app, sqlite_server, "--token-file", str(file), env=none)
+    by_input = reconcile(app, sqlite_server, "--token-file", "-", env=none, input=TOKEN + "\n")
+    by_prompt = reconcile(app, sqlite_server, env=none, input=TOKEN + "\n")
     unanswered = reconcile(app, sqlite_server, env=none, input="")
 
     assert [one.exit_code for one in (by_file, by_input, by_prompt, unanswered)] == [0, 0, 0, 2]
-    assert by_prompt.stderr.startswith("Password:")
-    assert PASSWORD not in by_prompt.output
+    assert by_prompt.stderr.startswith("Token (client_secret):")
+    assert TOKEN not in by_prompt.output
 
 
 def test_without_a_user_no_credentials_are_sent(

@@ -15,7 +15,8 @@ from sqlalchemy.exc import NoSuchModuleError
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, TelemetryError
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig, load_config
+from flask_powerauth_telemetry.config.keys import KINDS, TelemetryConfig
+from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.service import CREDENTIALS, create_app
 
 PREFIX = "POWERAUTH_TELEMETRY_"
@@ -75,19 +76,19 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "BINDS",
         {"x": {"url": URL_OF_NOWHERE, "statement_timeout": -1}},
-        "the bind 'x': must be from",
+        "from 0 to 2,000,000",
     ),
     ("STATEMENT_TIMEOUT", "20", "must be a number of seconds"),
     ("STATEMENT_TIMEOUT", True, "must be a number of seconds"),
-    ("STATEMENT_TIMEOUT", -1, "must be from 0"),
-    ("STATEMENT_TIMEOUT", float("nan"), "must be from 0"),
-    ("STATEMENT_TIMEOUT", float("inf"), "must be from 0"),
-    ("STATEMENT_TIMEOUT", 10**400, "must be from 0"),
+    ("STATEMENT_TIMEOUT", -1, "from 0 to 2,000,000"),
+    ("STATEMENT_TIMEOUT", float("nan"), "from 0 to 2,000,000"),
+    ("STATEMENT_TIMEOUT", float("inf"), "from 0 to 2,000,000"),
+    ("STATEMENT_TIMEOUT", 10**400, "from 0 to 2,000,000"),
     ("MAX_CONTENT_LENGTH", 0, "number of bytes"),
     ("MAX_CONTENT_LENGTH", 10.5, "number of bytes"),
     ("MAX_CONTENT_LENGTH", "65536", "number of bytes"),
     ("CACHE_SECONDS", "60", "must be a number of seconds"),
-    ("CACHE_SECONDS", -1, "must be from 0"),
+    ("CACHE_SECONDS", -1, "from 0 to 2,000,000"),
     ("CACHE_SIZE", 0, "whole number above 0"),
     ("MAX_WAITING", -1, "whole number from 0"),
     ("MAX_WAITING", "6", "whole number from 0"),
@@ -394,34 +395,13 @@ def test_scopes_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_scopes_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="SCOPES_FILE: No such file"):
+    with pytest.raises(ConfigurationError, match=r"No such file .*SCOPES_FILE"):
         start(SCOPES_FILE=str(tmp_path / "missing.json"))
 
 
 def test_digest_of_an_empty_token_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'b' has the digest of an empty token"):
         start(CREDENTIALS={"b": ["sha256:" + "0" * 64, digest("").upper().replace("SHA", "sha")]})
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("CREDENTIALS", "{'billing': 'sha256:0'}"),
-        ("SCOPES", "{'billing': ['retail']}"),
-        ("SCOPES", '{"billing": ["retail"],}'),
-        ("SCOPES", " {billing: [retail]}"),
-        ("BINDS", "{'history': 'sqlite:///x'}"),
-        ("REPORTS", "['MAU_HISTORY']"),
-        ("STRICT_APPLICATION", "False"),
-        ("SERVE_STALE", "True"),
-        ("CACHE_SIZE", "None "),
-    ],
-)
-def test_text_that_is_meant_as_json_is_told_how_json_is_written(key: str, value: str) -> None:
-    with pytest.raises(ConfigurationError) as stopped:
-        load_config({PREFIX + key: value})
-    assert str(stopped.value).startswith(f"{PREFIX}{key}: is text that is not JSON. Write JSON: ")
-    assert "billing" not in str(stopped.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, create_engine
 
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.config.values import Bind, DatabaseUrl
+from flask_powerauth_telemetry.config.mappings import Bind
+from flask_powerauth_telemetry.config.values import DatabaseUrl
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 from tests.support import powerauth
@@ -62,7 +63,6 @@ STOPPED: list[Mapping[str, Any]] = [
     {"BINDS": {URL: {"timezone": "UTC"}}},
     {"REPORT_BINDS": {"USERS_BY_STATUS": URL}, "REPORTS": ["USERS_BY_STATUS"]},
     {"SOURCE": URL},
-    {"SCOPES": {"billing": SECRET}},
 ]
 
 

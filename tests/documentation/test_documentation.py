@@ -10,17 +10,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlglot
 from blinker import NamedSignal
 from flask import Flask
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine, MetaData, NullPool, create_engine, make_url
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Engine, MetaData, make_url
 from werkzeug.utils import import_string
 
 import flask_powerauth_telemetry
@@ -33,7 +30,7 @@ from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
 from flask_powerauth_telemetry.cli.checks.findings import CHECKS
 from flask_powerauth_telemetry.cli.snapshot import snapshot
-from flask_powerauth_telemetry.config.keys import known_keys, load_config
+from flask_powerauth_telemetry.config.keys import known_keys
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
@@ -87,7 +84,7 @@ from tests.support.documents import (
 )
 from tests.support.reader import USERS, close_later
 from tests.support.reference_server import ReferenceServer, running
-from tests.support.service import PATH, USER, ask, create_app, url_of
+from tests.support.service import PATH, USER, ask
 
 CATALOGUE = PATH + "s"
 PACKAGE = ROOT / "flask_powerauth_telemetry"
@@ -102,7 +99,6 @@ PARAMETERS = {
     "second": "corporate",
 }
 """What all documented reports take, each its own part."""
-ROLES = ("telemetry_reader", "telemetry_viewer", "telemetry_credentials")
 
 
 @pytest.fixture
@@ -330,7 +326,7 @@ def reader_application(
     powerauth.add_integrations(
         sqlite, [powerauth.Integration("id", None, "CLIENT_TOKEN", "secret")]
     )
-    monkeypatch.setenv("POWERAUTH_SERVER_PASSWORD", "secret")
+    monkeypatch.setenv("POWERAUTH_SERVER_TOKEN", "secret")
     with running(sqlite) as server:
         yield server
 
@@ -362,7 +358,7 @@ def test_documented_command_runs(
     assert (result.returncode, errors) == (code, [])
     assert result.stdout
     if arguments[1] == "create-credential":
-        token = re.search(r"Password: +(\S+)", result.stdout)
+        token = re.search(r"Token: +(\S+)", result.stdout)
         assert token is not None
         assert digest(token[1]) in result.stdout
 
@@ -424,27 +420,6 @@ def test_columns_of_a_recording_are_documented() -> None:
     assert documented.split(", ") == columns
 
 
-def test_documented_grants_on_the_history_are_enough(postgresql: Engine, sqlite: Engine) -> None:
-    powerauth.create_schema(sqlite)
-    powerauth.add_applications(sqlite, ["retail"])
-    recorder = create_app(sqlite, BINDS={"history": url_of(postgresql)})
-    recorder.test_cli_runner().invoke(args=["telemetry", "snapshot"])
-    with postgresql.begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE history_reader LOGIN")
-    try:
-        for block in blocks(RECORDING, "sql"):
-            with postgresql.begin() as connection:
-                connection.exec_driver_sql(block)
-        app = create_app(
-            SOURCE="snapshot",
-            BINDS={"history": postgresql.url.set(username="history_reader")},
-        )
-        assert ask(app.test_client(), parameters={"application": "retail"}).status_code == 200
-    finally:
-        with postgresql.begin() as connection:
-            connection.exec_driver_sql("DROP OWNED BY history_reader; DROP ROLE history_reader")
-
-
 def test_table_of_checks_is_complete() -> None:
     assert tuple(column(COMMANDS_PAGE, "### Is it set up well?", "Check")) == CHECKS
 
@@ -461,128 +436,6 @@ def test_every_command_is_documented() -> None:
     documented = {shlex.split(str(command.values[0]))[2] for command in COMMANDS}
 
     assert documented == set(MEMBERS)
-
-
-@pytest.fixture
-def documented_roles(postgresql: Engine) -> Iterator[Engine]:
-    """A PowerAuth database on which the SQL of docs/databases.md has been run by its owner."""
-    powerauth.create_schema(postgresql)
-    powerauth.add_applications(postgresql, ["retail", "corporate"])
-    powerauth.add_activations(
-        postgresql,
-        [powerauth.Activation("a", 1, "u", powerauth.wall_clock(datetime.now(UTC), UTC))],
-    )
-    try:
-        for block in blocks(DATABASES, "sql"):
-            with postgresql.begin() as connection:
-                connection.exec_driver_sql(block)
-        yield postgresql
-    finally:
-        with postgresql.begin() as connection:
-            for role in ROLES:
-                connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
-
-
-def user_of(engine: Engine, role: str) -> Engine:
-    return create_engine(engine.url.set(username=role, password="PASSWORD"), poolclass=NullPool)
-
-
-def documented_views() -> Any:
-    """The mapping to PostgreSQL's views, which is followed by Oracle's."""
-    first, second = python_examples(DATABASES)
-    app = evaluate(first)
-    assert app is not None
-    views = app.config["POWERAUTH_TELEMETRY_TABLES"]
-    evaluate(second)
-    load_config(app.config)
-    return views
-
-
-def test_documented_grants_are_enough(documented_roles: Engine) -> None:
-    views = documented_views()
-
-    for role, keys in (("telemetry_reader", {}), ("telemetry_viewer", {"TABLES": views})):
-        app = create_app(user_of(documented_roles, role), clock=lambda: datetime.now(UTC), **keys)
-        answer = ask(app.test_client(), parameters={"application": "retail"})
-        assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
-
-
-def test_documented_grants_are_enough_for_further_reports(documented_roles: Engine) -> None:
-    names = ["USERS_BY_PAST_DAYS", "USERS_ACROSS_APPLICATIONS", "COMMITTED_USERS_IN_PAST_DAYS"]
-    reader = user_of(documented_roles, "telemetry_reader")
-    client = create_app(reader, REPORTS=names).test_client()
-
-    statuses = {name: ask(client, name, PARAMETERS).status_code for name in names}
-
-    assert statuses == dict.fromkeys(names, 200)
-
-
-@pytest.mark.parametrize(
-    ("role", "relation", "allowed"),
-    [
-        ("telemetry_reader", "pa_application", {"id", "name"}),
-        (
-            "telemetry_reader",
-            "pa_activation",
-            {
-                "activation_id",
-                "application_id",
-                "user_id",
-                "timestamp_last_used",
-                "activation_status",
-                "platform",
-                "timestamp_created",
-            },
-        ),
-        (
-            "telemetry_reader",
-            "pa_activation_history",
-            {"activation_id", "activation_status", "timestamp_created"},
-        ),
-        (
-            "telemetry_reader",
-            "pa_signature_audit",
-            {
-                "activation_id",
-                "valid",
-                "signature_type",
-                "signature_algorithm",
-                "timestamp_created",
-            },
-        ),
-        ("telemetry_reader", "pa_integration", set()),
-        ("telemetry_viewer", "pa_application", set()),
-        ("telemetry_viewer", "pa_activation", set()),
-        ("telemetry_viewer", "pa_integration", set()),
-        ("telemetry_credentials", "pa_application", set()),
-        ("telemetry_credentials", "pa_activation", set()),
-        (
-            "telemetry_credentials",
-            "pa_integration",
-            {"id", "name", "client_token", "client_secret"},
-        ),
-    ],
-)
-def test_documented_grants_allow_no_more(
-    documented_roles: Engine, role: str, relation: str, allowed: set[str]
-) -> None:
-    with documented_roles.connect() as connection:
-        columns = connection.exec_driver_sql(
-            f"SELECT attname FROM pg_attribute WHERE attrelid = '{relation}'::regclass"
-            " AND attnum > 0"
-        ).scalars()
-        names = set(columns)
-
-    assert {name for name in names if readable(documented_roles, role, relation, name)} == allowed
-
-
-def readable(engine: Engine, role: str, relation: str, name: str) -> bool:
-    try:
-        with user_of(engine, role).connect() as connection:
-            connection.exec_driver_sql(f"SELECT {name} FROM {relation}")
-    except ProgrammingError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(

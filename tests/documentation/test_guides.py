@@ -22,7 +22,8 @@ from sqlalchemy import Engine
 from werkzeug.serving import make_server
 
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.config.keys import known_keys, load_config
+from flask_powerauth_telemetry.config.keys import known_keys
+from flask_powerauth_telemetry.config.loading import load_config
 from tests.support import powerauth
 from tests.support.documents import (
     ARCHITECTURE,

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -29,8 +30,10 @@ import flask_powerauth_telemetry
 from example_app import create_app
 from example_app.__main__ import greeting
 from example_app.active_devices import ActiveDevicesByPlatform
+from example_app.app import LIVE_REPORTS
 from example_app.made_up import tables
 from example_app.made_up.database import build_database, database_url
+from example_app.made_up.recordings import ensure_history
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry, ReportContext
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
@@ -224,6 +227,110 @@ def test_second_start_reuses_the_database(example: Example, instance: Path) -> N
     assert files(instance) == before
 
 
+@pytest.mark.parametrize("later", [timedelta(days=31), timedelta(days=731), timedelta(days=-40)])
+def test_old_database_is_made_anew_up_to_any_day(
+    made: Made, tmp_path: Path, later: timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every report has numbers, and the documented ones count the uses until that day."""
+    made.copy_to(tmp_path / DATABASE)
+    ensure_history(tmp_path / HISTORY, made.path, made.now.replace(tzinfo=UTC))
+    then = datetime.now(UTC) + later
+    config = {"POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("token")}}
+
+    app = create_app(config, instance_path=tmp_path, clock=lambda: then)
+    again = files(tmp_path)
+    create_app(config, instance_path=tmp_path, clock=lambda: then + timedelta(hours=6))
+
+    assert [one.getMessage() for one in caplog.records if one.name == "example_app"] == [
+        "The made-up database was older than a day: made anew, up to now"
+    ]
+    assert files(tmp_path)[tmp_path / DATABASE] == again[tmp_path / DATABASE]
+    runner = app.test_cli_runner()
+    shown = json.loads(runner.invoke(args=["telemetry", "check", "--json", "--no-pass"]).stdout)
+    levels = {
+        one["facts"]["report"]: one["level"]
+        for one in shown["findings"]
+        if one["check"] == "reports"
+    }
+    assert levels.keys() >= {*LIVE_REPORTS, "MAU_HISTORY", "USERS_IN_MONTH"}
+    assert set(levels.values()) == {"ok"}
+    for name, parameters in (
+        ("CURRENT_MAU", {"application": "retail-banking"}),
+        ("USERS_IN_PAST_DAYS", {"application": "wealth", "days": 1}),
+    ):
+        body = {"requestObject": {"name": name, "parameters": parameters}}
+        url = "/rest/v3/telemetry/report"
+        answer = app.test_client().post(url, json=body, auth=("demo", "token")).get_json()
+        assert answer["responseObject"]["reportData"]["users"] > 100
+
+
+def test_file_that_is_no_database_of_the_example_is_left_alone(tmp_path: Path) -> None:
+    for name in (DATABASE, HISTORY):
+        with closing(sqlite3.connect(tmp_path / name)) as connection:
+            connection.execute("CREATE TABLE mine (id INTEGER)")
+    before = files(tmp_path)
+    create_app(
+        {"POWERAUTH_TELEMETRY_CREDENTIALS": {"demo": digest("token")}}, instance_path=tmp_path
+    )
+    assert files(tmp_path) == before
+
+
+def test_start_page_leads_on_and_has_no_secret(example: Example) -> None:
+    with urllib.request.urlopen(example.url) as response:
+        page = response.read().decode()
+        policy = response.headers["Content-Security-Policy"]
+    token = shlex.split(example.lines[0])[3].partition(":")[2]
+    line = unescape(page.partition("<pre>")[2].partition("</pre>")[0])
+
+    assert policy.startswith("default-src 'none'")
+    assert token not in page
+    assert ask(line.replace("TOKEN", token)) == ask(example.lines[0])
+    for path in re.findall('href="([^"]+)"', page):
+        credentials = b64encode(f"demo:{token}".encode()).decode()
+        asked = urllib.request.Request(
+            example.url + path, headers={"Authorization": f"Basic {credentials}"}
+        )
+        with urllib.request.urlopen(asked) as response:
+            assert response.status == 200
+    assert page.count("href=") == 2
+
+
+def test_start_page_of_a_database_that_was_given_names_no_application(copy: Path) -> None:
+    page = in_process(database_url(copy)).test_client().get("/").get_data(as_text=True)
+    assert "YOUR-APPLICATION" in page
+    assert "retail-banking" not in page
+
+
+def test_start_page_can_not_be_made_to_say_something_else(copy: Path) -> None:
+    client = in_process(database_url(copy)).test_client()
+    page = client.get("/", headers={"Host": "<script>x</script>"}).get_data(as_text=True)
+    assert "<script>" not in page
+
+
+@pytest.mark.parametrize("missing", ["", "pa_signature_audit", "pa_activation_history"])
+def test_database_url_turns_on_what_the_database_can_answer(copy: Path, missing: str) -> None:
+    off = {
+        "pa_signature_audit": {"SIGNATURES_IN_PAST_DAYS", "SIGNATURES_IN_MONTH"},
+        "pa_activation_history": {"NEW_USERS_IN_PAST_DAYS"},
+        "": set[str](),
+    }[missing]
+    if missing:
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.execute(f"DROP TABLE {missing}")
+    with running("--database-url", database_url(copy)) as example:
+        user = shlex.split(example.lines[0])[3]
+        asked = urllib.request.Request(
+            f"{example.url}/rest/v3/telemetry/reports",
+            headers={"Authorization": "Basic " + b64encode(user.encode()).decode()},
+        )
+        _, catalogue = fetch(asked)
+
+    names = {report["name"] for report in catalogue["responseObject"]["reports"]}
+    assert names & {*LIVE_REPORTS} == {*LIVE_REPORTS} - off
+    told = example.errors.partition("It can't answer ")[2].partition(" to this account.")[0]
+    assert set(told.split(", ")) - {""} == off
+
+
 def test_dashboard_shows_every_figure(example: Example) -> None:
     user = shlex.split(example.lines[0])[3]
     request = urllib.request.Request(
@@ -378,8 +485,8 @@ def test_database_timezone_is_that_of_its_times(made_elsewhere: Made) -> None:
         ),
         (
             ["--database-url", "nonsense"],
-            "POWERAUTH_TELEMETRY_DATABASE_URL: is not a database URL. Set one such as"
-            " postgresql+psycopg://USER:PASSWORD@HOST/DATABASE.",
+            "POWERAUTH_TELEMETRY_DATABASE_URL: is not a database URL. Set, for example,"
+            ' "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE".',
         ),
         (
             ["--instance-path", "/dev/null/folder"],

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from sqlalchemy import text
 
-from flask_powerauth_telemetry.config.keys import load_config
+from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.history.recording import digest_of
 from tests.support.recorded import Site, run

@@ -1,4 +1,4 @@
-"""Checks of doors: who sees which applications, and what answers a caller without credentials."""
+"""Checks of the application: keys that nothing reads, who sees what, who answers strangers."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -16,8 +16,20 @@ from flask_powerauth_telemetry.cli.checks.reports import application_names
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.schemas import error_envelope
+from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances
 
 _ACCESS_LOG = "flask_powerauth_telemetry.access_log"
+
+
+def check_keys(target: Target) -> Iterator[Finding]:
+    """Whether an instance reads each key of the application, this one or another."""
+    instances: Instances = current_app.extensions[EXTENSION_KEY]
+    instances.told = True  # here, not in the log
+    unread = instances.unread(current_app.config)
+    for key in unread:
+        yield target.error("keys", f"{key.name}: {key.cause}", key.cure, key=key.name)
+    if not unread:
+        yield target.ok("keys", "each key of the configuration is read")
 
 
 def check_scopes(target: Target) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
 
 CHECKS = (
+    "keys",
     "connection",
     "history",
     "tables",

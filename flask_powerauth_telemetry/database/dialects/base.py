@@ -190,7 +190,13 @@ class DatabaseDialect:
             return Cancelled(text)
         if self.passes(error, cause):
             return Unavailable(text)
-        return DatabaseFault(text)
+        line, end, below = text.partition("\n")
+        missing = self.missing_privilege(str(cause), getattr(error, "statement", None) or "")
+        return DatabaseFault(f"{line} ({missing}){end}{below}" if missing else text)
+
+    def missing_privilege(self, message: str, statement: str) -> str | None:
+        """What to grant, where a driver's ``message`` says that a privilege is missing for this."""
+        return None
 
     def timed_out(self, cause: BaseException) -> bool:
         """Whether a driver's error is that of a statement that took too long."""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,13 @@ _ISOLATION = "READ COMMITTED"
 _QUERY_CANCELED = "57014"  # also raised by statement_timeout
 _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
+_DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
+_PRIVILEGES = {
+    "database": "CONNECT",
+    "function": "EXECUTE",
+    "sequence": "USAGE",
+    "column": "SELECT",
+}
 # What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
@@ -124,6 +132,21 @@ class PostgreSQL(DatabaseDialect):
         # Its drivers' own ways to cancel need the network, which may be the trouble.
         with socket.socket(fileno=os.dup(driver.fileno())) as own:
             own.shutdown(socket.SHUT_RDWR)
+
+    def missing_privilege(self, message: str, statement: str) -> str | None:
+        """The privilege of a schema, table, sequence, column or function."""
+        denied = _DENIED.search(message)
+        if denied is None:
+            return None
+        kind, name = denied.groups()
+        verb = statement.split(maxsplit=1)[0].upper() if statement.strip() else "SELECT"
+        if kind == "schema":
+            privileges = "USAGE and CREATE" if verb == "CREATE" else "USAGE"
+            return f"grant this account {privileges} on the schema {name}"
+        if kind in _PRIVILEGES:
+            return f"grant this account {_PRIVILEGES[kind]} on the {kind} {name}"
+        columns = ", or on the columns that are read" if verb == "SELECT" else ""
+        return f"grant this account {verb} on {name}{columns}"
 
     def timed_out(self, cause: BaseException) -> bool:
         return _state(cause) == _QUERY_CANCELED
