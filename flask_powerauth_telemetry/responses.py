@@ -1,6 +1,7 @@
 """From a result, or from whatever was raised, to the response; every response has our headers."""
 
 import logging
+import math
 import re
 import threading
 import time
@@ -83,17 +84,14 @@ def log_and_translate(error: Exception) -> TelemetryError:
 
 def _log(what: str, known: TelemetryError, traceback_of: Exception | None = None) -> None:
     """Log a fault, but one of a database not for each of a crowd of callers."""
-    repeats = 0
+    repeats: int | None = 0
     if isinstance(known, DatabaseFault | Unavailable):
-        message = re.sub(
-            r"\d+", "0", known.message[:_CAUSE_LENGTH]
-        )  # such as ports and process ids
-        cause = instance_of_request(), known.database, type(known), message
-        known_causes: LoggedCauses = current_app.extensions.setdefault(_CAUSES_KEY, LoggedCauses())
-        count = known_causes.repeats(cause)
-        if count is None:
+        # Numbers are such as ports and process ids.
+        message = re.sub(r"\d+", "0", known.message[:_CAUSE_LENGTH])
+        logged: LoggedCauses = current_app.extensions.setdefault(_CAUSES_KEY, LoggedCauses())
+        repeats = logged.repeats((instance_of_request(), known.database, type(known), message))
+        if repeats is None:
             return
-        repeats = count
     of = f", database {known.database}" if known.database else ""
     more = f" (and {repeats} more like it since it was logged)" if repeats else ""
     logger.error("%s%s: %s%s", what, of, known.message, more, exc_info=traceback_of)
@@ -111,7 +109,7 @@ class LoggedCauses:
         """How often a cause came since it was logged; None while it is not to be logged again."""
         now = self._clock()
         with self._lock:
-            logged_at, count = self._logged.pop(cause, (now - LOG_AGAIN_SECONDS, 0))
+            logged_at, count = self._logged.pop(cause, (-math.inf, 0))
             is_due = now - logged_at >= LOG_AGAIN_SECONDS
             self._logged[cause] = (now, 0) if is_due else (logged_at, count + 1)
             if len(self._logged) > _CAUSES:
