@@ -24,6 +24,7 @@ INSTANCE_PATH = Path(__file__).resolve().with_name("instance")
 _DATABASE_FILE = "powerauth.sqlite"
 _HISTORY_FILE = "telemetry-history.sqlite"  # where recordings are read when no bind is configured
 _DATABASE_URL = "POWERAUTH_TELEMETRY_DATABASE_URL"
+_CREDENTIALS = "POWERAUTH_TELEMETRY_CREDENTIALS"
 _DATABASE_TIMEZONE = "POWERAUTH_TELEMETRY_DATABASE_TIMEZONE"
 LIVE_REPORTS = (
     "USERS_BY_PAST_DAYS",
@@ -68,7 +69,8 @@ def create_app(
     PowerAuthTelemetryDashboard(app, url_prefix=DASHBOARD_PREFIX)
     app.register_blueprint(health.create_blueprint(health.Probe(app.config)))
     made_up = APPLICATIONS[0]["name"] if own_database else None
-    app.register_blueprint(start_page.create_blueprint(f"{DASHBOARD_PREFIX}/", made_up, USER))
+    user = USER if USER in (app.config.get(_CREDENTIALS) or ()) else None
+    app.register_blueprint(start_page.create_blueprint(f"{DASHBOARD_PREFIX}/", made_up, user))
     if own_database:
         now = clock() if clock else datetime.now(UTC)
         ensure_database(own_database, now)

@@ -15,7 +15,8 @@ _PAGE = """<!doctype html>
 <title>PowerAuth telemetry: example</title>
 <h1>PowerAuth telemetry: example</h1>
 <p>This service answers how many users were active in {what}.
-The user name and the token were printed when it started; the browser asks for them.</p>
+The browser asks for a user name and a token: those that were printed at the start, or those of
+a caller that you have configured.</p>
 <ul>
 <li><a href="{dashboard}">Dashboard</a></li>
 {openapi}</ul>
@@ -25,11 +26,11 @@ The user name and the token were printed when it started; the browser asks for t
 """
 
 
-def create_blueprint(dashboard: str, application: str | None, user: str) -> Blueprint:
+def create_blueprint(dashboard: str, application: str | None, user: str | None) -> Blueprint:
     """The route ``/``, for everybody: it reads no database, and shows no secret.
 
     ``dashboard`` is the path of the dashboard. ``application`` is a made-up one, None where a
-    database was given, whose names are not for everybody.
+    database was given, whose names are not for everybody; so is ``user``.
     """
     blueprint = Blueprint("start_page", __name__)
 
@@ -37,7 +38,7 @@ def create_blueprint(dashboard: str, application: str | None, user: str) -> Blue
     def start_page() -> Response:
         named = application or "YOUR-APPLICATION"
         url = url_for(_REPORT, _external=True)
-        line = curl_line(url, f"{user}:TOKEN", "CURRENT_MAU", {"application": named})
+        line = curl_line(url, f"{user or 'NAME'}:TOKEN", "CURRENT_MAU", {"application": named})
         link = ""
         if _OPENAPI in current_app.view_functions:  # apispec is installed
             link = f'<li><a href="{escape(url_for(_OPENAPI))}">OpenAPI document</a></li>\n'

@@ -82,7 +82,7 @@ def _content(values: Mapping[str, Any], key: str, path: Any, kind: Value) -> Any
         with open(path, encoding="utf-8-sig") as file:  # some editors begin with a BOM
             text = file.read()
     except OSError as error:
-        raise _unreadable(str(path), key, error) from error
+        raise _unreadable(str(path), key, error) from None
     except ValueError:
         raise Refused("the file is not UTF-8", "Save it as UTF-8") from None
     if "\0" in text:  # of ASCII in UTF-16 every second byte

@@ -35,8 +35,12 @@ SNAPSHOT = "snapshot"
 """The values of SOURCE."""
 
 _VARIABLE = re.compile(r"\$\{\w+\}|\$\(\w+\)")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.IGNORECASE)
+_DURATION = re.compile(
+    r"(\d+(?:\.\d+)?) *(|s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?)",
+    re.IGNORECASE,
+)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_GROUPED = re.compile(r"(\d{1,3}(?:[ _,]\d{3})+|\d+)(?:\.0)?")
 _OFFSET = re.compile(r"[+-]\d")
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
@@ -211,12 +215,11 @@ class Seconds(Value):
         return 0 <= value <= 2_000_000  # NaN is refused too
 
     def _meant(self, value: Any) -> float | None:
-        """A number with a unit; a unit that is not in the table is none of ours."""
+        """A number with a unit."""
         written = _DURATION.fullmatch(str(value).strip())
-        unit = written and _SECONDS.get(written[2][:1].lower() if written[2] != "ms" else "ms")
-        if not written or not unit:
+        if written is None:
             return None
-        seconds = float(written[1]) * unit
+        seconds = float(written[1]) * _SECONDS[written[2][:1].lower()]
         return int(seconds) if seconds.is_integer() else seconds
 
     def _read(self, value: float) -> float:
@@ -234,8 +237,8 @@ class Count(Value):
         return self.least <= value <= self.most
 
     def _meant(self, value: Any) -> int | None:
-        digits = re.sub(r"[ _,]|\.0+$", "", str(value))
-        return int(digits) if digits.isdecimal() and digits.isascii() else None
+        written = _GROUPED.fullmatch(str(value).strip())
+        return int(re.sub(r"[ _,]", "", written[1])) if written else None
 
 
 class Bytes(Count):
