@@ -2,28 +2,29 @@
 
 A month is read in slices of some days. Days that are over are kept in the process. So a month that
 takes longer than the time limit is answered in the end: each try goes on where the one before
-stopped.
+stopped. Days that the audit no longer holds whole come from the history, if they were recorded.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice, pairwise, takewhile
 from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
-from marshmallow import fields
+from marshmallow import Schema, fields
 from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
+from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow, Unavailable
 from flask_powerauth_telemetry.fields import CountField
-from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
+from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.activity import bucket_of
-from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, midnight
+from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     READ_COLUMNS,
@@ -41,9 +42,18 @@ KEPT_DAYS = 1_000
 """How many days that are over are kept for each database."""
 
 _DAY_SECONDS = 86_400
+_RECORDED_DAYS = "flask_powerauth_telemetry.history.recorded_days:RecordedDays"
 _TICK = timedelta(microseconds=1)
 
 Span = tuple[datetime, datetime]  # of aware instants, without the end
+
+
+class RecordedDaySchema(Schema):
+    """A day that was recorded: when, and by which row of the history."""
+
+    day = fields.Date(required=True)
+    recorded_at = fields.AwareDateTime(required=True, data_key="recordedAt")
+    row = fields.Integer(required=True)
 
 
 class SignaturesInMonthSchema(TotalsSchema):
@@ -56,13 +66,17 @@ class SignaturesInMonthSchema(TotalsSchema):
     complete = fields.Boolean(required=True)
     by_day = fields.List(CountField(allow_none=True), required=True, data_key="byDay")
     audit_since = fields.AwareDateTime(required=True, allow_none=True, data_key="auditSince")
+    recorded_days = fields.List(
+        fields.Nested(RecordedDaySchema), required=True, data_key="recordedDays"
+    )
+    missing = fields.List(fields.Date(), required=True)
 
     class Meta:
         """The order of the fields."""
 
         fields = (
             *("application", "month", "start", "end", "complete"),
-            *(*TOTALS, "by_day", "busiest_hour", "audit_since"),
+            *(*TOTALS, "by_day", "busiest_hour", "audit_since", "recorded_days", "missing"),
         )
 
 
@@ -78,20 +92,41 @@ class Days:
     slots: WallSlots
 
 
-class VerificationSource(Protocol):
-    """Where the verifications of days come from."""
+class Recorded(Protocol):
+    """A day that was recorded."""
+
+    @property
+    def span(self) -> Span:
+        """From its midnight to the next one, aware, in UTC."""
+
+    @property
+    def as_of(self) -> datetime:
+        """The aware instant at which it was read."""
+
+    @property
+    def entry(self) -> int:
+        """The row of the history that keeps it."""
+
+    @property
+    def verifications(self) -> Verifications:
+        """Those of the day."""
+
+
+class RecordedSource(Protocol):
+    """Where days come from that the audit does not hold whole."""
 
     def read(
-        self, context: ReportContext, application_id: int, days: Days
-    ) -> Sequence[Verifications]:
-        """Those of each day; raises ``Unavailable`` where the next try can go on."""
+        self, context: ReportContext, application: Application, spans: Sequence[Span]
+    ) -> Sequence[Recorded]:
+        """Those of these spans that were recorded; raises a ``TelemetryError`` for a fault."""
 
 
 class SignaturesInMonth(ReportProvider):
     """``SIGNATURES_IN_MONTH``: the verifications of a calendar month of ``timezone``.
 
     ``running_seconds`` is how old a result may be before the month has been over for a day;
-    afterwards, it may be a day old. ``source`` is where the numbers come from.
+    afterwards, it may be a day old. ``recorded`` has the days that the audit does not hold whole,
+    None for none.
     """
 
     name = "SIGNATURES_IN_MONTH"
@@ -108,40 +143,69 @@ class SignaturesInMonth(ReportProvider):
         self,
         timezone: tzinfo = UTC,
         running_seconds: float = 60,
-        source: VerificationSource | None = None,
+        recorded: RecordedSource | None = None,
     ) -> None:
         self._timezone = timezone
         self._running_seconds = running_seconds
-        self._source = source or AuditByDay()
+        self._recorded = recorded
+        self._audit = AuditByDay()
         self.keep_seconds = max(running_seconds, _DAY_SECONDS) if running_seconds else 0
 
     @classmethod
     def from_config(cls, config: TelemetryConfig) -> Self:
-        """On the calendar that is configured."""
-        return cls(config.report_timezone, config.cache_seconds)
+        """On the calendar and the history that are configured."""
+        recorded = import_string(_RECORDED_DAYS).from_config(config)
+        return cls(config.report_timezone, config.cache_seconds, recorded)
 
     def generate(self, context: ReportContext, application: str, month: Month) -> Result:
         """All numbers of the month so far; refuses a month that has not begun."""
         start, end = (midnight(day, self._timezone) for day in (month.first_day, month.end))
         if start > context.now:
             raise TelemetryError(f"The month {month} has not begun")
-        application_id = context.application(application).id
-        read = self._source.read(context, application_id, self._days(context, month))
-        found = sum_of(read)
-        oldest = oldest_time(context)
+        days = self._days(context, month)
+        known = self._known(context, context.application(application), days)
+        since = known.since
         data = {
             "application": application,
             "month": str(month),
             "start": start.astimezone(self._timezone),
             "end": end.astimezone(self._timezone),
             "complete": end <= context.now,
-            "by_day": [day.totals.total() for day in read] + [None] * (month.days - len(read)),
-            "audit_since": oldest.astimezone(self._timezone) if oldest is not None else None,
-            **found.report_data(),
+            "by_day": [*known.by_day(), *[None] * (month.days - len(known.counted))],
+            "audit_since": since and since.instant.astimezone(self._timezone),
+            "recorded_days": [
+                {
+                    "day": day_of(one.span[0], self._timezone),
+                    "recorded_at": one.as_of.astimezone(self._timezone),
+                    "row": one.entry,
+                }
+                for one in known.recorded.values()
+            ],
+            "missing": [day_of(start, self._timezone) for start, _ in known.missing],
+            **sum_of(known.best().values()).report_data(),
         }
         over_for = (context.now - end).total_seconds()
         keep = _DAY_SECONDS if over_for >= _DAY_SECONDS else self._running_seconds
         return Result(data, keep_seconds=keep)
+
+    def _known(self, context: ReportContext, application: Application, days: Days) -> "Known":
+        """What the audit holds of the days and, where it may have lost rows, the history."""
+        spans = list(pairwise(days.midnights))
+        read = self._audit.read(context, application.id, days)
+        counted = dict(zip(spans, read, strict=True))
+        since = audit_start(context)  # afterwards, as it may be pruned meanwhile
+        lost = [
+            span
+            for span in spans
+            if since is None or not since.reaches(context.database_time(span[0]))
+        ]
+        self._audit.forget(context, application.id, lost)
+        found = self._recorded.read(context, application, lost) if lost and self._recorded else ()
+        recorded = {
+            one.span: one for one in found if one.verifications.total() >= counted[one.span].total()
+        }
+        missing = [span for span in lost if span not in recorded]
+        return Known(since, counted, recorded, missing)
 
     def _days(self, context: ReportContext, month: Month) -> Days:
         midnights = [midnight(day, self._timezone) for day in (*month, month.end)]
@@ -149,6 +213,29 @@ class SignaturesInMonth(ReportProvider):
         if len(begun) < len(midnights):
             begun.append(context.now + _TICK)  # what is of this very instant is in it
         return Days(begun, wall_slots(begun[0], begun[-1], context.database_time))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of days: what the audit holds, what was recorded in its place, what neither.
+
+    ``counted`` has what there is of each day, in order; of a ``missing`` one rows may be gone.
+    """
+
+    since: "AuditStart | None"
+    counted: Mapping[Span, Verifications]
+    recorded: Mapping[Span, Recorded]
+    missing: Sequence[Span]
+
+    def best(self) -> Mapping[Span, Verifications]:
+        """The verifications of each day: all, or those that are left."""
+        recorded = {span: one.verifications for span, one in self.recorded.items()}
+        return {**self.counted, **recorded}
+
+    def by_day(self) -> Sequence[int | None]:
+        """The number of each day, None for one that is missing."""
+        missing = frozenset(self.missing)
+        return [None if span in missing else found.total() for span, found in self.best().items()]
 
 
 class AuditByDay:
@@ -181,6 +268,12 @@ class AuditByDay:
             found += self._read(context, application_id, unread, kept, days.slots)
             longest = max(longest, time.monotonic() - since)
         return found
+
+    def forget(self, context: ReportContext, application_id: int, spans: Iterable[Span]) -> None:
+        """Keep days no longer of which rows may be gone: somebody may bring them back."""
+        kept = self._kept[context.connection.engine]
+        for span in spans:
+            kept.days.pop((application_id, span), None)
 
     def _read(
         self,
@@ -245,8 +338,20 @@ class MonthDays:
         return bucket_of(time, self.edges)
 
 
-def oldest_time(context: ReportContext) -> datetime | None:
-    """The instant, in UTC, of the oldest row of the audit, whatever its application."""
+@dataclass(frozen=True)
+class AuditStart:
+    """The oldest row of the audit: the naive time it ``shows``, and the instant, in UTC."""
+
+    shows: datetime
+    instant: datetime
+
+    def reaches(self, start: datetime) -> bool:
+        """Whether the audit holds all from this naive time of the database's clock on."""
+        return self.shows <= start
+
+
+def audit_start(context: ReportContext) -> AuditStart | None:
+    """The oldest row of the audit, whatever its application; None without any."""
     audit = context.tables.pa_signature_audit
     shown: datetime | None = context.connection.scalar(select(func.min(audit.c.timestamp_created)))
     if shown is None:
@@ -254,4 +359,4 @@ def oldest_time(context: ReportContext) -> datetime | None:
     instant = shown.replace(tzinfo=UTC)
     for _ in range(2):  # a zone's offset at a time is known once the time nearly is
         instant += shown - context.database_time(instant)
-    return instant
+    return AuditStart(shown, instant)

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, delete, insert
 
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from tests.support.powerauth import Activation, wall_clock
@@ -63,6 +63,13 @@ def add_verifications(
         for row in rows:
             del row["signature_algorithm"]
     _add(engine, "pa_signature_audit", rows)
+
+
+def delete_verifications(engine: Engine, before: datetime = datetime.max) -> None:
+    """Prune pa_signature_audit of the rows before a naive time of the database's clock."""
+    audit = PowerAuthTables().pa_signature_audit
+    with engine.begin() as connection:
+        connection.execute(delete(audit).where(audit.c.timestamp_created < before))
 
 
 def _add(engine: Engine, table: str, rows: Iterable[dict[str, Any]]) -> None:
