@@ -2,22 +2,30 @@
 
 import json
 import random
+import shlex
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, text
+from sqlalchemy import Engine, event, text
 
+from flask_powerauth_telemetry.cli import attempts
+from flask_powerauth_telemetry.history.store import HistoryStore
+from tests.history.test_snapshot import APPLICATION, COMMAND, environment
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
-from tests.support.past import local_midnight
+from tests.support.commands import command
+from tests.support.past import INSTANCE, local_midnight
 from tests.support.powerauth import Activation, wall_clock
 from tests.support.recorded import Site, run
-from tests.support.service import ask
+from tests.support.service import NOW, ask
 
 REPORT = "SIGNATURES_IN_MONTH"
 CASES = [
@@ -132,6 +140,7 @@ class Life:
 
 
 YEAR = datetime(2025, 1, 1)
+OCTOBER, NOVEMBER = (2026, 10), (2026, 11)
 ACTIVATIONS = str.maketrans("rc", "ab")
 
 
@@ -233,3 +242,302 @@ def test_second_run_records_nothing_twice(small_site: Site) -> None:
 
     assert small_site.rows("*") == before
     assert len(before) == 2 + 2 * 20
+
+
+def test_days_left_are_recorded_by_the_next_runs_or_tries(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = steady(small_site, 100)
+    life.record(["retail"])
+    assert len(small_site.rows()) == 1 + 31
+
+    result = run(small_site.recorder(**life.keys), "--signatures", "--application", "retail")
+    assert (result.exit_code, len(small_site.rows())) == (1, 1 + 62)
+    assert "retail: not all verifications are recorded: 38 earlier days are left" in result.stderr
+
+    monkeypatch.setattr(attempts, "SECONDS_BETWEEN", 0.01)
+    result = run(small_site.recorder(**life.keys), "--signatures", "--retry-for", "1m")
+    assert result.exit_code == 0, result.output
+    assert len(small_site.rows()) == 2 + 2 * 100
+
+
+def test_only_what_is_asked_for_is_recorded(small_site: Site) -> None:
+    life = steady(small_site)
+
+    assert run(small_site.recorder(**life.keys)).exit_code == 0
+    assert len(small_site.rows()) == 2
+    assert run(small_site.reader(), "--verify", "--signatures").exit_code == 2
+
+
+def test_day_is_recorded_an_hour_after_it_is_over(small_site: Site) -> None:
+    life = steady(small_site, 2)
+    midnight = NOW.replace(hour=0)
+    for now, days in ((midnight + HOUR - TICK, 1), (midnight + HOUR, 2)):
+        small_site.clock.now = now
+        life.record(["retail"])
+        assert sum(slot.endswith("M") for _, slot, _ in small_site.rows()) == days
+
+
+def test_days_after_the_newest_row_are_not_recorded(small_site: Site) -> None:
+    """A copy that is fed no longer, or a clock that is ahead, gives no day without numbers."""
+    life = steady(small_site)
+    small_site.clock.now = NOW + 9 * DAY
+    life.record(["retail"])
+
+    slots = [slot for _, slot, _ in small_site.rows() if slot.endswith("M")]
+    assert len(slots) == 20
+    assert max(slots) == "2026-11-24T00:00Z/PT1440M"
+
+
+def test_empty_audit_gives_no_days(site: Site) -> None:
+    life = steady(site, 3)
+    life.prune(datetime.max)
+    life.record()
+
+    assert len(site.rows()) == 2
+
+
+def test_row_holds_what_is_documented(site: Site) -> None:
+    times = [datetime(2026, 10, 24, 21, 59), datetime(2026, 10, 24, 22), datetime(2026, 10, 27)]
+    rows = [Verification("a", times[1], False, "Ω'\"", "ECDSA"), Verification("a", times[1], None)]
+    rows += [Verification("a", time) for time in times]
+    life = Life(site, ZoneInfo("UTC"), ZoneInfo("Europe/Prague"), rows)
+    life.record(["retail"])
+
+    names = "application_name, slot, as_of, definition, corrects, users"
+    (row,) = [row for row in site.rows(names) if row[1].startswith("2026-10-24T22")]
+    assert row[:5] == (
+        "retail",
+        "2026-10-24T22:00Z/PT1500M",
+        "2026-11-25T12:00:00.000000Z",
+        1001,
+        0,
+    )
+    numbers = json.loads(row[5])
+    assert sorted(numbers.pop("kinds"), key=str) == [
+        ["POSSESSION_KNOWLEDGE", None, 2, 1],
+        ["Ω'\"", "ECDSA", 1, 0],
+    ]
+    hours = [["2026-10-24T22:00:00Z", 1, 3]]
+    assert numbers == {"day": "2026-10-25", "zone": "Europe/Prague", "hours": hours}
+
+
+def test_day_is_used_for_calendars_that_have_it_alone(small_site: Site) -> None:
+    """Those of New York begin and end at other instants; those of Berlin are the same."""
+    life = steady(small_site, 40, "Europe/Prague")
+    life.record()
+    life.record()
+    before = small_site.rows("*")
+    other = small_site.recorder(**{**life.keys, "REPORT_TIMEZONE": "America/New_York"})
+    run(other, "--signatures", "--application", "corporate")
+    run(other, "--signatures", "--application", "corporate")
+    assert len(small_site.rows("*")) > len(before)
+
+    life.prune(datetime.max)
+
+    assert month_of(other.test_client(), OCTOBER)["byDay"] == [None] * 31
+    assert month_of(other.test_client(), OCTOBER, "corporate")["byDay"][-1] == 0
+    berlin = small_site.recorder(**{**life.keys, "REPORT_TIMEZONE": "Europe/Berlin"})
+    data = month_of(berlin.test_client(), OCTOBER)
+    assert data == month_of(life.client(), OCTOBER)
+    assert told(data) == life.must_answer(OCTOBER)
+    assert data["byDay"][-1] == 2
+
+
+def rename(site: Site, application: int, name: str) -> None:
+    with site.powerauth.begin() as connection:
+        connection.execute(
+            text("UPDATE pa_application SET name = :name WHERE id = :id"),
+            {"name": name, "id": application},
+        )
+
+
+def test_renamed_application_begins_anew(site: Site) -> None:
+    """What the audit still holds is recorded under the new name; older days are not known."""
+    life = steady(site, 40)
+    life.record()
+    life.record()
+    life.prune(datetime(2026, 10, 30, 6))
+    rename(site, 1, "rshop")
+    assert month_of(life.client(), OCTOBER, "rshop")["byDay"][-3:] == [None, None, 2]
+    life.record(["rshop"])
+    life.prune(datetime.max)
+
+    data = month_of(life.client(), OCTOBER, "rshop")
+
+    assert told(data) == life.must_answer(OCTOBER, "rshop")
+    assert data["byDay"][-3:] == [None, None, 2]
+    reasons = {reason for (reason,) in site.rows("reason")}
+    assert reasons == {None, "the application was renamed, it was retail"}
+    old = ask(life.client(), REPORT, {"application": "retail", "month": "2026-10"})
+    assert old.status_code == 400
+    assert run(site.reader(), "--verify").exit_code == 0
+
+
+def test_name_of_another_application_brings_no_days_of_the_first(small_site: Site) -> None:
+    life = steady(small_site, 30)
+    life.record()
+    life.prune(datetime.max)
+    for number, name in ((1, "past"), (2, "retail")):
+        rename(small_site, number, name)
+
+    assert month_of(life.client(), OCTOBER)["byDay"] == [None] * 31
+
+
+def test_day_that_is_pruned_while_it_is_read_is_not_recorded(small_site: Site) -> None:
+    life = steady(small_site, 10)
+    pruned = datetime(2026, 11, 20, 6)
+    read = []
+
+    def prune(_: object, __: object, statement: str, *others: object) -> None:
+        if "pa_activation JOIN" not in statement and "JOIN pa_activation" not in statement:
+            return
+        read.append(statement)
+        if len(read) == 5:  # the fifth day back, of which the first row goes
+            audit.delete_verifications(small_site.powerauth, pruned)
+
+    event.listen(Engine, "before_cursor_execute", prune)
+    try:
+        result = run(small_site.recorder(**life.keys), "--signatures", "--application", "retail")
+    finally:
+        event.remove(Engine, "before_cursor_execute", prune)
+
+    assert result.exit_code == 0, result.output
+    slots = [slot[:10] for _, slot, _ in small_site.rows() if slot.endswith("M")]
+    assert slots == ["2026-11-24", "2026-11-23", "2026-11-22", "2026-11-21"]
+
+
+def test_audit_alone_counts_where_it_still_reaches(small_site: Site) -> None:
+    life = steady(small_site, 40)
+    life.record()
+    life.record()
+    late = [Verification("a", datetime(2026, 10, 20, 5 + number)) for number in range(3)]
+    life.rows = [*life.rows, *late]
+    audit.add_verifications(small_site.powerauth, late, first=1_000)
+
+    data = month_of(life.client(), OCTOBER)
+    assert (data["byDay"][19], data["recordedDays"]) == (5, [])
+    # Half of that day is pruned: more is left than was recorded, so neither is the number.
+    life.prune(datetime(2026, 10, 20, 5))
+    data = month_of(life.client(), OCTOBER)
+    assert data["byDay"][18:21] == [2, None, 2]
+    assert data["missing"][-1] == "2026-10-20"
+
+
+UNREACHABLE = {"history": "postgresql+psycopg://nobody@127.0.0.1:1/nothing"}
+
+
+def test_history_that_fails_matters_only_where_it_is_needed(small_site: Site) -> None:
+    life = steady(small_site, 40)
+    life.prune(datetime(2026, 10, 25))
+    client = small_site.recorder(**{**life.keys, "BINDS": UNREACHABLE}).test_client()
+    november = {"application": "retail", "month": "2026-11"}
+
+    assert ask(client, REPORT, november).status_code == 200
+    assert ask(client, REPORT, {**november, "month": "2026-10"}).status_code == 503
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_history_that_nobody_made_holds_no_day(small_site: Site, made: bool) -> None:
+    life = steady(small_site, 40)
+    life.prune(datetime(2026, 10, 25))
+    if made:
+        small_site.execute("CREATE TABLE other (id INTEGER)")
+
+    assert told(month_of(life.client(), OCTOBER)) == life.must_answer(OCTOBER)
+
+
+def test_check_tells_a_day_that_is_damaged(small_site: Site) -> None:
+    life = steady(small_site, 40)
+    life.record()
+    app = small_site.recorder(**life.keys)
+    assert command(app, "check", "--no-pass").exit_code in (0, 1)
+    small_site.execute("UPDATE telemetry_recording SET users = '{}' WHERE definition = 1001")
+
+    result = command(app, "check", "--no-pass")
+
+    assert result.exit_code == 2
+    assert "of telemetry_recording is damaged" in result.output
+
+
+def test_statement_tells_which_days_were_recorded_and_by_which_rows(small_site: Site) -> None:
+    life = steady(small_site, 40)
+    life.record()
+    life.record()
+    life.prune(datetime(2026, 10, 30))
+    app = small_site.recorder(**life.keys)
+
+    result = command(app, "statement", "--application", "retail", "--month", "2026-10")
+
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert (
+        "14 days are as recorded on 2026-11-25, in rows 60 to 82 of the history, because the audit"
+        " may hold less: 2026-10-16 to 2026-10-29." in lines
+    ), result.stdout
+    assert any(line.startswith("At least 32 verifications") for line in lines)
+    assert any(
+        line.endswith("and 15 days were not recorded: 2026-10-01 to 2026-10-15.") for line in lines
+    )
+    (check,) = [line for line in lines if line.startswith("flask telemetry snapshot --verify")]
+    assert command(app, *shlex.split(check)[2:]).exit_code == 0
+    small_site.execute("UPDATE telemetry_recording SET users = '{}' WHERE entry = 70")
+    assert command(app, *shlex.split(check)[2:]).exit_code == 1
+
+
+def day_rows(site: Site) -> int:
+    return sum(slot.endswith("M") for _, slot, _ in site.rows())
+
+
+def start(folder: Path, site: Site) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*COMMAND, "--signatures"],
+        cwd=folder,
+        env=environment(site),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the operator's application."""
+    (tmp_path / "app.py").write_text(APPLICATION, encoding="utf-8")
+    return tmp_path
+
+
+def test_two_runs_at_once_record_each_day_once(site: Site, folder: Path) -> None:
+    life = steady(site, 20)
+    runs = [start(folder, site) for _ in range(2)]
+    ends = [run.communicate(timeout=120) for run in runs]
+
+    assert [run.returncode for run in runs] == [0, 0], ends
+    assert len(site.rows()) == 2 + 2 * 20
+    assert run(site.reader(), "--verify").exit_code == 0
+    life.known = {
+        (name, NOW.date() - number * DAY): NOW
+        for name in ("corporate", "retail")
+        for number in range(1, 21)
+    }
+    assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
+    life.prune(datetime.max)
+    assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
+
+
+def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
+    site: Site, folder: Path
+) -> None:
+    steady(site, 31)
+    HistoryStore(INSTANCE).create(site.history)
+    killed = start(folder, site)
+    while day_rows(site) == 0 and killed.poll() is None:
+        time.sleep(0.001)
+    killed.kill()
+    killed.communicate(timeout=60)
+
+    assert 0 < day_rows(site) < 2 * 31
+    assert run(site.reader(), "--verify").exit_code == 0
+    again = start(folder, site)
+    assert again.communicate(timeout=120)[1] == ""
+    assert (again.returncode, day_rows(site)) == (0, 2 * 31)
+    assert run(site.reader(), "--verify").exit_code == 0

@@ -55,14 +55,14 @@ def add_changes(engine: Engine, changes: Sequence[Change]) -> None:
 
 
 def add_verifications(
-    engine: Engine, verifications: Sequence[Verification], version: str = "2.2"
+    engine: Engine, verifications: Sequence[Verification], version: str = "2.2", first: int = 0
 ) -> None:
-    """Rows of pa_signature_audit, as that version of PowerAuth writes them."""
+    """Rows of pa_signature_audit, as that version of PowerAuth writes them, numbered from first."""
     rows = [asdict(verification) for verification in verifications]
     if version != "2.2":
         for row in rows:
             del row["signature_algorithm"]
-    _add(engine, "pa_signature_audit", rows)
+    _add(engine, "pa_signature_audit", rows, first)
 
 
 def delete_verifications(engine: Engine, before: datetime = datetime.max) -> None:
@@ -72,8 +72,8 @@ def delete_verifications(engine: Engine, before: datetime = datetime.max) -> Non
         connection.execute(delete(audit).where(audit.c.timestamp_created < before))
 
 
-def _add(engine: Engine, table: str, rows: Iterable[dict[str, Any]]) -> None:
-    numbered = [{"id": number, **row} for number, row in enumerate(rows)]
+def _add(engine: Engine, table: str, rows: Iterable[dict[str, Any]], first: int = 0) -> None:
+    numbered = [{"id": number, **row} for number, row in enumerate(rows, first)]
     with engine.begin() as connection:
         connection.execute(insert(getattr(PowerAuthTables(), table)), numbered)
 
