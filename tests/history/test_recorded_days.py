@@ -50,6 +50,7 @@ class Life:
     rows: Sequence[Verification]
     pruned: datetime = datetime.min
     known: dict[tuple[str, date], datetime] = field(default_factory=dict)
+    midnights: dict[date, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         powerauth.add_activations(
@@ -78,7 +79,10 @@ class Life:
         return bool(self.held()) and min(self.held()) <= self.midnight(day)
 
     def midnight(self, day: date) -> datetime:
-        return wall_clock(local_midnight(day, self.calendar), self.zone)
+        """The time that the database's clock shows at the day's first instant."""
+        if day not in self.midnights:
+            self.midnights[day] = wall_clock(local_midnight(day, self.calendar), self.zone)
+        return self.midnights[day]
 
     def record(self, names: Sequence[str] = ("corporate", "retail")) -> None:
         """Run the command, and note what it must have recorded."""
