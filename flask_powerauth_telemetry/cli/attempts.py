@@ -117,7 +117,7 @@ class Attempts:
             for application in self._days.begin():
                 if not self._names or application.name in self._names:
                     self._record_days_of(self._days, application)
-        except NotNow as error:
+        except TelemetryError as error:
             self._fail(f"Error: No verifications are recorded: {error}")
 
     def _record_days_of(self, days: DayRecorder, application: Application) -> None:

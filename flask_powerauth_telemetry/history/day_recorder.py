@@ -10,17 +10,17 @@ from flask_powerauth_telemetry.database.connection import Database, translated_e
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import Instants
-from flask_powerauth_telemetry.history.recorded_day import DaySpan, RecordedDay, slot_of_day
+from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, MonthDays, audit_start
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
-from flask_powerauth_telemetry.reports.signatures_in_month import MonthDays, audit_start
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
 from flask_powerauth_telemetry.service import Clock
 
-DAYS_AT_ONCE = 31
+DAYS_A_RUN = 31
 """How many days of an application are recorded by one run or attempt, the newest first."""
 
 _DAY = timedelta(days=1)
@@ -39,6 +39,7 @@ class DayRecorder:
     """
 
     _as_of: datetime
+    _whole: Sequence[DaySpan]
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class DayRecorder:
         Raises ``NotNow`` where no number would be right.
         """
         self._as_of = self._instants.next()
+        self._whole = self._whole_days()
         with translated_errors(self._engine):
             self._store.create(self._engine)
         return read_applications(self._database)
@@ -71,13 +73,12 @@ class DayRecorder:
     def record(self, application: Application) -> Iterator[RecordedDay]:
         """Record the newest days that are missing and that the audit holds whole; gives each.
 
-        Raises ``DaysLeft`` after ``DAYS_AT_ONCE`` if there are more.
+        Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
-        whole = self._whole_days()
         with translated_errors(self._engine), self._engine.connect() as connection:
             slots = self._store.recorded_slots(connection, application)
-        missing = [span for span in whole if slot_of_day(span) not in slots]
-        for span in missing[:DAYS_AT_ONCE]:
+        missing = [span for span in self._whole if slot_of_day(span) not in slots]
+        for span in missing[:DAYS_A_RUN]:
             day = self._read(application, span)
             if day is None:  # it was pruned meanwhile, and so was all before it
                 return
@@ -85,7 +86,7 @@ class DayRecorder:
                 is_new = self._store.add(connection, day)
             if is_new:
                 yield day
-        if left := len(missing[DAYS_AT_ONCE:]):
+        if left := len(missing[DAYS_A_RUN:]):
             raise DaysLeft(f"{left} earlier days are left for the next run")
 
     def _whole_days(self) -> Sequence[DaySpan]:

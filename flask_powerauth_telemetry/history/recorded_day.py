@@ -13,13 +13,12 @@ from typing import Any
 
 from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.history.recording import Recorded, facts_of
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour
 from flask_powerauth_telemetry.reports.verifications import HOUR_FORMAT, Verifications
 
 VERIFICATIONS_OF_A_DAY = 1001
 """The version of what is counted for a day; those of profiles are below 1000."""
-
-DaySpan = tuple[datetime, datetime]  # of aware midnights, without the end
 
 _START_FORMAT = "%Y-%m-%dT%H:%MZ"
 _LENGTH = len("2026-11-25T23:00Z")

@@ -7,10 +7,11 @@ from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.dialects import dialect_named
-from flask_powerauth_telemetry.history.recorded_day import DaySpan, RecordedDay
+from flask_powerauth_telemetry.history.recorded_day import RecordedDay
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import NeverRecorded
 from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
 
 
 class RecordedDays:

@@ -26,7 +26,6 @@ from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
 from flask_powerauth_telemetry.history.recorded_day import (
-    DaySpan,
     RecordedDay,
     day_of_row,
     slot_of_day,
@@ -43,6 +42,7 @@ from flask_powerauth_telemetry.history.seal import is_genuine
 from flask_powerauth_telemetry.history.selections import Selections, Span
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 

@@ -1,51 +1,42 @@
 """Signature verifications of a calendar month: how many, by type, by day, and in the busiest hour.
 
-A month is read in slices of some days. Days that are over are kept in the process. So a month that
-takes longer than the time limit is answered in the end: each try goes on where the one before
-stopped. Days that the audit no longer holds whole come from the history, if they were recorded.
+Days of which the audit has lost rows come from the history, if they were recorded. Rows of the
+audit are never added to a day that is over. So whichever has more of a day is nearer to the truth.
 """
 
-import time
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import islice, pairwise, takewhile
+from itertools import pairwise
 from typing import Protocol, Self
-from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.database.tables import WallClock
-from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow, Unavailable
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider, Result
-from flask_powerauth_telemetry.reports.activity import bucket_of
+from flask_powerauth_telemetry.reports.audit_by_day import (
+    AuditByDay,
+    AuditStart,
+    Days,
+    DaySpan,
+    audit_start,
+)
 from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, day_of, midnight
-from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
+from flask_powerauth_telemetry.reports.clock_hours import wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     READ_COLUMNS,
     TOTALS,
-    Audit,
     TotalsSchema,
     Verifications,
     sum_of,
 )
 
-DAYS_AT_ONCE = 8
-"""How many days a statement reads, unless that is too slow: each reads all activations, too."""
-
-KEPT_DAYS = 1_000
-"""How many days that are over are kept for each database."""
-
 _DAY_SECONDS = 86_400
 _RECORDED_DAYS = "flask_powerauth_telemetry.history.recorded_days:RecordedDays"
 _TICK = timedelta(microseconds=1)
-
-Span = tuple[datetime, datetime]  # of aware instants, without the end
 
 
 class RecordedDaySchema(Schema):
@@ -80,23 +71,11 @@ class SignaturesInMonthSchema(TotalsSchema):
         )
 
 
-@dataclass(frozen=True)
-class Days:
-    """The days of a month that have begun.
-
-    ``midnights`` are aware, in UTC: the start of each of those days, then the end of the last one,
-    or now while that is running. ``slots`` are those of all of them.
-    """
-
-    midnights: Sequence[datetime]
-    slots: WallSlots
-
-
 class Recorded(Protocol):
     """A day that was recorded."""
 
     @property
-    def span(self) -> Span:
+    def span(self) -> DaySpan:
         """From its midnight to the next one, aware, in UTC."""
 
     @property
@@ -113,10 +92,10 @@ class Recorded(Protocol):
 
 
 class RecordedSource(Protocol):
-    """Where days come from that the audit does not hold whole."""
+    """Where days come from of which the audit has lost rows."""
 
     def read(
-        self, context: ReportContext, application: Application, spans: Sequence[Span]
+        self, context: ReportContext, application: Application, spans: Sequence[DaySpan]
     ) -> Sequence[Recorded]:
         """Those of these spans that were recorded; raises a ``TelemetryError`` for a fault."""
 
@@ -125,8 +104,8 @@ class SignaturesInMonth(ReportProvider):
     """``SIGNATURES_IN_MONTH``: the verifications of a calendar month of ``timezone``.
 
     ``running_seconds`` is how old a result may be before the month has been over for a day;
-    afterwards, it may be a day old. ``recorded`` has the days that the audit does not hold whole,
-    None for none.
+    afterwards, it may be a day old. ``recorded`` has days that the audit may have lost, None for
+    none.
     """
 
     name = "SIGNATURES_IN_MONTH"
@@ -189,22 +168,24 @@ class SignaturesInMonth(ReportProvider):
         return Result(data, keep_seconds=keep)
 
     def _known(self, context: ReportContext, application: Application, days: Days) -> "Known":
-        """What the audit holds of the days and, where it may have lost rows, the history."""
+        """What the audit holds of the days, and what the history has of them."""
         spans = list(pairwise(days.midnights))
         read = self._audit.read(context, application.id, days)
         counted = dict(zip(spans, read, strict=True))
         since = audit_start(context)  # afterwards, as it may be pruned meanwhile
-        lost = [
+        lost = {
             span
             for span in spans
             if since is None or not since.reaches(context.database_time(span[0]))
-        ]
-        self._audit.forget(context, application.id, lost)
-        found = self._recorded.read(context, application, lost) if lost and self._recorded else ()
-        recorded = {
-            one.span: one for one in found if one.verifications.total() >= counted[one.span].total()
         }
-        missing = [span for span in lost if span not in recorded]
+        self._audit.forget(context, application.id, lost)
+        found = self._recorded.read(context, application, spans) if self._recorded else ()
+        recorded = {}
+        for one in found:
+            more = one.verifications.total() - counted[one.span].total()
+            if more > 0 or (more == 0 and one.span in lost):
+                recorded[one.span] = one
+        missing = [span for span in spans if span in lost and span not in recorded]
         return Known(since, counted, recorded, missing)
 
     def _days(self, context: ReportContext, month: Month) -> Days:
@@ -222,12 +203,12 @@ class Known:
     ``counted`` has what there is of each day, in order; of a ``missing`` one rows may be gone.
     """
 
-    since: "AuditStart | None"
-    counted: Mapping[Span, Verifications]
-    recorded: Mapping[Span, Recorded]
-    missing: Sequence[Span]
+    since: AuditStart | None
+    counted: Mapping[DaySpan, Verifications]
+    recorded: Mapping[DaySpan, Recorded]
+    missing: Sequence[DaySpan]
 
-    def best(self) -> Mapping[Span, Verifications]:
+    def best(self) -> Mapping[DaySpan, Verifications]:
         """The verifications of each day: all, or those that are left."""
         recorded = {span: one.verifications for span, one in self.recorded.items()}
         return {**self.counted, **recorded}
@@ -236,127 +217,3 @@ class Known:
         """The number of each day, None for one that is missing."""
         missing = frozenset(self.missing)
         return [None if span in missing else found.total() for span, found in self.best().items()]
-
-
-class AuditByDay:
-    """Reads days from the audit, several by one statement, and keeps those that are over."""
-
-    def __init__(self) -> None:
-        self._audit = Audit()
-        self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
-
-    def read(
-        self, context: ReportContext, application_id: int, days: Days
-    ) -> Sequence[Verifications]:
-        """The verifications of each day.
-
-        Raises ``Unavailable`` when the time that is left is too short for the next days.
-        """
-        kept = self._kept.setdefault(context.connection.engine, _Kept())
-        begun = time.monotonic()
-        longest = 0.0
-        found: list[Verifications] = []
-        spans = list(pairwise(days.midnights))
-        while len(found) < len(spans):
-            unread = kept.unread(application_id, spans[len(found) :])
-            if not unread:
-                found.append(kept.days[application_id, spans[len(found)]])
-                continue
-            since = time.monotonic()
-            if since - begun + longest > context.time_limit:
-                raise Unavailable("the month takes more than one try", retry_after=1)
-            found += self._read(context, application_id, unread, kept, days.slots)
-            longest = max(longest, time.monotonic() - since)
-        return found
-
-    def forget(self, context: ReportContext, application_id: int, spans: Iterable[Span]) -> None:
-        """Keep days no longer of which rows may be gone: somebody may bring them back."""
-        kept = self._kept[context.connection.engine]
-        for span in spans:
-            kept.days.pop((application_id, span), None)
-
-    def _read(
-        self,
-        context: ReportContext,
-        application_id: int,
-        spans: Sequence[Span],
-        kept: "_Kept",
-        slots: WallSlots,
-    ) -> Sequence[Verifications]:
-        """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
-        instants = [spans[0][0], *(end for _, end in spans)]
-        times = MonthDays([context.database_time(one) for one in reversed(instants)])
-        try:
-            read = self._audit.read(context, application_id, times, slots)
-        except TooSlow as error:
-            if len(spans) == 1:
-                raise
-            kept.at_once = len(spans) // 2
-            raise Unavailable(error.message, retry_after=1) from error
-        found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
-        for span, day in zip(spans, found, strict=True):
-            if context.now - span[1] >= HOUR:  # whatever was being written by its end is there
-                kept.keep((application_id, span), day)
-        return found
-
-
-@dataclass
-class _Kept:
-    """The days of a database that were read, and how many are read at once."""
-
-    days: OrderedDict[tuple[int, Span], Verifications] = field(default_factory=OrderedDict)
-    at_once: int = DAYS_AT_ONCE
-
-    def unread(self, application_id: int, spans: Sequence[Span]) -> Sequence[Span]:
-        """The days to read next; none when the first of them was read."""
-        unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
-        return list(islice(unread, self.at_once))
-
-    def keep(self, key: tuple[int, Span], day: Verifications) -> None:
-        """Keep a day, and drop the one that was kept for longest when there are too many."""
-        self.days[key] = day
-        while len(self.days) > KEPT_DAYS:
-            self.days.popitem(last=False)
-
-
-@dataclass(frozen=True)
-class MonthDays:
-    """Days in a row between ``edges``, naive times of the database's clock, the newest first.
-
-    Each day holds its start, and not its end.
-    """
-
-    edges: Sequence[datetime]
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time lies in any of the days."""
-        start, end = (literal(edge, WallClock) for edge in (self.edges[-1], self.edges[0]))
-        return and_(time >= start, time < end)
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """The day of a time, 0 for the newest."""
-        return bucket_of(time, self.edges)
-
-
-@dataclass(frozen=True)
-class AuditStart:
-    """The oldest row of the audit: the naive time it ``shows``, and the instant, in UTC."""
-
-    shows: datetime
-    instant: datetime
-
-    def reaches(self, start: datetime) -> bool:
-        """Whether the audit holds all from this naive time of the database's clock on."""
-        return self.shows <= start
-
-
-def audit_start(context: ReportContext) -> AuditStart | None:
-    """The oldest row of the audit, whatever its application; None without any."""
-    audit = context.tables.pa_signature_audit
-    shown: datetime | None = context.connection.scalar(select(func.min(audit.c.timestamp_created)))
-    if shown is None:
-        return None
-    instant = shown.replace(tzinfo=UTC)
-    for _ in range(2):  # a zone's offset at a time is known once the time nearly is
-        instant += shown - context.database_time(instant)
-    return AuditStart(shown, instant)

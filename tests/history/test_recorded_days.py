@@ -22,10 +22,11 @@ from tests.history.test_snapshot import APPLICATION, COMMAND, environment
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
 from tests.support.commands import command
+from tests.support.databases import Loan
 from tests.support.past import INSTANCE, local_midnight
 from tests.support.powerauth import Activation, wall_clock
 from tests.support.recorded import Site, run
-from tests.support.service import NOW, ask
+from tests.support.service import NOW, ask, url_of
 
 REPORT = "SIGNATURES_IN_MONTH"
 CASES = [
@@ -411,7 +412,7 @@ def test_day_that_is_pruned_while_it_is_read_is_not_recorded(small_site: Site) -
     assert slots == ["2026-11-24", "2026-11-23", "2026-11-22", "2026-11-21"]
 
 
-def test_audit_alone_counts_where_it_still_reaches(small_site: Site) -> None:
+def test_more_in_the_audit_is_nearer_to_the_truth(small_site: Site) -> None:
     life = steady(small_site, 40)
     life.record()
     life.record()
@@ -428,17 +429,39 @@ def test_audit_alone_counts_where_it_still_reaches(small_site: Site) -> None:
     assert data["missing"][-1] == "2026-10-20"
 
 
+def test_recorded_day_counts_where_rows_were_deleted_in_between(site: Site) -> None:
+    """As by somebody who keeps a few old rows for a court."""
+    life = steady(site, 40)
+    life.record()
+    life.record()
+    truth = month_of(life.client(), OCTOBER)
+    assert truth["recordedDays"] == []
+    with site.powerauth.begin() as connection:
+        between = "> '2026-10-17' AND timestamp_created < '2026-10-30 12:00:00'"
+        connection.execute(
+            text(f"DELETE FROM pa_signature_audit WHERE timestamp_created {between}")
+        )
+
+    data = month_of(life.client(), OCTOBER)
+
+    days = [day["day"] for day in data["recordedDays"]]
+    assert days == [f"2026-10-{day}" for day in range(17, 31)]
+    assert data["auditSince"] == truth["auditSince"]
+    for key in ("total", "byDay", "missing", "byType"):
+        assert data[key] == truth[key]
+
+
 UNREACHABLE = {"history": "postgresql+psycopg://nobody@127.0.0.1:1/nothing"}
 
 
-def test_history_that_fails_matters_only_where_it_is_needed(small_site: Site) -> None:
+def test_history_that_can_not_be_reached_gives_no_number(small_site: Site) -> None:
+    """Without it, nobody knows whether a number is lower than what was recorded."""
     life = steady(small_site, 40)
-    life.prune(datetime(2026, 10, 25))
     client = small_site.recorder(**{**life.keys, "BINDS": UNREACHABLE}).test_client()
-    november = {"application": "retail", "month": "2026-11"}
 
-    assert ask(client, REPORT, november).status_code == 200
-    assert ask(client, REPORT, {**november, "month": "2026-10"}).status_code == 503
+    for month in ("2026-10", "2026-11"):
+        answer = ask(client, REPORT, {"application": "retail", "month": month})
+        assert answer.status_code == 503
 
 
 @pytest.mark.parametrize("made", [False, True])
@@ -545,3 +568,59 @@ def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
     assert again.communicate(timeout=120)[1] == ""
     assert (again.returncode, day_rows(site)) == (0, 2 * 31)
     assert run(site.reader(), "--verify").exit_code == 0
+
+
+def test_audit_that_can_not_be_read_leaves_users_recorded(small_site: Site) -> None:
+    with small_site.powerauth.begin() as connection:
+        connection.execute(text("DROP TABLE pa_signature_audit"))
+
+    result = run(small_site.recorder(), "--signatures")
+
+    assert result.exit_code == 1
+    assert len(small_site.rows()) == 2
+    assert "The history has 2 rows" in result.stdout
+    assert result.stderr.startswith("Error: No verifications are recorded: ")
+
+
+def test_days_are_recorded_from_the_database_that_the_report_reads(
+    loan: Loan, small_site: Site, tmp_path: Path
+) -> None:
+    """There, the application has another number."""
+    other = loan.create("sqlite", tmp_path)
+    powerauth.create_schema(other)
+    powerauth.add_applications(other, ["kiosk", "corporate", "retail"])
+    powerauth.add_activations(other, [Activation("a", 3, "anna", YEAR)])
+    times = [datetime(2026, 10, day, 12) for day in range(1, 32)]
+    audit.add_verifications(other, [Verification("a", time) for time in times])
+    keys = {
+        "REPORTS": [REPORT],
+        "REPORT_BINDS": {REPORT: "audit"},
+        "BINDS": {**small_site.binds, "audit": url_of(other)},
+    }
+
+    result = run(small_site.recorder(**keys), "--signatures", "--application", "retail")
+
+    assert result.exit_code == 0, result.output
+    assert "retail: recorded 2026-10-30, 1 verifications" in result.stdout
+    audit.delete_verifications(other)
+    data = month_of(small_site.recorder(**keys).test_client(), OCTOBER)
+    assert data["byDay"] == [None, *[1] * 29, None]
+
+
+@pytest.mark.parametrize(
+    "oldest", [datetime(1999, 12, 31), datetime(1970, 1, 1), datetime.min, datetime(1, 1, 1, 5)]
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_row_of_a_senseless_time_does_not_make_the_audit_whole(
+    small_site: Site, oldest: datetime, zone: str
+) -> None:
+    life = steady(small_site, 10, zone)
+    life.record()
+    rows = small_site.rows("*")
+    audit.add_verifications(small_site.powerauth, [Verification("b", oldest)], first=1_000)
+
+    assert run(small_site.recorder(**life.keys), "--signatures").exit_code == 0
+
+    assert small_site.rows("*") == rows
+    assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
+    assert month_of(life.client(), OCTOBER)["missing"][-1] == "2026-10-31"
