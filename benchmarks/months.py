@@ -17,8 +17,8 @@ from benchmarks.population import APPLICATION, Population, vacuum
 from benchmarks.records import AUDIT, add_records
 from benchmarks.run import Run
 from flask_powerauth_telemetry.providers import ReportContext
+from flask_powerauth_telemetry.reports.audit_by_day import DAYS_AT_ONCE, MonthDays
 from flask_powerauth_telemetry.reports.clock_hours import wall_slots
-from flask_powerauth_telemetry.reports.signatures_in_month import DAYS_AT_ONCE, MonthDays
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
 REPORT = "SIGNATURES_IN_MONTH"

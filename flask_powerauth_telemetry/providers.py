@@ -1,8 +1,8 @@
 """What a report is to the rest of the package, and what it is given to work with."""
 
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -12,7 +12,7 @@ from marshmallow import Schema
 from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.database.connection import Database, giving_way
+from flask_powerauth_telemetry.database.connection import Database, Interrupt, giving_way
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ProviderFault, UnknownApplication
 
@@ -39,7 +39,8 @@ class ReportContext:
     ``now`` is the one instant of this computation, aware, in UTC. A context is a context manager,
     used by one thread; leaving it gives its connection back. ``interrupt_by`` is told, each time
     that it changes, what ends from another thread whatever hangs, None for nothing.
-    ``applications`` are the names that it may look up, None for all.
+    ``applications`` are the names that it may look up, None for all. ``history`` is the database
+    of what was recorded, None without one.
     """
 
     def __init__(
@@ -48,11 +49,14 @@ class ReportContext:
         now: datetime,
         interrupt_by: Callable[[Callable[[], None] | None], None] = _interrupted_by_nobody,
         applications: Collection[str] | None = None,
+        history: Database | None = None,
     ) -> None:
         self.now = now
+        self.history = history
         self._database = database
         self._interrupt_by = interrupt_by
         self._allowed = applications
+        self._interrupt: Interrupt | None = None
         self._resources = ExitStack()
         self._connection: Connection | None = None
         self._applications: dict[str, Application] = {}
@@ -84,11 +88,25 @@ class ReportContext:
         What runs on it is ended when somebody waits for a lock that it holds.
         """
         if self._connection is None:
-            self._connection = self._resources.enter_context(
-                self._database.connect(self._interrupt_by)
-            )
+            self._connection = self._resources.enter_context(self._database.connect(self._told))
             self._resources.enter_context(giving_way(self._database, self._connection))
         return self._connection
+
+    @contextmanager
+    def history_connection(self) -> Iterator[Connection]:
+        """A connection as the other one, to the ``history``; while it is open, it is what ends."""
+        if self.history is None:
+            raise ValueError("there is no history")
+        interrupt = self._interrupt
+        try:
+            with self.history.connect(self._interrupt_by) as connection:
+                yield connection
+        finally:
+            self._interrupt_by(interrupt)
+
+    def _told(self, interrupt: Interrupt | None) -> None:
+        self._interrupt = interrupt
+        self._interrupt_by(interrupt)
 
     @property
     def time_limit(self) -> float:

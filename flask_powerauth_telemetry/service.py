@@ -14,6 +14,7 @@ from marshmallow import ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.computation import Computations, Compute, Perishable, Task
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import (
     InvalidParameters,
@@ -298,7 +299,13 @@ class ReportService:
 
     def _compute(self, question: _Question, computation: Computation, task: Task) -> Perishable:
         database, now = self._databases[question.report.bind], read_clock(self._clock)
-        with ReportContext(database, now, task.interrupt_by, question.applications) as context:
+        with ReportContext(
+            database,
+            now,
+            task.interrupt_by,
+            question.applications,
+            history=self._databases.get(HISTORY_BIND),
+        ) as context:
             given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
         as_of = min(result.as_of or now, now)

@@ -6,9 +6,9 @@ import click
 
 from flask_powerauth_telemetry.auth.credentials import Principal, Scopes
 from flask_powerauth_telemetry.cli.checks.findings import cause_of
-from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import printable
 

@@ -9,6 +9,7 @@ import click
 
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
+from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
 from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
@@ -26,12 +27,22 @@ Record = Callable[[Application], Outcome]
 
 
 class Attempts:
-    """Attempts to record the applications of these ``names``, or all, each by ``record``."""
+    """Attempts to record the applications of these ``names``, or all, each by ``record``.
 
-    def __init__(self, recorder: Recorder, record: Record, names: Sequence[str]) -> None:
+    ``days`` records their verifications afterwards; None leaves them out.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        record: Record,
+        names: Sequence[str],
+        days: DayRecorder | None = None,
+    ) -> None:
         self._recorder = recorder
         self._record = record
         self._names = names
+        self._days = days
         self._done: set[int] = set()
         self._said: set[str] = set()
         self._failures: list[str] = []
@@ -54,6 +65,7 @@ class Attempts:
             applications = self._recorder.begin()
             before = self._recorder.head()
             is_complete = self._record_all(applications)
+            self._record_days()
             if (head := self._recorder.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
@@ -96,6 +108,26 @@ class Attempts:
             self._warn(
                 f"{name}: the pass for {slot} was made at {recording.profile.as_of:%H:%M:%S}"
             )
+
+    def _record_days(self) -> None:
+        """Record what days there are of all that are asked for; nothing where they aren't."""
+        if self._days is None:
+            return
+        try:
+            for application in self._days.begin():
+                if not self._names or application.name in self._names:
+                    self._record_days_of(self._days, application)
+        except TelemetryError as error:
+            self._fail(f"Error: No verifications are recorded: {error}")
+
+    def _record_days_of(self, days: DayRecorder, application: Application) -> None:
+        name = printable(application.name)
+        try:
+            for day in days.record(application):
+                total = day.verifications.total()
+                _say(f"{name}: recorded {day.day}, {total} verifications")
+        except TelemetryError as error:
+            self._fail(f"{name}: not all verifications are recorded: {error}")
 
     def _fail(self, line: str) -> None:
         self._failures.append(line)

@@ -27,10 +27,11 @@ from flask_powerauth_telemetry.cli.checks.findings import (
 )
 from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
 from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
-from flask_powerauth_telemetry.cli.counts import limited, read_applications
+from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 from flask_powerauth_telemetry.state import TelemetryState

@@ -38,14 +38,6 @@ class Seen:
     seconds: float
 
 
-def read_applications(database: Database) -> list[Application]:
-    """Every application, by name."""
-    table = database.tables.pa_application
-    with database.connect() as connection:
-        rows = connection.execute(select(table.c.id, table.c.name)).all()
-    return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
-
-
 def limited(database: Database, seconds: float | None) -> Database:
     """The database with a time limit of ``seconds`` in place of its own, unless that is None."""
     return database if seconds is None else replace(database, statement_timeout=seconds)

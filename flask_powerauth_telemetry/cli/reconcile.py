@@ -15,12 +15,13 @@ from flask_powerauth_telemetry.cli.comparison import (
     compare,
     hints,
 )
-from flask_powerauth_telemetry.cli.counts import limited, read_applications
+from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line, printable

@@ -4,8 +4,9 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import click
 from sqlalchemy import URL
@@ -14,19 +15,32 @@ from flask_powerauth_telemetry.cli.attempts import Attempts
 from flask_powerauth_telemetry.cli.chain import read_head_line, verify_chain
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
+from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
 from flask_powerauth_telemetry.history.snapshot import Recorder
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
+from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.state import TelemetryState
 
 _HOST_NAME_LENGTH = 255
 _ANSWERED = (CurrentMau.name, UsersInPastDays.name)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How it is recorded; times are in seconds."""
+
+    time_limit: int
+    retry_for: float
+    signatures: bool
+    allow_zero: bool
 
 
 def _read_reason(
@@ -72,6 +86,11 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
     help="Try again every 15 s what is not recorded, for 90s, 5m or 1h.",
 )
 @click.option(
+    "--signatures",
+    is_flag=True,
+    help="Record also the verifications of days that are over, as far as the audit reaches.",
+)
+@click.option(
     "--allow-zero",
     is_flag=True,
     help="Record also a number that fell to 0, or to less than a tenth of what it must be.",
@@ -99,14 +118,15 @@ def snapshot(
     state: TelemetryState,
     *,
     names: Sequence[str],
-    time_limit: int,
-    retry_for: float,
-    allow_zero: bool,
     reason: str | None,
     verify: bool,
     expected: Head | None,
+    **manner: Any,
 ) -> None:
     """Record the active users of every application, for all windows up to 365 days.
+
+    With --signatures, the verifications of each day of the calendar are recorded, too: of a day
+    that is over, that the audit holds whole and that is not recorded, 31 by one run, newest first.
 
     With SOURCE = "snapshot", reports are answered from what was recorded last. What is recorded
     already for the hour nearest to the start is left alone, unless this run is nearer to it; so
@@ -115,48 +135,52 @@ def snapshot(
     Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
     or rows were altered or are gone; 2, the command can't be run so.
     """
+    how = _Manner(**manner)
     if verify:
-        if names or reason is not None:
+        if names or how.signatures or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")
         verify_chain(state, expected)
         return
     if expected is not None and state.config.history_key is None:
         raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
-    with _recorder(state, time_limit, allow_zero, expected) as recorder:
+    with _writer(state, expected) as writer:
+        database = _database_of(state, _ANSWERED, how.time_limit)
+        recorder = Recorder(database=database, allow_zero=how.allow_zero, **writer)
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
-        is_complete = Attempts(recorder, record, names).make(retry_for)
+        days = None
+        if how.signatures:
+            database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
+            timezone = state.config.report_timezone
+            days = DayRecorder(database=database, timezone=timezone, **writer)
+        is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
     if not is_complete:
         raise click.exceptions.Exit(1)
 
 
 @contextmanager
-def _recorder(
-    state: TelemetryState, time_limit: float, allow_zero: bool, trusted: Head | None
-) -> Iterator[Recorder]:
-    database = state.databases[_bind_to_record(state)]
+def _writer(state: TelemetryState, trusted: Head | None) -> Iterator[dict[str, Any]]:
+    """What every recorder writes by."""
     bind = state.config.binds[HISTORY_BIND]
     _make_folder(bind.url)
     engine = create_writing_engine(bind.url, bind.options)
     try:
-        yield Recorder(
-            database=replace(database, statement_timeout=time_limit),
-            engine=engine,
-            store=HistoryStore.from_config(state.config, trusted),
-            clock=state.clock,
-            recorded_by=socket.gethostname()[:_HOST_NAME_LENGTH],
-            allow_zero=allow_zero,
-        )
+        yield {
+            "engine": engine,
+            "store": HistoryStore.from_config(state.config, trusted),
+            "clock": state.clock,
+            "recorded_by": socket.gethostname()[:_HOST_NAME_LENGTH],
+        }
     finally:
         engine.dispose()
 
 
-def _bind_to_record(state: TelemetryState) -> str | None:
-    """The bind that the reports read which are answered from the history, None for the main one."""
+def _database_of(state: TelemetryState, reports: Sequence[str], time_limit: float) -> Database:
+    """The database to record from: what these reports read when they are not answered from here."""
     config = state.config
-    first, *others = [config.report_binds.get(name) for name in _ANSWERED]
+    first, *others = [config.report_binds.get(name) for name in reports]
     if any(other != first for other in others):
         raise click.ClickException(
-            f"{config.key('report_binds')}: {' and '.join(_ANSWERED)} read different"
+            f"{config.key('report_binds')}: {' and '.join(reports)} read different"
             " databases, and one is recorded. Bind both to the same."
         )
     bind = None if first == HISTORY_BIND else first
@@ -164,7 +188,7 @@ def _bind_to_record(state: TelemetryState) -> str | None:
         raise click.ClickException(
             f"{config.key('database_url')}: no database is configured to record from."
         )
-    return bind
+    return replace(state.databases[bind], statement_timeout=time_limit)
 
 
 def _make_folder(url: URL) -> None:

@@ -1,4 +1,4 @@
-"""A recording: one application's profile as one run of the command recorded it, and its row.
+"""A recording: what a run of the command found for an application, and its row.
 
 Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
 a digest of its other columns, so that a damaged one is noticed when it is read. The digest of the
@@ -43,22 +43,60 @@ _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
-    """A row: an application's profile, and how it came about.
+class Recorded:
+    """What every row has: whose numbers it holds, and how they came about.
 
-    ``slot`` is the aware instant that the run stands for, of which there is one row for each
-    application. ``definition`` is the version of what is counted, ``milliseconds`` the time that
-    the pass took, ``recorded_by`` the name of the host. ``applications`` is how many PowerAuth had
-    then, 0 where nobody knows.
+    ``milliseconds`` is the time that reading them took, ``recorded_by`` the name of the host.
+    ``applications`` is how many PowerAuth had then, 0 where nobody knows. ``definition`` is the
+    version of what is counted.
     """
 
     application: Application
-    slot: datetime
-    profile: ActivityProfile
     milliseconds: int
     recorded_by: str
     applications: int = 0
+    definition: int
+
+    @property
+    def slot_text(self) -> str:
+        """What the row stands for, of which there is one for each application."""
+        raise NotImplementedError
+
+    def numbers(self) -> tuple[datetime, Any]:
+        """The aware instant that the numbers hold for, and the numbers as JSON can carry them."""
+        raise NotImplementedError
+
+    def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
+        """Why this takes the place of the row of its slot, None where it does not.
+
+        Raises ``DatabaseFault`` for a damaged row.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording(Recorded):
+    """An application's profile; ``slot`` is the aware instant that the run stands for."""
+
+    slot: datetime
+    profile: ActivityProfile
     definition: int = DEFINITION_VERSION
+
+    @property
+    def slot_text(self) -> str:
+        """The slot, as it is kept."""
+        return instant_text(self.slot)
+
+    def numbers(self) -> tuple[datetime, Any]:
+        """The users of each window."""
+        return self.profile.as_of, self.profile.users
+
+    def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
+        """Whether its pass is nearer to the slot."""
+        present = recording_of(row, keys)
+        if not present.gives_way_to(self.profile.as_of):
+            return None
+        return f"a pass nearer to the hour, {self.distance} off and not {present.distance}"
 
     @property
     def distance(self) -> timedelta:
@@ -120,22 +158,23 @@ def recording_table(metadata: MetaData) -> Table:
     return table
 
 
-def row_of(recording: Recording, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
+def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
     """The row that keeps a recording of an instance of the extension, sealed if there is a key."""
+    as_of, numbers = recording.numbers()
     content = {
         "instance": instance,
         "entry": link.entry,
         "application_id": recording.application.id,
         "application_name": recording.application.name,
-        "slot": instant_text(recording.slot),
-        "as_of": instant_text(recording.profile.as_of),
+        "slot": recording.slot_text,
+        "as_of": instant_text(as_of),
         "definition": recording.definition,
         "milliseconds": recording.milliseconds,
         "recorded_by": recording.recorded_by,
         "applications": recording.applications,
         "corrects": link.corrects,
         "reason": link.reason,
-        "users": json.dumps(recording.profile.users, separators=(",", ":")),
+        "users": json.dumps(numbers, separators=(",", ":")),
         "previous": link.previous,
     }
     digest = digest_of(content)
@@ -143,7 +182,19 @@ def row_of(recording: Recording, instance: str, link: Link, keys: Keys) -> dict[
 
 
 def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
-    """The recording that a row keeps.
+    """The profile that a row keeps; raises as ``facts_of``."""
+    return Recording(
+        **facts_of(row, keys),
+        slot=datetime.fromisoformat(row["slot"]),
+        profile=ActivityProfile(
+            as_of=datetime.fromisoformat(row["as_of"]),
+            users=tuple(json.loads(row["users"])),
+        ),
+    )
+
+
+def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+    """What every row has, as the fields of ``Recorded``.
 
     Raises ``DatabaseFault`` when the row is damaged, or has a seal that none of the keys made.
     """
@@ -152,18 +203,13 @@ def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
     is_open = not keys.values or row["seal"] is None
     if not is_open and not is_genuine(row["digest"], row["seal"], keys):
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording has a false seal")
-    return Recording(
-        application=Application(id=row["application_id"], name=row["application_name"]),
-        slot=datetime.fromisoformat(row["slot"]),
-        profile=ActivityProfile(
-            as_of=datetime.fromisoformat(row["as_of"]),
-            users=tuple(json.loads(row["users"])),
-        ),
-        definition=row["definition"],
-        milliseconds=row["milliseconds"],
-        recorded_by=row["recorded_by"],
-        applications=row["applications"],
-    )
+    return {
+        "application": Application(id=row["application_id"], name=row["application_name"]),
+        "milliseconds": row["milliseconds"],
+        "recorded_by": row["recorded_by"],
+        "applications": row["applications"],
+        "definition": row["definition"],
+    }
 
 
 def digest_of(row: Mapping[str, Any]) -> str:

@@ -1,11 +1,12 @@
 """Which rows of the history are read: the statements of the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, exists, func, or_, select, true
 
+from flask_powerauth_telemetry.history.recorded_day import VERIFICATIONS_OF_A_DAY
 from flask_powerauth_telemetry.history.recording import Recording, instant_text
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
@@ -32,15 +33,19 @@ class Selections:
         head = tables.head.c
         self._last_entry = select(head.entries).where(head.instance == instance).scalar_subquery()
         # Made once: reports that read many rows would spend half of their time on it.
-        self._all_valid = (
+        self._all_of_any_definition = (
             select(recording)
             .where(recording.c.instance == instance)
             .where(self._is_in_chain(recording.c.entry))
             .where(self._is_not_replaced())
-            .where(recording.c.definition == DEFINITION_VERSION)
         )
         if is_sealed:
-            self._all_valid = self._all_valid.where(self._has_its_seal(recording))
+            self._all_of_any_definition = self._all_of_any_definition.where(
+                self._has_its_seal(recording)
+            )
+        self._all_valid = self._all_of_any_definition.where(
+            recording.c.definition == DEFINITION_VERSION
+        )
 
     def newest(self, application: str | None, until: datetime, count: int) -> Select[Any]:
         """The newest rows of an application, or of any for None, none later than ``until``."""
@@ -62,6 +67,16 @@ class Selections:
         in_any = or_(*(columns.as_of.between(first, last) for first, last in texts))
         statement = self._valid(application).where(in_any)
         return statement.order_by(columns.as_of, columns.entry)
+
+    def days(self, application: Application, slots: Sequence[str]) -> Select[Any]:
+        """The days of verifications in these slots, by the application's number."""
+        columns = self._recording.c
+        return self._days(application).where(columns.slot.in_(slots)).order_by(columns.slot)
+
+    def slots_of_days(self, application: Application) -> Select[Any]:
+        """The slots of all days of verifications, each with the name that it was recorded under."""
+        columns = self._recording.c
+        return self._days(application).with_only_columns(columns.slot, columns.application_name)
 
     def complete(self, after: Recording, until: datetime) -> Select[Any]:
         """A slot after another one's in which every application has a row."""
@@ -92,14 +107,14 @@ class Selections:
             .distinct()
         )
 
-    def of_slot(self, application: Application, slot: datetime) -> Select[Any]:
+    def of_slot(self, application: Application, slot: str) -> Select[Any]:
         """The row that an application has for a slot, the newest correction first."""
         columns = self._recording.c
         return (
             select(self._recording)
             .where(columns.instance == self._instance)
             .where(columns.application_id == application.id)
-            .where(columns.slot == instant_text(slot))
+            .where(columns.slot == slot)
             .where(self._is_in_chain(columns.entry))
             .order_by(columns.entry.desc())
             .limit(1)
@@ -118,6 +133,13 @@ class Selections:
         if application is None:
             return self._all_valid
         return self._all_valid.where(columns.application_name == application)
+
+    def _days(self, application: Application) -> Select[Any]:
+        columns = self._recording.c
+        return self._all_of_any_definition.where(
+            columns.application_id == application.id,
+            columns.definition == VERIFICATIONS_OF_A_DAY,
+        )
 
     def _is_in_chain(self, entry: ColumnElement[int]) -> ColumnElement[bool]:
         # Not of the bare column: its index would be taken for the one that finds few rows.

@@ -74,7 +74,7 @@ class Recorder:
         self.slot = nearest_hour(self._instants.next())
         with translated_errors(self._engine):
             self._store.create(self._engine)
-        applications = self._applications()
+        applications = read_applications(self._database)
         self._count = len(applications)
         return applications
 
@@ -100,12 +100,6 @@ class Recorder:
         with translated_errors(self._engine), self._engine.begin() as connection:
             self._store.add(connection, recording, reason)
         return Outcome(recording, is_new=True)
-
-    def _applications(self) -> list[Application]:
-        table = self._database.tables.pa_application
-        statement = select(table.c.id, table.c.name).order_by(table.c.name)
-        with self._database.connect() as connection:
-            return [Application(row.id, row.name) for row in connection.execute(statement)]
 
     def _present(self, application: Application) -> Recording | None:
         with translated_errors(self._engine), self._engine.connect() as connection:
@@ -151,6 +145,14 @@ class Recorder:
                 f" {last.profile.as_of:%Y-%m-%d %H:%M} UTC who can't have left that window since:"
                 " look whether it is the right database with all rows; --allow-zero records it"
             )
+
+
+def read_applications(database: Database) -> list[Application]:
+    """Every application of PowerAuth's, by name."""
+    table = database.tables.pa_application
+    with database.connect() as connection:
+        rows = connection.execute(select(table.c.id, table.c.name)).all()
+    return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 
 def nearest_hour(instant: datetime) -> datetime:

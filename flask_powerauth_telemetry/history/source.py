@@ -11,7 +11,7 @@ from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, never_recorded
+from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, NeverRecorded
 from flask_powerauth_telemetry.providers import (
     RECORDED,
     Computation,
@@ -103,5 +103,5 @@ def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:
     until = context.now + CLOCK_TOLERANCE
     found = store.newest_of_any(context.connection, until)
     if found is None:
-        raise never_recorded()
+        raise NeverRecorded
     return found

@@ -170,18 +170,18 @@ def _missing_days(daily: Mapping[str, Any] | None) -> Sequence[str]:
         return ()
     days = daily["missing"]
     several = "day has" if len(days) == 1 else "days have"
-    return (f"{len(days)} {several} no recording: {', '.join(_ranges(days))}.",)
+    return (f"{len(days)} {several} no recording: {day_ranges(days)}.",)
 
 
-def _ranges(days: Sequence[str]) -> Sequence[str]:
-    """Days in a row as one text."""
+def day_ranges(days: Sequence[str]) -> str:
+    """Days as text, those in a row by the first and the last of them."""
     found: list[list[date]] = []
     for day in map(date.fromisoformat, days):
         if found and day - found[-1][-1] == timedelta(days=1):
             found[-1][1:] = [day]
         else:
             found.append([day])
-    return [" to ".join(map(str, ends)) for ends in found]
+    return ", ".join(" to ".join(map(str, ends)) for ends in found)
 
 
 def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[str]:
@@ -190,11 +190,12 @@ def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[
     missing = []
     if not verifications["complete"]:
         missing.append("The month is not over, so more verifications will be counted.")
-    since = verifications["auditSince"]
-    if since is None:
-        missing.append("The audit is empty, so verifications of the month may have been deleted.")
-    elif datetime.fromisoformat(since) > datetime.fromisoformat(verifications["from"]):
+    if days := verifications["missing"]:
+        since = verifications["auditSince"]
+        audit = "is empty" if since is None else f"begins at {since}"
+        several = "1 day was" if len(days) == 1 else f"{len(days)} days were"
         missing.append(
-            f"The audit begins at {since}, so earlier verifications may have been deleted."
+            f"The audit {audit}, so earlier verifications may have been deleted,"
+            f" and {several} not recorded: {day_ranges(days)}."
         )
     return missing

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from flask_powerauth_telemetry.history.chain import head_line
-from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement
+from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement, day_ranges
 from flask_powerauth_telemetry.text import printable
 
 Paragraph = tuple[str, str]  # a heading and a sentence
@@ -29,6 +29,8 @@ def paragraphs(statement: Statement) -> Iterator[Paragraph]:
         yield "Users of 30 days", _daily(statement.daily)
     if statement.verifications is not None:
         yield "Verifications", _verifications(statement.verifications)
+        if days := statement.verifications["recordedDays"]:
+            yield "Verifications", _recorded(days)
         yield "What was counted", statement.definitions[VERIFICATIONS]
     for missing in statement.missing:
         yield "Missing", missing
@@ -95,7 +97,24 @@ def _daily(daily: Mapping[str, Any]) -> str:
 
 
 def _verifications(found: Mapping[str, Any]) -> str:
+    least = "At least " if found["missing"] else ""
     return (
-        f"{found['total']:,} verifications, of which {found['valid']:,} were valid and"
+        f"{least}{found['total']:,} verifications, of which {found['valid']:,} were valid and"
         f" {found['invalid']:,} were not, from {found['from']} to {found['to']}."
     )
+
+
+def _recorded(days: Sequence[Mapping[str, Any]]) -> str:
+    """Which days of verifications were recorded, when, and by which rows."""
+    rows = sorted(day["row"] for day in days)
+    recorded = sorted(day["recordedAt"][:10] for day in days)
+    several, row = ("1 day is", "row") if len(days) == 1 else (f"{len(days)} days are", "rows")
+    return (
+        f"{several} as recorded on {_ends(recorded)}, in {row} {_ends(rows)} of the history,"
+        f" because the audit may hold less: {day_ranges([day['day'] for day in days])}."
+    )
+
+
+def _ends(values: Sequence[Any]) -> str:
+    first, last = values[0], values[-1]
+    return f"{first}" if first == last else f"{first} to {last}"

@@ -5,7 +5,7 @@ who read.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
@@ -25,9 +25,16 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
+from flask_powerauth_telemetry.history.recorded_day import (
+    RecordedDay,
+    day_of_row,
+    slot_of_day,
+)
 from flask_powerauth_telemetry.history.recording import (
     Link,
+    Recorded,
     Recording,
+    instant_text,
     recording_of,
     row_of,
 )
@@ -35,6 +42,7 @@ from flask_powerauth_telemetry.history.seal import is_genuine
 from flask_powerauth_telemetry.history.selections import Selections, Span
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
@@ -75,30 +83,27 @@ class HistoryStore:
             self._create(engine)
 
     def check(self, connection: Connection) -> None:
-        """Raise ``Unavailable`` when there is no store, ``DatabaseFault`` for another version.
+        """Raise ``NeverRecorded`` when there is no store, ``DatabaseFault`` for another version.
 
         And what else an error of the database means, always a ``TelemetryError``.
         """
         self._tables.check(connection)
 
-    def add(self, connection: Connection, recording: Recording, reason: str | None = None) -> bool:
+    def add(self, connection: Connection, recording: Recorded, reason: str | None = None) -> bool:
         """Add a row to the end of the chain, unless the slot belongs to a row that is there.
 
-        With a ``reason`` it replaces that row, and also when it ``gives_way_to`` this pass. Gives
-        whether a row was added. Hosts that add at the same time wait for each other, until their
-        transactions end. Raises ``DatabaseFault`` when the head of the chain is gone, or the row
-        that holds the slot is damaged.
+        With a ``reason`` it replaces that row, and also where it has a ``reason_to_replace`` it.
+        Gives whether a row was added. Hosts that add at the same time wait for each other, until
+        their transactions end. Raises ``DatabaseFault`` when the head of the chain is gone, or the
+        row that holds the slot is damaged.
         """
         head = self._locked_head(connection)
         self._check_last_seal(connection, head)
-        row = self._row_of_slot(connection, recording.application, recording.slot)
-        if row is not None and reason is None:
-            present = recording_of(row, self._keys)
-            if not present.gives_way_to(recording.profile.as_of):
+        row = self._row_of_slot(connection, recording.application, recording.slot_text)
+        if row is not None:
+            reason = reason or recording.reason_to_replace(row, self._keys)
+            if reason is None:
                 return False
-            reason = (
-                f"a pass nearer to the hour, {recording.distance} off and not {present.distance}"
-            )
         link = Link(
             entry=head.entries + 1,
             previous=head.digest,
@@ -115,7 +120,7 @@ class HistoryStore:
         self, connection: Connection, application: Application, slot: datetime
     ) -> Recording | None:
         """What the application has for this slot; raises ``DatabaseFault`` for a damaged row."""
-        row = self._row_of_slot(connection, application, slot)
+        row = self._row_of_slot(connection, application, instant_text(slot))
         return None if row is None else recording_of(row, self._keys)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
@@ -167,6 +172,23 @@ class HistoryStore:
         statement = self._selections.within(application, spans)
         return self._of_name(application, connection.execute(statement))
 
+    def days(
+        self, connection: Connection, application: Application, spans: Iterable[DaySpan]
+    ) -> Sequence[RecordedDay]:
+        """The days of these spans that were recorded of the application, under its name of now.
+
+        Raises ``DatabaseFault`` for a damaged row.
+        """
+        slots = [slot_of_day(span) for span in spans]
+        rows = connection.execute(self._selections.days(application, slots))
+        days = (day_of_row(row._asdict(), self._keys) for row in rows)
+        return [day for day in days if day.application == application]
+
+    def recorded_slots(self, connection: Connection, application: Application) -> Collection[str]:
+        """The slots of all days that were recorded of the application, under its name of now."""
+        rows = connection.execute(self._selections.slots_of_days(application))
+        return {row.slot for row in rows if row.application_name == application.name}
+
     def names(self, connection: Connection) -> Sequence[str]:
         """The names of all applications that have a row."""
         return connection.scalars(self._selections.names()).all()
@@ -186,7 +208,7 @@ class HistoryStore:
             last = rows[-1].entry
 
     def _row_of_slot(
-        self, connection: Connection, application: Application, slot: datetime
+        self, connection: Connection, application: Application, slot: str
     ) -> ChainRow | None:
         row = connection.execute(self._selections.of_slot(application, slot)).first()
         return None if row is None else row._asdict()

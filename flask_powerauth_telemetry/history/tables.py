@@ -29,6 +29,15 @@ RETRY_SECONDS = 60
 """When to ask again for what is not recorded yet."""
 
 
+class NeverRecorded(Unavailable):
+    """There is nothing in the store."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing is recorded yet, run: flask telemetry snapshot", retry_after=RETRY_SECONDS
+        )
+
+
 class HistoryTables:
     """The tables, in the database schema ``schema``; None for the one that a connection finds."""
 
@@ -56,7 +65,7 @@ class HistoryTables:
                 connection.execute(insert(self._version), {"version": SCHEMA_VERSION})
 
     def check(self, connection: Connection) -> None:
-        """Raise ``Unavailable`` when there is no store, ``DatabaseFault`` for another version.
+        """Raise ``NeverRecorded`` when there is no store, ``DatabaseFault`` for another version.
 
         And what else an error of the database means, always a ``TelemetryError``.
         """
@@ -69,7 +78,7 @@ class HistoryTables:
                 raise
             version = None
         if version is None:
-            raise never_recorded()
+            raise NeverRecorded
         _check_version(version)
 
     def _known_version(self) -> Select[Any]:
@@ -79,13 +88,6 @@ class HistoryTables:
         return inspect_database(connection).has_table(
             self._version.name, schema=self._version.schema
         )
-
-
-def never_recorded() -> Unavailable:
-    """The error of a store in which there is nothing."""
-    return Unavailable(
-        "nothing is recorded yet, run: flask telemetry snapshot", retry_after=RETRY_SECONDS
-    )
 
 
 def _check_version(version: int) -> None:

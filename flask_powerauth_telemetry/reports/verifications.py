@@ -31,7 +31,7 @@ from flask_powerauth_telemetry.providers import ReportContext
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots
 
 Kind = tuple[str | None, ...]
-"""The type of a signature, and its algorithm where that is recorded."""
+"""The type of a signature, and its algorithm; None where that is not recorded."""
 
 READ_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_application": ("id", "name"),
@@ -98,10 +98,14 @@ class Verifications:
     valid: Counter[Kind] = field(default_factory=Counter)
     hours: Counter[ClockHour] = field(default_factory=Counter)
 
+    def total(self) -> int:
+        """How many there were."""
+        return self.totals.total()
+
     def report_data(self) -> dict[str, Any]:
         """The fields of ``TotalsSchema``."""
         return {
-            **_numbers(self.totals.total(), self.valid.total()),
+            **_numbers(self.total(), self.valid.total()),
             "by_type": self._by_type(),
             "busiest_hour": self._busiest_hour(),
         }
@@ -111,7 +115,7 @@ class Verifications:
         return [
             {
                 "type": kind[0],
-                "algorithm": kind[1] if len(kind) > 1 else None,
+                "algorithm": kind[1],
                 **_numbers(self.totals[kind], self.valid[kind]),
             }
             for kind in sorted(self.totals, key=lambda kind: [name or "" for name in kind])
@@ -158,10 +162,11 @@ class Audit:
         kinds = self._kinds(context)
         statement = signatures_statement(context.tables, application_id, times, slots, kinds)
         found: dict[int, Verifications] = {}
-        for bucket, slot, total, valid, *kind in context.connection.execute(statement):
+        for bucket, slot, total, valid, *names in context.connection.execute(statement):
             part = found.setdefault(int(bucket), Verifications())
-            part.totals[tuple(kind)] += total
-            part.valid[tuple(kind)] += int(valid)
+            kind = (*names, None)[:2]
+            part.totals[kind] += total
+            part.valid[kind] += int(valid)
             if hour := slots.hours.get(int(slot)):
                 part.hours[hour] += total
         return found

@@ -53,7 +53,16 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "total": 9_123_456_789,
         "valid": 9_023_456_789,
         "invalid": 100_000_000,
-        "auditSince": "2026-10-05T00:00:00.123456+02:00",
+        "auditSince": "2026-11-25T00:00:00.123456+01:00",
+        "recordedDays": [
+            {
+                "day": f"2026-10-{day:02}",
+                "recordedAt": f"2026-11-{day:02}T12:00:00.123456+01:00",
+                "row": 10**17 + day,
+            }
+            for day in range(1, 31, 2)
+        ],
+        "missing": [f"2026-10-{day:02}" for day in range(2, 32, 2)],
     },
 }
 

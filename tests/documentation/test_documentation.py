@@ -373,7 +373,7 @@ def test_scheduled_commands_are_documented_ones() -> None:
         if "flask" in line
     ]
 
-    assert len(scheduled) == 3
+    assert len(scheduled) == 2
     for line in scheduled:
         assert line.rpartition("--app app ")[2] in documented
 

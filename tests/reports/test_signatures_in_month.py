@@ -50,6 +50,7 @@ def month_of(client: FlaskClient, month: str, application: str = "retail") -> di
     assert answer.status_code == 200, answer.get_data(as_text=True)
     data: dict[str, Any] = answer.get_json()["responseObject"]["reportData"]
     assert data.pop("application") == application
+    assert data.pop("recordedDays") == []
     return data
 
 
@@ -100,6 +101,7 @@ def test_every_number_equals_a_count_by_hand(
         client = client_of(database, now, report_zone, DATABASE_TIMEZONE=zone)
         data = month_of(client, f"{month[0]}-{month[1]:02}")
         del data["auditSince"]
+        assert data.pop("missing") == []
         assert data == audit.month_by_hand(retail, month, now, calendar, own)
         assert sum(filter(None, data["byDay"])) == data["total"]
 
@@ -108,15 +110,25 @@ def test_every_number_equals_a_count_by_hand(
 def test_month_before_and_after_share_no_verification(sqlite: Engine, zone: str) -> None:
     clock = ZoneInfo(zone)
     midnight = datetime(2026, 11, 1, tzinfo=clock)
-    times = [midnight.astimezone(UTC) + ticks * TICK for ticks in (-1, 0, 1)]
+    times = [midnight.astimezone(UTC) + time for time in (-2 * DAY, -TICK, 0 * TICK, TICK)]
     client = client_of(filled(sqlite, [wall_clock(time, UTC) for time in times]), NOW, zone)
 
     assert month_of(client, "2026-10")["byDay"][-1] == 1
     assert month_of(client, "2026-11")["byDay"][0] == 2
 
 
-def test_month_without_verifications_is_all_zero(database: Engine) -> None:
-    assert month_of(client_of(filled(database), zone="Europe/Prague"), "2026-11") == {
+@pytest.mark.parametrize(("since", "begun"), [(None, None), ("2026-10-31T23:00:00+00:00", 0)])
+def test_month_without_verifications_is_zero_only_where_the_audit_reaches(
+    database: Engine, since: str | None, begun: int | None
+) -> None:
+    filled(database)
+    days = [f"2026-11-{day:02}" for day in range(1, 26)]
+    if since is not None:
+        oldest = datetime.fromisoformat(since)
+        audit.add_verifications(database, [Verification("b", wall_clock(oldest, UTC))])
+        since = oldest.astimezone(ZoneInfo("Europe/Prague")).isoformat()
+
+    assert month_of(client_of(database, zone="Europe/Prague"), "2026-11") == {
         "month": "2026-11",
         "from": "2026-11-01T00:00:00+01:00",
         "to": "2026-12-01T00:00:00+01:00",
@@ -125,10 +137,43 @@ def test_month_without_verifications_is_all_zero(database: Engine) -> None:
         "valid": 0,
         "invalid": 0,
         "byType": [],
-        "byDay": [0] * 25 + [None] * 5,
+        "byDay": [begun] * 25 + [None] * 5,
         "busiestHour": None,
-        "auditSince": None,
+        "auditSince": since,
+        "missing": days if since is None else [],
     }
+
+
+def test_day_that_the_audit_may_have_lost_in_part_has_no_number(database: Engine) -> None:
+    """What is left of it is in the totals alone, and it is named."""
+    midnight = datetime(2026, 11, 3)
+    for oldest, missing in ((midnight + TICK, 3), (midnight, 2)):
+        audit.delete_verifications(database) if missing == 2 else filled(database)
+        times = [oldest, midnight + HOUR, midnight + DAY]
+        audit.add_verifications(database, [Verification("a", time) for time in times])
+
+        data = month_of(client_of(database), "2026-11")
+
+        assert data["missing"] == [f"2026-11-{day:02}" for day in range(1, missing + 1)]
+        assert data["byDay"][:4] == [None, None, None if missing == 3 else 2, 1]
+        assert data["total"] == sum(row["total"] for row in data["byType"]) == 3
+
+
+def test_rows_that_are_brought_back_are_counted(sqlite: Engine) -> None:
+    """What was read while they were gone is not kept."""
+    late = [datetime(2026, 10, 20, 12), datetime(2026, 10, 21, 12)]
+    client = client_of(filled(sqlite, late))
+    clock = Clock(NOW)
+    client = client_of(sqlite, clock)
+    assert month_of(client, "2026-10")["byDay"][19:21] == [None, 1]
+    early = [datetime(2026, 9, 20), datetime(2026, 10, 1), datetime(2026, 10, 20, 3)]
+    audit.delete_verifications(sqlite)
+    audit.add_verifications(sqlite, [Verification("a", time) for time in (*early, *late)])
+    clock.now += 25 * HOUR
+
+    data = month_of(client, "2026-10")
+
+    assert (data["byDay"][0], data["byDay"][19:21], data["missing"]) == (1, [2, 1], [])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, delete, insert
 
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from tests.support.powerauth import Activation, wall_clock
@@ -55,18 +55,25 @@ def add_changes(engine: Engine, changes: Sequence[Change]) -> None:
 
 
 def add_verifications(
-    engine: Engine, verifications: Sequence[Verification], version: str = "2.2"
+    engine: Engine, verifications: Sequence[Verification], version: str = "2.2", first: int = 0
 ) -> None:
-    """Rows of pa_signature_audit, as that version of PowerAuth writes them."""
+    """Rows of pa_signature_audit, as that version of PowerAuth writes them, numbered from first."""
     rows = [{**vars(verification)} for verification in verifications]
     if version != "2.2":
         for row in rows:
             del row["signature_algorithm"]
-    _add(engine, "pa_signature_audit", rows)
+    _add(engine, "pa_signature_audit", rows, first)
 
 
-def _add(engine: Engine, table: str, rows: Iterable[dict[str, Any]]) -> None:
-    numbered = [{"id": number, **row} for number, row in enumerate(rows)]
+def delete_verifications(engine: Engine, before: datetime = datetime.max) -> None:
+    """Prune pa_signature_audit of the rows before a naive time of the database's clock."""
+    audit = PowerAuthTables().pa_signature_audit
+    with engine.begin() as connection:
+        connection.execute(delete(audit).where(audit.c.timestamp_created < before))
+
+
+def _add(engine: Engine, table: str, rows: Iterable[dict[str, Any]], first: int = 0) -> None:
+    numbered = [{"id": number, **row} for number, row in enumerate(rows, first)]
     with engine.begin() as connection:
         connection.execute(insert(getattr(PowerAuthTables(), table)), numbered)
 

@@ -13,7 +13,6 @@ from sqlalchemy.sql.visitors import iterate
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
-from flask_powerauth_telemetry.cli.counts import read_applications
 from flask_powerauth_telemetry.cli.report import parameter_fields
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database, InterruptBy
@@ -27,6 +26,7 @@ from flask_powerauth_telemetry.exceptions import (
 )
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.history.recording import Recording
+from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
@@ -136,8 +136,11 @@ class _Inquiry:
         limit = min(target.database.time_limit, ANSWER_SECONDS)
         made = {one.name: getattr(target.database, one.name) for one in fields_of(Database)}
         made["statement_timeout"] = limit
+        databases = target.state.databases
         self._services = [
-            ReportService(target.state.registry, {target.bind: database}, target.state.clock)
+            ReportService(
+                target.state.registry, {**databases, target.bind: database}, target.state.clock
+            )
             for database in (_WithoutRows(**made), Database(**made))
         ]
 

@@ -1,7 +1,7 @@
 """The figure of the verifications of the month that runs, day by day."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from flask_powerauth_telemetry.dashboard.charts import Series, plot
@@ -39,7 +39,7 @@ def _show_month(data: Data, asked: Asked) -> Content:
             *busiest_hour(one["busiestHour"], asked),
         ],
         plot=plot(
-            "A column for each day of the month, those to come without one.",
+            "A column for each day of the month, none for those that are not known or to come.",
             [Series("column", one["byDay"])],
             {place: rows[place][0] for place in (0, len(rows) // 2, len(rows) - 1)},
         ),
@@ -55,14 +55,17 @@ def _show_month(data: Data, asked: Asked) -> Content:
 
 
 def _reach(month: Mapping[str, Any], asked: Asked) -> str:
-    """Since when the audit has rows, and whether the month began before."""
+    """Since when the audit has rows, and what that means for the month."""
     since = month["auditSince"]
-    if since is None:
-        return "PowerAuth's signature audit has no row at all."
-    told = f"PowerAuth's signature audit begins at {asked.shown(since)} {asked.zone}"
-    if datetime.fromisoformat(since) > datetime.fromisoformat(month["from"]):
-        return f"{told}: earlier verifications of the month may have been deleted."
-    return f"{told}, before the month."
+    told = "PowerAuth's signature audit has no row at all"
+    if since is not None:
+        told = f"PowerAuth's signature audit begins at {asked.shown(since)} {asked.zone}"
+    if recorded := len(month["recordedDays"]):
+        told += f"; {recorded} {'day is' if recorded == 1 else 'days are'} as recorded before"
+    if missing := len(month["missing"]):
+        days = f"{missing} {'day' if missing == 1 else 'days'}"
+        told += f": verifications of {days} of the month may have been deleted"
+    return f"{told}."
 
 
 SIGNATURES_OF_MONTH = Figure(

@@ -1,0 +1,150 @@
+"""Recording days of verifications: those that the audit still holds whole, into the history."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from sqlalchemy import Engine, func, literal, select
+
+from flask_powerauth_telemetry.database.connection import Database, translated_errors
+from flask_powerauth_telemetry.database.tables import WallClock
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.instants import Instants
+from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
+from flask_powerauth_telemetry.history.snapshot import read_applications
+from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, MonthDays, audit_start
+from flask_powerauth_telemetry.reports.calendar import day_of, midnight
+from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
+from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
+from flask_powerauth_telemetry.service import Clock
+
+DAYS_A_RUN = 31
+"""How many days of an application are recorded by one run or attempt, the newest first."""
+
+_DAY = timedelta(days=1)
+
+
+class DaysLeft(TelemetryError):
+    """Days that are not recorded yet, because one run takes a limited number."""
+
+
+class DayRecorder:
+    """Records the days of ``timezone`` that are over.
+
+    ``database`` has the audit, with the time limit of a day's statement; ``engine`` writes to
+    ``store``. ``recorded_by`` is the name of this host. Methods raise a ``TelemetryError`` for a
+    fault.
+    """
+
+    _as_of: datetime
+    _whole: Sequence[DaySpan]
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        engine: Engine,
+        store: HistoryStore,
+        clock: Clock,
+        recorded_by: str,
+        timezone: tzinfo,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._store = store
+        self._instants = Instants(database, clock)
+        self._recorded_by = recorded_by
+        self._timezone = timezone
+        self._audit = Audit()
+
+    def begin(self) -> list[Application]:
+        """Take the instant that days are over by; gives every application.
+
+        Raises ``NotNow`` where no number would be right.
+        """
+        self._as_of = self._instants.next()
+        self._whole = self._whole_days()
+        with translated_errors(self._engine):
+            self._store.create(self._engine)
+        return read_applications(self._database)
+
+    def record(self, application: Application) -> Iterator[RecordedDay]:
+        """Record the newest days that are missing and that the audit holds whole; gives each.
+
+        Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
+        """
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            slots = self._store.recorded_slots(connection, application)
+        missing = [span for span in self._whole if slot_of_day(span) not in slots]
+        for span in missing[:DAYS_A_RUN]:
+            day = self._read(application, span)
+            if day is None:  # it was pruned meanwhile, and so was all before it
+                return
+            with translated_errors(self._engine), self._engine.begin() as connection:
+                is_new = self._store.add(connection, day)
+            if is_new:
+                yield day
+        if left := len(missing[DAYS_A_RUN:]):
+            raise DaysLeft(f"{left} earlier days are left for the next run")
+
+    def _whole_days(self) -> Sequence[DaySpan]:
+        """The days that are over and that the audit holds whole, the newest first.
+
+        Nothing can be missing of a day that lies between two rows, unless rows in between were
+        deleted: not if the database stopped being fed, and not if our clock is ahead.
+        """
+        with ReportContext(self._database, self._as_of) as context:
+            start, newest = audit_start(context), _newest_time(context)
+            if start is None or newest is None:
+                return ()
+            return [
+                span
+                for span in self._days_back(start.instant)
+                if start.reaches(context.database_time(span[0]))
+                and context.database_time(span[1]) <= newest
+            ]
+
+    def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
+        """The days that ended at least an hour ago: whatever was being written then is there."""
+        day = day_of(self._as_of - HOUR, self._timezone)
+        end = midnight(day, self._timezone)
+        while end > oldest:
+            day -= _DAY
+            start = midnight(day, self._timezone)
+            yield start, end
+            end = start
+
+    def _read(self, application: Application, span: DaySpan) -> RecordedDay | None:
+        """A day by one statement; None where rows of it may have been deleted before."""
+        started = time.monotonic()
+        start, end = span
+        with ReportContext(self._database, self._as_of) as context:
+            # Times that look alike may lie in different hours, so there are some around the day.
+            slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
+            edges = [context.database_time(one) for one in (end, start)]
+            read = self._audit.read(context, application.id, MonthDays(edges), slots)
+            since = audit_start(context)
+            if since is None or not since.reaches(edges[-1]):
+                return None
+        return RecordedDay(
+            application=application,
+            span=span,
+            day=day_of(start, self._timezone),
+            zone=str(self._timezone),
+            as_of=self._as_of,
+            verifications=read.get(0, Verifications()),
+            milliseconds=round((time.monotonic() - started) * 1000),
+            recorded_by=self._recorded_by,
+        )
+
+
+def _newest_time(context: ReportContext) -> datetime | None:
+    """The time of the audit's newest row by now, naive, of the database's clock."""
+    created = context.tables.pa_signature_audit.c.timestamp_created
+    now = literal(context.database_time(context.now), WallClock)
+    newest: datetime | None = context.connection.scalar(
+        select(func.max(created)).where(created <= now)
+    )
+    return newest

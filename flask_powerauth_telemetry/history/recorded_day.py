@@ -1,0 +1,107 @@
+"""A recorded day: the verifications of an application between two midnights, and its row.
+
+It is a row like that of a profile, in the same chain, with a definition and slots of its own. So
+what proves profiles proves days, and nothing that reads profiles reads days.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask_powerauth_telemetry.config.values import Keys
+from flask_powerauth_telemetry.history.recording import Recorded, facts_of
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
+from flask_powerauth_telemetry.reports.clock_hours import ClockHour
+from flask_powerauth_telemetry.reports.verifications import HOUR_FORMAT, Verifications
+
+VERIFICATIONS_OF_A_DAY = 1001
+"""The version of what is counted for a day; those of profiles are below 1000."""
+
+_START_FORMAT = "%Y-%m-%dT%H:%MZ"
+_LENGTH = len("2026-11-25T23:00Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDay(Recorded):
+    """The verifications of a day.
+
+    ``span`` is from its midnight to the next one, aware, in UTC; ``day`` is what the calendar of
+    ``zone`` calls it. ``as_of`` is the aware instant at which the audit was read. ``entry``
+    is the number of the row, 0 before there is one.
+    """
+
+    span: DaySpan
+    day: date
+    zone: str
+    as_of: datetime
+    verifications: Verifications
+    entry: int = 0
+    definition: int = VERIFICATIONS_OF_A_DAY
+
+    @property
+    def slot_text(self) -> str:
+        """The span; days of two zones share it only if they are the same."""
+        return slot_of_day(self.span)
+
+    def numbers(self) -> tuple[datetime, Any]:
+        """The verifications by kind and by hour."""
+        found = self.verifications
+        kinds = [[*kind, total, found.valid[kind]] for kind, total in found.totals.items()]
+        hours = [
+            [hour.start.strftime(HOUR_FORMAT), hour.count, count]
+            for hour, count in found.hours.items()
+        ]
+        return self.as_of, {
+            "day": str(self.day),
+            "zone": self.zone,
+            "kinds": kinds,
+            "hours": hours,
+        }
+
+    def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
+        """Whether the application had another name."""
+        present = day_of_row(row, keys)
+        if present.application.name == self.application.name:
+            return None
+        return f"the application was renamed, it was {present.application.name}"
+
+
+def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
+    """The day that a row keeps; raises as ``facts_of``."""
+    facts = facts_of(row, keys)
+    numbers = json.loads(row["users"])
+    kinds = {(*kind,): (total, valid) for *kind, total, valid in numbers["kinds"]}
+    return RecordedDay(
+        **facts,
+        span=_span_of(row["slot"]),
+        day=date.fromisoformat(numbers["day"]),
+        zone=numbers["zone"],
+        as_of=datetime.fromisoformat(row["as_of"]),
+        verifications=Verifications(
+            Counter({kind: total for kind, (total, _) in kinds.items()}),
+            Counter({kind: valid for kind, (_, valid) in kinds.items()}),
+            Counter(
+                {
+                    ClockHour(datetime.fromisoformat(start), hours): count
+                    for start, hours, count in numbers["hours"]
+                }
+            ),
+        ),
+        entry=row["entry"],
+    )
+
+
+def slot_of_day(span: DaySpan) -> str:
+    """How a span is kept: its start in UTC and its length in minutes, as ISO 8601 writes them."""
+    start, end = span
+    minutes = (end - start) // timedelta(minutes=1)
+    return f"{start.strftime(_START_FORMAT)}/PT{minutes}M"
+
+
+def _span_of(slot: str) -> DaySpan:
+    start = datetime.fromisoformat(slot[:_LENGTH])
+    minutes = int(slot[_LENGTH:].removeprefix("/PT").removesuffix("M"))
+    return start, start + timedelta(minutes=minutes)

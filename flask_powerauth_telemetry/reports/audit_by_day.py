@@ -1,0 +1,174 @@
+"""Days of the signature audit, read in slices of some days, and since when the audit has them.
+
+Days that are over are kept in the process. So a month that takes longer than the time limit is
+answered in the end: each try goes on where the one before stopped.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice, pairwise, takewhile
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
+
+from flask_powerauth_telemetry.database.tables import WallClock
+from flask_powerauth_telemetry.exceptions import TooSlow, Unavailable
+from flask_powerauth_telemetry.providers import ReportContext
+from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
+from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots
+from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
+
+DAYS_AT_ONCE = 8
+"""How many days a statement reads, unless that is too slow: each reads all activations, too."""
+
+KEPT_DAYS = 1_000
+"""How many days that are over are kept for each database."""
+
+DaySpan = tuple[datetime, datetime]  # of aware instants, without the end
+
+_FIRST_TIME = datetime(2000, 1, 1)
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days of a month that have begun.
+
+    ``midnights`` are aware, in UTC: the start of each of those days, then the end of the last one,
+    or now while that is running. ``slots`` are those of all of them.
+    """
+
+    midnights: Sequence[datetime]
+    slots: WallSlots
+
+
+class AuditByDay:
+    """Reads days from the audit, several by one statement, and keeps those that are over."""
+
+    def __init__(self) -> None:
+        self._audit = Audit()
+        self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
+
+    def read(
+        self, context: ReportContext, application_id: int, days: Days
+    ) -> Sequence[Verifications]:
+        """The verifications of each day.
+
+        Raises ``Unavailable`` when the time that is left is too short for the next days.
+        """
+        kept = self._kept.setdefault(context.connection.engine, _Kept())
+        begun = time.monotonic()
+        longest = 0.0
+        found: list[Verifications] = []
+        spans = list(pairwise(days.midnights))
+        while len(found) < len(spans):
+            unread = kept.unread(application_id, spans[len(found) :])
+            if not unread:
+                found.append(kept.days[application_id, spans[len(found)]])
+                continue
+            since = time.monotonic()
+            if since - begun + longest > context.time_limit:
+                raise Unavailable("the month takes more than one try", retry_after=1)
+            found += self._read(context, application_id, unread, kept, days.slots)
+            longest = max(longest, time.monotonic() - since)
+        return found
+
+    def forget(self, context: ReportContext, application_id: int, spans: Iterable[DaySpan]) -> None:
+        """Keep days no longer of which rows may be gone: somebody may bring them back."""
+        kept = self._kept[context.connection.engine]
+        for span in spans:
+            kept.days.pop((application_id, span), None)
+
+    def _read(
+        self,
+        context: ReportContext,
+        application_id: int,
+        spans: Sequence[DaySpan],
+        kept: "_Kept",
+        slots: WallSlots,
+    ) -> Sequence[Verifications]:
+        """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
+        instants = [spans[0][0], *(end for _, end in spans)]
+        times = MonthDays([context.database_time(one) for one in reversed(instants)])
+        try:
+            read = self._audit.read(context, application_id, times, slots)
+        except TooSlow as error:
+            if len(spans) == 1:
+                raise
+            kept.at_once = len(spans) // 2
+            raise Unavailable(error.message, retry_after=1) from error
+        found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
+        for span, day in zip(spans, found, strict=True):
+            if context.now - span[1] >= HOUR:  # whatever was being written by its end is there
+                kept.keep((application_id, span), day)
+        return found
+
+
+@dataclass
+class _Kept:
+    """The days of a database that were read, and how many are read at once."""
+
+    days: OrderedDict[tuple[int, DaySpan], Verifications] = field(default_factory=OrderedDict)
+    at_once: int = DAYS_AT_ONCE
+
+    def unread(self, application_id: int, spans: Sequence[DaySpan]) -> Sequence[DaySpan]:
+        """The days to read next; none when the first of them was read."""
+        unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
+        return list(islice(unread, self.at_once))
+
+    def keep(self, key: tuple[int, DaySpan], day: Verifications) -> None:
+        """Keep a day, and drop the one that was kept for longest when there are too many."""
+        self.days[key] = day
+        while len(self.days) > KEPT_DAYS:
+            self.days.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class MonthDays:
+    """Days in a row between ``edges``, naive times of the database's clock, the newest first.
+
+    Each day holds its start, and not its end.
+    """
+
+    edges: Sequence[datetime]
+
+    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
+        """Whether a time lies in any of the days."""
+        start, end = (literal(edge, WallClock) for edge in (self.edges[-1], self.edges[0]))
+        return and_(time >= start, time < end)
+
+    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
+        """The day of a time, 0 for the newest."""
+        return bucket_of(time, self.edges)
+
+
+@dataclass(frozen=True)
+class AuditStart:
+    """The oldest row of the audit: the naive time it ``shows``, and the instant, in UTC."""
+
+    shows: datetime
+    instant: datetime
+
+    def reaches(self, start: datetime) -> bool:
+        """Whether the audit holds all from this naive time of the database's clock on."""
+        return self.shows <= start
+
+
+def audit_start(context: ReportContext) -> AuditStart | None:
+    """The oldest row of the audit, whatever its application; None without any.
+
+    Rows of a time before the first month that can be asked for tell nothing.
+    """
+    created = context.tables.pa_signature_audit.c.timestamp_created
+    shown: datetime | None = context.connection.scalar(
+        select(func.min(created)).where(created >= literal(_FIRST_TIME, WallClock))
+    )
+    if shown is None:
+        return None
+    try:
+        instant = context.instant(shown)
+    except ValueError:  # the clock skips it: it is a day after what it showed a day before
+        instant = context.instant(shown - DAY) + DAY
+    return AuditStart(context.database_time(instant) if shown.tzinfo else shown, instant)
