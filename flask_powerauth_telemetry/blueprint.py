@@ -137,7 +137,9 @@ def _state(name: str) -> TelemetryState:
     except KeyError:
         raise ServerFault(f"init_app of the instance {name!r} was not called") from None
     if not instances.told:
-        instances.tell_unread(current_app.config)
+        instances.told = True
+        if not instances.checked.issuperset(current_app.config):
+            instances.tell_unread(current_app.config)
     return state
 
 

@@ -90,7 +90,7 @@ class PowerAuthTelemetry:
         store = build_credentials(config, self._credentials, databases)
         registry = build_registry(config, self._providers, databases)
         watch = Watch(app, self.name)
-        instances[self.name] = TelemetryState(
+        state = TelemetryState(
             config=config,
             registry=registry,
             service=ReportService(
@@ -110,6 +110,7 @@ class PowerAuthTelemetry:
             tell_refusal=watch.refused,
             clock=self._clock,
         )
+        instances.add(state, app.config)
         self._in_use = True
         app.cli.add_command(import_string("flask_powerauth_telemetry.cli:telemetry"))
         if config.url_prefix is not None:

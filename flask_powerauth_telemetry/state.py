@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
@@ -46,24 +45,23 @@ class TelemetryState:
 class Instances(dict[str, TelemetryState]):
     """The states of the instances on one application, by name.
 
-    ``told`` says that all are made, and that the log has the keys that none of them reads.
+    ``told`` says that the log has the keys that none of them reads. ``checked`` are the keys that
+    were there when the last instance was made, if there was nothing to tell of them.
     """
 
     told = False
+    checked: frozenset[str] = frozenset()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._telling = Lock()
+    def add(self, state: TelemetryState, values: Mapping[str, Any]) -> None:
+        """Add the state of an instance, made from an application's configuration."""
+        self[state.config.name] = state
+        self.checked = frozenset() if self.unread(values) else frozenset(values)
 
     def unread(self, values: Mapping[str, Any]) -> Sequence[Unread]:
         """The keys of an application's configuration that no instance reads."""
         return list(unread_keys(values, [state.config for state in self.values()]))
 
     def tell_unread(self, values: Mapping[str, Any]) -> None:
-        """Log them once, at the first request: only then it is known that no instance follows."""
-        with self._telling:
-            if self.told:
-                return
-            self.told = True
+        """Log them at the first request: only then it is known that no instance follows."""
         for unread in self.unread(values):
             logger.warning("%s", unread)
