@@ -21,6 +21,7 @@ import yaml
 from sqlalchemy import create_engine
 
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.config.keys import known_keys
 from tests.container.image import Image, build_image
 from tests.support.databases import PostgresqlServer
 
@@ -189,15 +190,37 @@ def port(image: Image, recorded: str) -> Iterator[int]:
     assert server.returncode == 0
 
 
-def is_unhealthy(image: Image, port: int) -> int:
+def is_unhealthy(image: Image, port: int, **variables: str) -> int:
     """The exit code of the image's health check."""
     command = [word.replace(":8000", f":{port}") for word in image.healthcheck]
-    return subprocess.run(check=False, capture_output=True, **image.process(command)).returncode  # type: ignore[call-overload,no-any-return]
+    process = image.process(command, **variables)
+    return subprocess.run(check=False, capture_output=True, **process).returncode  # type: ignore[call-overload,no-any-return]
 
 
 def test_health_check_tells_a_server_from_none(image: Image, port: int) -> None:
     assert is_unhealthy(image, port) == 0
     assert is_unhealthy(image, free_port()) == 1
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_health_check_goes_through_no_proxy(image: Image, port: int, name: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    everything_is_well = f"http://127.0.0.1:{port}"
+
+    assert is_unhealthy(image, port, **{name: nobody}) == 0
+    assert is_unhealthy(image, free_port(), **{name: everything_is_well}) == 1
+
+
+def test_reports_end_before_the_worker_and_that_before_the_container(image: Image) -> None:
+    (graceful,) = (
+        int(word.partition("=")[2])
+        for word in image.command
+        if word.startswith("--graceful-timeout=")
+    )
+    grace = service("telemetry")["stop_grace_period"]
+    report = known_keys()["POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT"].load_default
+
+    assert report < graceful < int(grace.removesuffix("s"))
 
 
 def ask(port: int, name: str, **parameters: object) -> tuple[Any, Any]:
