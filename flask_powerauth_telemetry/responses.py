@@ -19,6 +19,7 @@ from flask_powerauth_telemetry.exceptions import (
 )
 from flask_powerauth_telemetry.monitoring.signals import fields_of_request
 from flask_powerauth_telemetry.schemas import encode, error_envelope
+from flask_powerauth_telemetry.text import one_line
 
 logger = logging.getLogger("flask_powerauth_telemetry.errors")
 
@@ -61,12 +62,13 @@ def log_and_translate(error: Exception) -> TelemetryError:
     known = translate(error)
     if isinstance(known, ServerFault):
         extra = fields_of_request()
-        logger.error("A report failed: %s", known.message, exc_info=error, extra=extra)
+        logger.error("A report failed: %s", one_line(known.message), exc_info=error, extra=extra)
         # Receivers are found by the application itself, not by its proxy, whose method is untyped.
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     elif isinstance(known, Unavailable):
-        logger.error("A report is not available: %s", known.message, extra=fields_of_request())
+        message = one_line(known.message)  # a driver's own may have several
+        logger.error("A report is not available: %s", message, extra=fields_of_request())
     return known
 
 

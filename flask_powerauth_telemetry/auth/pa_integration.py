@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.auth.credentials import hex_digest, matches
 from flask_powerauth_telemetry.computation import Computations, Task
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
+from flask_powerauth_telemetry.text import one_line
 
 logger = logging.getLogger("flask_powerauth_telemetry.auth")
 
@@ -115,7 +116,8 @@ class IntegrationCredentials:
         self._failure = error
         seconds = RETRY_SECONDS
         if self._last is not None and self._outlives(self._last, error):
-            logger.error("Can't read application credentials, using the old ones: %s", error)
+            cause = one_line(str(error))
+            logger.error("Can't read application credentials, using the old ones: %s", cause)
             seconds = REFRESH_SECONDS
         self._next_reading = self._clock() + seconds
 

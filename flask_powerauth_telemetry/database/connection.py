@@ -18,6 +18,7 @@ from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import Unavailable
+from flask_powerauth_telemetry.text import one_line
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
@@ -289,4 +290,4 @@ class _Watch:
 
 
 def _cant_see(error: Exception) -> None:
-    logger.warning("It can't be seen whether somebody waits for a pass: %s", error)
+    logger.warning("It can't be seen whether somebody waits for a pass: %s", one_line(str(error)))
