@@ -44,7 +44,7 @@ def main(output: Path) -> None:
         raise click.ClickException(f"{output} is not empty.")
     _build(output)
     (wheel,) = output.glob("*.whl")
-    _copy_lock_of_image(output / lock.IMAGE.name)
+    copy_lock_of_image(output / lock.IMAGE.name)
     lock.lock_tests(output / REQUIREMENTS)
     _list(wheel)
     _sum(output)
@@ -121,7 +121,8 @@ def _list_licences(python: Path, target: Path) -> None:
     target.write_text(_run(program, f"--python={python}", *options), encoding="utf-8")
 
 
-def _copy_lock_of_image(target: Path) -> None:
+def copy_lock_of_image(target: Path) -> None:
+    """Copy the lock; raises ``ClickException`` when it is not what is asked for now."""
     shutil.copyfile(lock.IMAGE, target)
     lock.lock_image(target)
     if target.read_bytes() != lock.IMAGE.read_bytes():

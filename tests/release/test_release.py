@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import ClickException
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 
-from release.__main__ import BUILDER, LICENCES, REQUIREMENTS, SUMS
+from release.__main__ import BUILDER, LICENCES, REQUIREMENTS, SUMS, copy_lock_of_image
 from release.lock import IMAGE, IMAGE_EXTRAS, lock_image
 from tests.package.test_package import BASE
 
@@ -179,16 +180,31 @@ def test_image_has_the_versions_that_are_tested(release: Path) -> None:
     assert image <= needed(release / REQUIREMENTS)
 
 
-def test_lock_follows_what_is_asked_for(tmp_path: Path) -> None:
-    """What it lacks comes in, what nobody asks for goes, and other versions stay."""
+@pytest.fixture
+def stale(tmp_path: Path) -> Path:
+    """The image's lock without two packages that it needs, and with one that nobody asks for."""
     lines = [line for line in requirements(IMAGE) if not line.startswith(("apispec", "gunicorn"))]
-    stale = tmp_path / IMAGE.name
-    stale.write_text("\n".join([*lines, "six==1.16.0"]) + "\n")
+    path = tmp_path / IMAGE.name
+    path.write_text("\n".join([*lines, "six==1.16.0"]) + "\n")
+    return path
+
+
+def test_lock_follows_what_is_asked_for(stale: Path) -> None:
+    others = {pin for pin in needed(IMAGE) if pin[0] not in {"apispec", "gunicorn"}}
 
     lock_image(stale)
 
-    assert needed(stale) >= {pin for pin in needed(IMAGE) if pin[0] not in {"apispec", "gunicorn"}}
+    assert needed(stale) >= others
     assert {name for name, _ in needed(stale)} == {name for name, _ in needed(IMAGE)}
+
+
+def test_release_refuses_a_stale_lock(
+    stale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("release.lock.IMAGE", stale)
+
+    with pytest.raises(ClickException, match=r"Run: python -m release\.lock"):
+        copy_lock_of_image(tmp_path / "copy.txt")
 
 
 def test_requirements_hold_what_the_tests_need(release: Path) -> None:
