@@ -8,7 +8,7 @@ RUN python -m venv --without-pip /opt/telemetry \
     && pip install --require-hashes --requirement=requirements-image.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY flask_powerauth_telemetry flask_powerauth_telemetry
-# Nothing is fetched here: what the lock leaves out fails the build.
+# Nothing is fetched here. The lock has the extras too, by IMAGE_EXTRAS of release/lock.py.
 RUN pip install --no-index --no-build-isolation . \
     && pip uninstall --yes setuptools
 
