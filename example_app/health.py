@@ -60,7 +60,8 @@ def create_blueprint(probe: Probe) -> Blueprint:
         try:
             probe.first_application()
         except SQLAlchemyError as error:
-            current_app.logger.error("Not ready, the database can't be read: %s", error)
+            cause = " ".join(str(error).split())  # on one line, as all that is logged
+            current_app.logger.error("Not ready, the database can't be read: %s", cause)
             return {"status": "unavailable"}, 503
         return {"status": "ok"}
 

@@ -25,6 +25,7 @@ from flask_powerauth_telemetry.exceptions import (
 )
 from flask_powerauth_telemetry.monitoring.signals import instance_of_request
 from flask_powerauth_telemetry.schemas import encode, error_envelope
+from flask_powerauth_telemetry.text import one_line
 
 logger = logging.getLogger("flask_powerauth_telemetry.errors")
 
@@ -94,7 +95,7 @@ def _log(what: str, known: TelemetryError, traceback_of: Exception | None = None
             return
     of = f", database {known.database}" if known.database else ""
     more = f" (and {repeats} more like it since it was logged)" if repeats else ""
-    logger.error("%s%s: %s%s", what, of, known.message, more, exc_info=traceback_of)
+    logger.error("%s%s: %s%s", what, of, one_line(known.message), more, exc_info=traceback_of)
 
 
 class LoggedCauses:

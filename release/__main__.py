@@ -2,22 +2,26 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from collections.abc import Mapping
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).parents[1]
-EXTRA = "dev"
-"""What the tests are run with."""
+from release import lock
+from release.lock import ROOT
+
 REQUIREMENTS = "requirements-tests.txt"
 LICENCES = "licences.md"
+BUILDER = "setuptools"
+"""What the image is built with, and does not keep."""
 SUMS = "SHA256SUMS"
-OLDEST_PYTHON = "3.11"
 
 
 @click.command()
@@ -30,20 +34,19 @@ OLDEST_PYTHON = "3.11"
 def main(output: Path) -> None:
     """Build the distributions, and tell what is in them and what they were tested with.
 
-    These files are made: the wheel and the sdist; a CycloneDX list of the packages that a base
-    installation has; their licences; the requirements of the tests, locked by hashes; and the
-    SHA-256 sums of all of these.
+    These files are made: the wheel and the sdist; CycloneDX lists of the packages that a base
+    installation, one with each extra, and the image have; the licences of the base installation;
+    the requirements of the image and of the tests, locked by hashes; and the SHA-256 sums of all
+    of these.
     """
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()):
         raise click.ClickException(f"{output} is not empty.")
     _build(output)
     (wheel,) = output.glob("*.whl")
-    with tempfile.TemporaryDirectory(prefix="telemetry-release-") as folder:
-        python = _installed(wheel, Path(folder))
-        _list_components(python, output / f"{wheel.name.partition('-py3')[0]}.cdx.json")
-        _list_licences(python, output / LICENCES)
-    _lock(output / REQUIREMENTS)
+    copy_lock_of_image(output / lock.IMAGE.name)
+    lock.lock_tests(output / REQUIREMENTS)
+    _list(wheel)
     _sum(output)
     for path in sorted(output.iterdir()):
         click.echo(path.name)
@@ -72,21 +75,43 @@ def _build(output: Path) -> None:
     _python_module("twine", "check", "--strict", *output.iterdir())
 
 
-def _installed(wheel: Path, folder: Path) -> Path:
-    """The interpreter of an environment with the wheel and what it needs, and nothing else.
+def _list(wheel: Path) -> None:
+    """Write the lists of what the wheel brings: alone, with each extra, and in the image."""
+    stem = wheel.name.partition("-py3")[0]
+    name, version = stem.split("-")
+    info = zipfile.Path(wheel, f"{stem}.dist-info/")
+    extras = set(PathDistribution(info).metadata.get_all("Provides-Extra", []))
+    with tempfile.TemporaryDirectory(prefix="telemetry-release-") as folder:
+        python = _environment(Path(folder, "base"))
+        _install(python, wheel, f"{name}=={version}")
+        _list_components(python, wheel.with_name(f"{stem}.cdx.json"))
+        _list_licences(python, wheel.with_name(LICENCES))
+        for extra in extras - {lock.TESTS_EXTRA}:
+            python = _environment(Path(folder, extra))
+            _install(python, wheel, f"{name}[{extra}]=={version}")
+            _list_components(python, wheel.with_name(f"{stem}-{extra}.cdx.json"))
+        python = _environment(Path(folder, "image"))
+        _install(python, wheel, "--require-hashes", f"--requirements={lock.IMAGE}")
+        _install(python, wheel, "--no-deps", f"{name}=={version}")
+        _python_module("uv", "pip", "uninstall", "--quiet", f"--python={python}", BUILDER)
+        _list_components(python, wheel.with_name(f"{stem}-image.cdx.json"))
 
-    It is installed by its name, so that no path of this machine gets into the lists.
-    """
+
+def _environment(folder: Path) -> Path:
+    """The interpreter of a new environment in which nothing is installed."""
     venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    name, version, *_ = wheel.name.split("-")
-    found = f"--find-links={wheel.parent}"
-    _python_module("pip", "--quiet", "--python", python, "install", found, f"{name}=={version}")
-    return python
+    return folder / "bin" / "python"
+
+
+def _install(python: Path, wheel: Path, *requirements: str) -> None:
+    """Install by name, so that no path of this machine gets into the lists."""
+    options = ["--quiet", f"--python={python}", f"--find-links={wheel.parent}"]
+    _python_module("uv", "pip", "install", *options, *requirements)
 
 
 def _list_components(python: Path, target: Path) -> None:
     options = ["--output-reproducible", "--output-format=JSON", "--spec-version=1.6"]
+    options.append("--no-validate")  # the tests do, strictly
     _python_module("cyclonedx_py", "environment", *options, "--output-file", target, python)
 
 
@@ -96,12 +121,14 @@ def _list_licences(python: Path, target: Path) -> None:
     target.write_text(_run(program, f"--python={python}", *options), encoding="utf-8")
 
 
-def _lock(target: Path) -> None:
-    """Lock what the tests need, for every supported Python and system."""
-    options = ["--universal", f"--python-version={OLDEST_PYTHON}", "--generate-hashes", "--quiet"]
-    silence = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-    arguments = [*options, *silence, f"--extra={EXTRA}", "setup.py"]
-    target.write_text(_python_module("uv", "pip", "compile", *arguments), encoding="utf-8")
+def copy_lock_of_image(target: Path) -> None:
+    """Copy the lock; raises ``ClickException`` when it is not what is asked for now."""
+    shutil.copyfile(lock.IMAGE, target)
+    lock.lock_image(target)
+    if target.read_bytes() != lock.IMAGE.read_bytes():
+        raise click.ClickException(
+            f"{target.name} is not what setup.py asks for. Run: python -m release.lock"
+        )
 
 
 def _sum(output: Path) -> None:

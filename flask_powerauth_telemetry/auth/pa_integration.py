@@ -16,6 +16,7 @@ from flask_powerauth_telemetry.auth.credentials import hex_digest, matches
 from flask_powerauth_telemetry.computation import Computations, Task
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
+from flask_powerauth_telemetry.text import one_line
 
 logger = logging.getLogger("flask_powerauth_telemetry.auth")
 
@@ -120,7 +121,7 @@ class IntegrationCredentials:
             logger.error(
                 "Can't read application credentials from the database %s, using the old ones: %s",
                 self._database.name,
-                error,
+                one_line(str(error)),
                 extra=self._database.log_extra,
             )
             seconds = REFRESH_SECONDS

@@ -19,6 +19,7 @@ from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, Unavailable
+from flask_powerauth_telemetry.text import one_line
 
 Interrupt = Callable[[], None]
 InterruptBy = Callable[[Interrupt], None]
@@ -352,6 +353,6 @@ class _Watch:
         logger.warning(
             "It can't be seen whether somebody waits for a pass on the database %s: %s",
             self._database.name,
-            error,
+            one_line(str(error)),
             extra=self._database.log_extra,
         )

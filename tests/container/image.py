@@ -68,7 +68,8 @@ def build_image(source: Path, root: Path) -> Image:
     image = Image(root, source)
     parser = DockerfileParser(str(source / "Dockerfile"))
     for step in parser.structure:
-        _follow(image, step["instruction"], step["value"])
+        if step["instruction"] != "COMMENT":
+            _follow(image, step["instruction"], step["value"])
     return image
 
 

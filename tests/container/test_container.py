@@ -1,19 +1,13 @@
 """The container: its files linted, and its steps run as they are written, without Docker."""
 
-import base64
 import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -21,32 +15,20 @@ import yaml
 from sqlalchemy import create_engine
 
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.config.keys import known_keys
 from tests.container.image import Image, build_image
-from tests.support.databases import PostgresqlServer
+from tests.container.services import (
+    COMPOSE,
+    ROOT,
+    VARIABLES,
+    ask,
+    environment,
+    free_port,
+    interpolated,
+    service,
+)
 
-ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "compose.yaml"
-VARIABLES = {
-    "OWNER_PASSWORD": "owns",
-    "READER_PASSWORD": "reads",
-    "RECORDER_PASSWORD": "records",
-    "TELEMETRY_CREDENTIALS": json.dumps({"billing": digest("token")}),
-}
-"""What the person who starts the services sets; the token is ``token``."""
 OURS = ("population", "telemetry", "snapshot")
-PATH = "/rest/v3/telemetry/report"
-
-
-def interpolated(text: str) -> str:
-    """A text of the compose file, with the variables in it as compose puts them in."""
-    text = re.sub(r"\$\{(\w+):\?\}", lambda match: VARIABLES[match[1]], text)
-    assert "${" not in text
-    return text.replace("$$", "$")
-
-
-def service(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"][name]
-    return found
 
 
 def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -104,46 +86,13 @@ def test_manifest_fits_the_schemas_of_kubernetes() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """An empty folder that every account may enter; an image's own files are root's."""
-    path = Path(tempfile.mkdtemp(prefix="telemetry-container-")).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
 def image(folder: Path) -> Image:
     return build_image(ROOT, folder / "image")
 
 
-@pytest.fixture(scope="module")
-def sockets(folder: Path) -> Iterator[str]:
-    """The folder of the socket of a server with the owner's empty database."""
-    server = PostgresqlServer(18)
-    try:
-        admin = server.create_database()
-        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("CREATE ROLE powerauth SUPERUSER LOGIN")
-            connection.exec_driver_sql("CREATE DATABASE powerauth OWNER powerauth")
-        host = admin.url.query["host"]
-        assert isinstance(host, str)
-        yield host
-    finally:
-        server.stop()
-
-
-def environment(name: str, sockets: str) -> dict[str, str]:
-    """The variables of a service, with the server of the tests in place of the one it names."""
-    return {
-        key: re.sub(r"@database/(\w+)", rf"@/\1?host={sockets}", interpolated(value))
-        for key, value in service(name)["environment"].items()
-    }
-
-
 def run_service(image: Image, name: str, sockets: str, **variables: str) -> str:
     command = [interpolated(word) for word in service(name)["command"]]
-    process = image.process(command, **(environment(name, sockets) | variables))
+    process = image.process(command, **(environment(name, f"/{{}}?host={sockets}") | variables))
     result = subprocess.run(capture_output=True, text=True, check=False, **process)  # type: ignore[call-overload]
     assert "Traceback" not in result.stderr, result.stderr
     return str(result.stdout)
@@ -166,19 +115,13 @@ def recorded(image: Image, sockets: str, folder: Path) -> str:
     return sockets
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def port(image: Image, recorded: str) -> Iterator[int]:
     """The port of the running service ``telemetry``."""
     port = free_port()
     assert "command" not in service("telemetry")
     command = [word.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for word in image.command]
-    process = image.process(command, **environment("telemetry", recorded))
+    process = image.process(command, **environment("telemetry", f"/{{}}?host={recorded}"))
     with subprocess.Popen(**process) as server:  # type: ignore[call-overload]
         try:
             while is_unhealthy(image, port):
@@ -189,10 +132,11 @@ def port(image: Image, recorded: str) -> Iterator[int]:
     assert server.returncode == 0
 
 
-def is_unhealthy(image: Image, port: int) -> int:
+def is_unhealthy(image: Image, port: int, **variables: str) -> int:
     """The exit code of the image's health check."""
     command = [word.replace(":8000", f":{port}") for word in image.healthcheck]
-    return subprocess.run(check=False, capture_output=True, **image.process(command)).returncode  # type: ignore[call-overload,no-any-return]
+    process = image.process(command, **variables)
+    return subprocess.run(check=False, capture_output=True, **process).returncode  # type: ignore[call-overload,no-any-return]
 
 
 def test_health_check_tells_a_server_from_none(image: Image, port: int) -> None:
@@ -200,18 +144,25 @@ def test_health_check_tells_a_server_from_none(image: Image, port: int) -> None:
     assert is_unhealthy(image, free_port()) == 1
 
 
-def ask(port: int, name: str, **parameters: object) -> tuple[Any, Any]:
-    body = {"requestObject": {"name": name, "parameters": parameters}}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{PATH}",
-        data=json.dumps(body).encode(),
-        headers={
-            "Content-Type": "application/json",
-            "Authorization": "Basic " + base64.b64encode(b"billing:token").decode(),
-        },
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_health_check_goes_through_no_proxy(image: Image, port: int, name: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    everything_is_well = f"http://127.0.0.1:{port}"
+
+    assert is_unhealthy(image, port, **{name: nobody}) == 0
+    assert is_unhealthy(image, free_port(), **{name: everything_is_well}) == 1
+
+
+def test_reports_end_before_the_worker_and_that_before_the_container(image: Image) -> None:
+    (graceful,) = (
+        int(word.partition("=")[2])
+        for word in image.command
+        if word.startswith("--graceful-timeout=")
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)["responseObject"]["reportData"], response.headers
+    grace = service("telemetry")["stop_grace_period"]
+    report = known_keys()["POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT"].load_default
+
+    assert report < graceful < int(grace.removesuffix("s"))
 
 
 def test_recorded_report_is_served(port: int, recorded: str) -> None:
@@ -261,6 +212,23 @@ def test_image_holds_what_it_needs_and_no_more(image: Image) -> None:
     assert top == {"opt/telemetry", "srv/telemetry"}
     example = ROOT / "example_app"
     assert listed == {path.relative_to(example) for path in example.rglob("*.py")}
+
+
+def test_package_with_another_hash_fails_the_build(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(ROOT / "Dockerfile", source)
+    lock = (ROOT / "requirements-image.txt").read_text()
+    (start,) = re.findall(r"\nblinker==.*\n", lock)
+    before, _, after = lock.partition(start)
+    (source / "requirements-image.txt").write_text(
+        before + start + re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", after)
+    )
+
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        build_image(source, tmp_path / "image")
+
+    assert "--require-hashes" in str(caught.value)
 
 
 def test_build_context_leaves_out_what_is_not_copied() -> None:

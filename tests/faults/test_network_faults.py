@@ -117,6 +117,20 @@ def test_down_at_start_up(
     check(answer_of(app), 200)
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_logged_stays_on_its_line(
+    app_behind: AppBehind, proxy: Proxy, driver: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_behind(driver)
+    proxy.refuse()
+
+    assert answer_of(app).status == 503
+    (message,) = (one.getMessage() for one in caplog.records if "not available" in one.getMessage())
+    assert "Is the server running" in message  # libpq's second line
+    assert message.isprintable()
+    proxy.accept()
+
+
 def test_killed_in_mid_query(
     app_behind: AppBehind, owner: Engine, driver: str, check: Check
 ) -> None:

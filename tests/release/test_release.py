@@ -11,13 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import ClickException
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
 
-from release.__main__ import LICENCES, REQUIREMENTS, SUMS
+from release.__main__ import BUILDER, LICENCES, REQUIREMENTS, SUMS, copy_lock_of_image
+from release.lock import IMAGE, IMAGE_EXTRAS, lock_image
 from tests.package.test_package import BASE
 
 ROOT = Path(__file__).parents[2]
+(VERSION,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
+STEM = f"flask_powerauth_telemetry-{VERSION}"
+BROUGHT_BY = {
+    "clickhouse": "clickhouse-connect",
+    "example": "waitress",
+    "gunicorn": "gunicorn",
+    "mssql": "pyodbc",
+    "openapi": "apispec",
+    "oracle": "oracledb",
+    "postgresql": "psycopg-binary",
+    "prometheus": "prometheus-client",
+    "spark": "impyla",
+    "testing": "pytest",
+    "tzdata": "tzdata",
+}
+"""A package of each extra but that of the tests, whose packages are locked."""
 ABSENT_FROM_BASE = {"pip", "setuptools"}
 PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF)", re.IGNORECASE)
 
@@ -39,12 +58,15 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def components(release: Path) -> list[dict[str, Any]]:
-    """The list of packages, once it has been found to be CycloneDX."""
-    (path,) = release.glob("*.cdx.json")
-    text = path.read_text(encoding="utf-8")
+    return listed(release, STEM)
+
+
+def listed(release: Path, stem: str) -> list[dict[str, Any]]:
+    """A list of packages, once it has been found to be CycloneDX."""
+    text = (release / f"{stem}.cdx.json").read_text(encoding="utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    listed: list[dict[str, Any]] = json.loads(text)["components"]
-    return listed
+    found: list[dict[str, Any]] = json.loads(text)["components"]
+    return found
 
 
 def names(components: list[dict[str, Any]]) -> set[str]:
@@ -52,14 +74,14 @@ def names(components: list[dict[str, Any]]) -> set[str]:
 
 
 def test_release_has_all_its_files(release: Path) -> None:
-    (version,) = re.findall(r'version="(.*)"', (ROOT / "setup.py").read_text())
-    stem = f"flask_powerauth_telemetry-{version}"
-
     assert {path.name for path in release.iterdir()} == {
-        f"{stem}-py3-none-any.whl",
-        f"{stem}.tar.gz",
-        f"{stem}.cdx.json",
+        f"{STEM}-py3-none-any.whl",
+        f"{STEM}.tar.gz",
+        f"{STEM}.cdx.json",
+        f"{STEM}-image.cdx.json",
+        *(f"{STEM}-{extra}.cdx.json" for extra in BROUGHT_BY),
         LICENCES,
+        IMAGE.name,
         REQUIREMENTS,
         SUMS,
     }
@@ -96,6 +118,24 @@ def test_components_are_those_of_a_base_installation(components: list[dict[str, 
     assert all(one.get("licenses") for one in components)
 
 
+@pytest.mark.parametrize("extra", BROUGHT_BY)
+def test_components_of_an_extra_are_its_own_too(
+    release: Path, components: list[dict[str, Any]], extra: str
+) -> None:
+    assert names(components) | {BROUGHT_BY[extra]} <= names(listed(release, f"{STEM}-{extra}"))
+
+
+def test_components_of_the_image_are_those_of_its_lock(release: Path) -> None:
+    found = {
+        one["name"].lower().replace("_", "-"): one["version"]
+        for one in listed(release, f"{STEM}-image")
+    }
+
+    assert found.pop("flask-powerauth-telemetry") == VERSION
+    assert found == {name: version for name, version in needed(IMAGE) if name != BUILDER}
+    assert {BROUGHT_BY[extra] for extra in IMAGE_EXTRAS} <= found.keys()
+
+
 def test_licences_are_known_and_permissive(release: Path, components: list[dict[str, Any]]) -> None:
     lines = (release / LICENCES).read_text(encoding="utf-8").splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -104,23 +144,71 @@ def test_licences_are_known_and_permissive(release: Path, components: list[dict[
     assert [row for row in rows if not PERMISSIVE.search(row[2])] == []
 
 
-def requirements(release: Path) -> list[str]:
-    """The locked requirements, each with its hashes on one line."""
-    text = (release / REQUIREMENTS).read_text(encoding="utf-8")
-    return text.replace("\\\n", "").splitlines()
+def requirements(path: Path) -> list[str]:
+    """Locked requirements, each with its hashes on one line."""
+    return path.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
 
 
-def test_requirements_are_pinned_by_hashes(release: Path) -> None:
+def needed(path: Path) -> set[tuple[str, str]]:
+    """The names and versions of the locked requirements that are for this machine."""
+    parsed = (Requirement(line.partition(" --hash")[0]) for line in requirements(path))
+    return {
+        (one.name, str(one.specifier).removeprefix("=="))
+        for one in parsed
+        if one.marker is None or one.marker.evaluate()
+    }
+
+
+@pytest.mark.parametrize(("file", "number"), [(REQUIREMENTS, 40), (IMAGE.name, 18)])
+def test_requirements_are_pinned_by_hashes(release: Path, file: str, number: int) -> None:
     name, marker, digest = r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?", r"( ; [^\-]+)?", "sha256:[0-9a-f]{64}"
     pinned = re.compile(rf"{name}==\S+{marker}( +--hash={digest})+")
-    lines = requirements(release)
+    lines = requirements(release / file)
 
-    assert len(lines) > 40
+    assert len(lines) > number
     assert [line for line in lines if not pinned.fullmatch(line.strip())] == []
 
 
+def test_image_is_built_by_the_lock_of_the_release(release: Path) -> None:
+    assert (release / IMAGE.name).read_bytes() == IMAGE.read_bytes()
+    assert f"--require-hashes --requirement={IMAGE.name}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_image_has_the_versions_that_are_tested(release: Path) -> None:
+    image = {pin for pin in needed(IMAGE) if pin[0] != BUILDER}
+
+    assert image <= needed(release / REQUIREMENTS)
+
+
+@pytest.fixture
+def stale(tmp_path: Path) -> Path:
+    """The image's lock without two packages that it needs, and with one that nobody asks for."""
+    lines = [line for line in requirements(IMAGE) if not line.startswith(("apispec", "gunicorn"))]
+    path = tmp_path / IMAGE.name
+    path.write_text("\n".join([*lines, "six==1.16.0"]) + "\n")
+    return path
+
+
+def test_lock_follows_what_is_asked_for(stale: Path) -> None:
+    others = {pin for pin in needed(IMAGE) if pin[0] not in {"apispec", "gunicorn"}}
+
+    lock_image(stale)
+
+    assert needed(stale) >= others
+    assert {name for name, _ in needed(stale)} == {name for name, _ in needed(IMAGE)}
+
+
+def test_release_refuses_a_stale_lock(
+    stale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("release.lock.IMAGE", stale)
+
+    with pytest.raises(ClickException, match=r"Run: python -m release\.lock"):
+        copy_lock_of_image(tmp_path / "copy.txt")
+
+
 def test_requirements_hold_what_the_tests_need(release: Path) -> None:
-    locked = {re.split(r"[\[=]", line)[0] for line in requirements(release)}
+    locked = {re.split(r"[\[=]", line)[0] for line in requirements(release / REQUIREMENTS)}
 
     assert {"flask", "sqlalchemy", "hypothesis", "psycopg", "pytest", "sqlglot"} <= locked
 
@@ -135,8 +223,8 @@ def test_requirements_can_be_installed(release: Path, tmp_path: Path) -> None:
 
 
 def test_files_name_no_folder_of_this_machine(release: Path) -> None:
-    for name in (REQUIREMENTS, LICENCES, next(release.glob("*.cdx.json")).name):
-        text = (release / name).read_text(encoding="utf-8")
+    for path in (release / REQUIREMENTS, release / LICENCES, *release.glob("*.cdx.json")):
+        text = path.read_text(encoding="utf-8")
         assert str(ROOT) not in text
         assert "file:" not in text
 
