@@ -90,7 +90,7 @@ def _offered(config: Mapping[str, Any], instance_path: Path) -> Sequence[str]:
     if offered:
         click.echo(f"This database also answers {', '.join(offered)}.", err=True)
     if off:
-        click.echo(f"It can't answer {', '.join(off)} to this account.", err=True)
+        click.echo(f"Off are {', '.join(off)}: it can't answer them to this account now.", err=True)
     return offered
 
 

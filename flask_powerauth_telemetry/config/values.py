@@ -121,6 +121,8 @@ class Value(fields.Raw):
 
     def _refuse_slips(self, text: str) -> None:
         """Raise ``Refused`` for text of any kind that says something else than was meant."""
+        if text.startswith("\ufeff"):
+            raise Refused("begins with a byte order mark", "Save the file that sets it without BOM")
         if not text and not self._is_right(text):
             raise Refused("is empty", self.cure or "Or unset it", example=self.example)
         if _IS_MEANT_AS_JSON.match(text) and not self._is_right(text):

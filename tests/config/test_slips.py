@@ -113,6 +113,8 @@ IN_ENVIRONMENT = [
     Slip("URL_PREFIX", "rest/v3/telemetry", "is not a path", "_PREFIX='/rest/v3/telemetry'."),
     Slip("URL_PREFIX", "https://host/telemetry", "is not a path", "_PREFIX='/rest/v3/telemetry'."),
     Slip("TABLES", '["pa_activation"]', "must map names to views", '{"pa_activation": "reporting'),
+    Slip("SCOPES", '\ufeff{"*": []}', "begins with a byte order mark", "without BOM"),
+    Slip("DATABASE_URL", f"\ufeff{URL}", "begins with a byte order mark", "without BOM"),
     Slip("HISTORY_KEY", "1234", "must be a key of 32 characters", "secrets.token_hex"),
     Slip("TIMEZONE", "UTC", "no such key", f"{PREFIX}DATABASE_TIMEZONE or {PREFIX}REPORT_TIMEZONE"),
     Slip("TIME_ZONE", "UTC", "no such key", f"{PREFIX}DATABASE_TIMEZONE or {PREFIX}REPORT_TIME"),

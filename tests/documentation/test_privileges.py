@@ -18,8 +18,9 @@ from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.exc import ProgrammingError
 
 from flask_powerauth_telemetry.config.loading import load_config
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from tests.support import powerauth
-from tests.support.commands import findings
+from tests.support.commands import findings, role
 from tests.support.documents import DATABASES, RECORDING, blocks, evaluate, python_examples, text_of
 from tests.support.service import CREDENTIALS, ask, create_app, url_of
 
@@ -115,8 +116,8 @@ def documented_views() -> Any:
 def test_documented_grants_are_enough(documented_roles: Engine) -> None:
     views = documented_views()
 
-    for role, keys in (("telemetry_reader", {}), ("telemetry_viewer", {"TABLES": views})):
-        app = create_app(user_of(documented_roles, role), clock=lambda: datetime.now(UTC), **keys)
+    for reader, keys in (("telemetry_reader", {}), ("telemetry_viewer", {"TABLES": views})):
+        app = create_app(user_of(documented_roles, reader), clock=lambda: datetime.now(UTC), **keys)
         answer = ask(app.test_client(), parameters={"application": "retail"})
         assert answer.get_json()["responseObject"]["reportData"]["users"] == 1
 
@@ -222,6 +223,42 @@ def test_missing_privilege_is_told_by_its_name(
     assert granted in found[0]["message"]
     assert answer.status_code == 500
     assert granted in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("statement", "missing"),
+    [
+        ("SELECT * FROM kept", "SELECT on kept, or on the columns that are read"),
+        ("SELECT * FROM seen", "SELECT on seen, or on the columns that are read"),
+        ("SELECT * FROM drawn", "SELECT on drawn, or on the columns that are read"),
+        ("UPDATE kept SET one = 1", "UPDATE on kept"),
+        ("INSERT INTO kept VALUES (1)", "INSERT on kept"),
+        ("SELECT last_value FROM numbers", "USAGE and SELECT on the sequence numbers"),
+        ("SELECT nextval('numbers')", "USAGE and SELECT on the sequence numbers"),
+        ("SELECT counted()", "EXECUTE on the function counted"),
+        ("SELECT * FROM hidden.kept", "USAGE on the schema hidden"),
+        ("CREATE TABLE hidden.made ()", "USAGE and CREATE on the schema hidden"),
+        ("SELECT nothing", None),
+        ("SELECT rolpassword FROM pg_authid", "SELECT on pg_authid, or on the columns that"),
+    ],
+)
+def test_privilege_is_named_for_what_is_denied(
+    postgresql: Engine, statement: str, missing: str | None
+) -> None:
+    execute(
+        postgresql,
+        "CREATE TABLE kept (one int); CREATE VIEW seen AS SELECT 1 AS one; CREATE SEQUENCE numbers",
+        "CREATE MATERIALIZED VIEW drawn AS SELECT 1 AS one; CREATE SCHEMA hidden",
+        "CREATE FUNCTION counted() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "REVOKE EXECUTE ON FUNCTION counted() FROM PUBLIC; CREATE TABLE hidden.kept ()",
+    )
+    with role(postgresql) as stranger, pytest.raises(ProgrammingError) as denied:
+        execute(stranger, statement)
+
+    message = dialect_named("postgresql").translate(denied.value).message
+
+    assert ("(grant this account" in message) is (missing is not None)
+    assert missing is None or f"(grant this account {missing}" in message.partition("\n")[0]
 
 
 def test_recorder_makes_the_history_and_a_reader_reads_it(

@@ -327,7 +327,7 @@ def test_database_url_turns_on_what_the_database_can_answer(copy: Path, missing:
 
     names = {report["name"] for report in catalogue["responseObject"]["reports"]}
     assert names & {*LIVE_REPORTS} == {*LIVE_REPORTS} - off
-    told = example.errors.partition("It can't answer ")[2].partition(" to this account.")[0]
+    told = example.errors.partition("Off are ")[2].partition(": it can't")[0]
     assert set(told.split(", ")) - {""} == off
 
 

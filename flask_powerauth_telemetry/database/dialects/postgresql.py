@@ -34,12 +34,7 @@ _QUERY_CANCELED = "57014"  # also raised by statement_timeout
 _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
-_PRIVILEGES = {
-    "database": "CONNECT",
-    "function": "EXECUTE",
-    "sequence": "USAGE",
-    "column": "SELECT",
-}
+_PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE"}
 # What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
@@ -134,7 +129,7 @@ class PostgreSQL(DatabaseDialect):
             own.shutdown(socket.SHUT_RDWR)
 
     def missing_privilege(self, message: str, statement: str) -> str | None:
-        """The privilege of a schema, table, sequence, column or function."""
+        """The privilege on a schema, a table or its columns, a view, a sequence or a function."""
         denied = _DENIED.search(message)
         if denied is None:
             return None
@@ -145,6 +140,8 @@ class PostgreSQL(DatabaseDialect):
             return f"grant this account {privileges} on the schema {name}"
         if kind in _PRIVILEGES:
             return f"grant this account {_PRIVILEGES[kind]} on the {kind} {name}"
+        if kind not in ("table", "view", "relation"):
+            return None
         columns = ", or on the columns that are read" if verb == "SELECT" else ""
         return f"grant this account {verb} on {name}{columns}"
 
