@@ -71,7 +71,7 @@ class SignaturesInMonthSchema(TotalsSchema):
         )
 
 
-class Recorded(Protocol):
+class RecordedDay(Protocol):
     """A day that was recorded."""
 
     @property
@@ -91,12 +91,12 @@ class Recorded(Protocol):
         """Those of the day."""
 
 
-class RecordedSource(Protocol):
+class RecordedDays(Protocol):
     """Where days come from of which the audit has lost rows."""
 
     def read(
         self, context: ReportContext, application: Application, spans: Sequence[DaySpan]
-    ) -> Sequence[Recorded]:
+    ) -> Sequence[RecordedDay]:
         """Those of these spans that were recorded; raises a ``TelemetryError`` for a fault."""
 
 
@@ -122,7 +122,7 @@ class SignaturesInMonth(ReportProvider):
         self,
         timezone: tzinfo = UTC,
         running_seconds: float = 60,
-        recorded: RecordedSource | None = None,
+        recorded: RecordedDays | None = None,
     ) -> None:
         self._timezone = timezone
         self._running_seconds = running_seconds
@@ -205,7 +205,7 @@ class Known:
 
     since: AuditStart | None
     counted: Mapping[DaySpan, Verifications]
-    recorded: Mapping[DaySpan, Recorded]
+    recorded: Mapping[DaySpan, RecordedDay]
     missing: Sequence[DaySpan]
 
     def best(self) -> Mapping[DaySpan, Verifications]:

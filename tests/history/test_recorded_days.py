@@ -22,6 +22,7 @@ from tests.history.test_snapshot import APPLICATION, COMMAND, environment
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
 from tests.support.commands import command
+from tests.support.dashboard import dashboard, get, page_of
 from tests.support.databases import Loan
 from tests.support.past import INSTANCE, local_midnight
 from tests.support.powerauth import Activation, wall_clock
@@ -624,3 +625,17 @@ def test_row_of_a_senseless_time_does_not_make_the_audit_whole(
     assert small_site.rows("*") == rows
     assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
     assert month_of(life.client(), OCTOBER)["missing"][-1] == "2026-10-31"
+
+
+def test_dashboard_tells_the_days_that_were_recorded(small_site: Site) -> None:
+    life = steady(small_site, 10)
+    life.record()
+    life.prune(datetime(2026, 11, 20, 6))
+    client = dashboard(small_site.powerauth, BINDS=small_site.binds).test_client()
+
+    page = get(client, "/figure/month-signatures", application="retail")
+
+    (figure,) = page_of(page).figures.values()
+    assert "; 6 days are as recorded before: verifications of 14 days of the month" in figure.text
+    assert figure.numbers["Verifications in 2026-11"] == str(2 * 10 + 1)
+    assert ["2026-11-20", "2"] in figure.rows
