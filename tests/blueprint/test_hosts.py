@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, abort
 from flask_limiter import Limiter
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
@@ -317,6 +317,24 @@ def test_flask_limiter_counts_on_our_blueprint(filled: Engine) -> None:
     )
     assert client.get("/hosts/own").status_code == 200
     telemetry.close(app)
+
+
+@pytest.mark.parametrize("path", ["report", "nowhere", "report/"])
+def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
+    app = host(filled, URL_PREFIX=None)
+    telemetry = PowerAuthTelemetry(name="nested", clock=lambda: NOW)
+    parent = Blueprint("internal", __name__, url_prefix="/internal")
+    parent.register_blueprint(telemetry.blueprint, url_prefix="/telemetry")
+    app.register_blueprint(parent)
+    app.before_request(lambda: abort(429))
+
+    paths = (f"/internal/telemetry/{path}", "/hosts/own")
+    inside, outside = (app.test_client().post(path) for path in paths)
+
+    assert inside.status_code == 429
+    assert inside.get_json()["responseObject"]["code"] == "ERROR_HTTP_REQUEST"
+    assert inside.headers["Cache-Control"] == "no-store"
+    assert outside.get_json(silent=True) is None
 
 
 def test_hooks_of_the_host_run(filled: Engine) -> None:

@@ -14,7 +14,7 @@ import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,12 @@ class Servers:
     folder: Path
     owner: Engine
     driver: str = "psycopg"
-    variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.folder / "app.py").write_text(APP)
         (self.folder / "asgi.py").write_text(ASGI)
         (self.folder / "proxied.py").write_text(f"from app import create_app\n{PROXY_FIX}")
-        (self.folder / "app.wsgi").write_text(
-            "from app import create_app\napplication = create_app()\n"
-        )
+        (self.folder / "app.wsgi").write_text("\n".join(WSGI_FILE))
 
     @contextmanager
     def started(self, line: str) -> Iterator[Address]:
@@ -135,7 +132,6 @@ class Servers:
         program = Path(sysconfig.get_path("scripts"), "mod_wsgi-express")
         module = subprocess.check_output([program, "module-config"], text=True)
         text = lines.replace("/srv/telemetry", str(self.folder))
-        apache = Path(APACHE)
         modules = Path("/usr/lib/apache2/modules")
         (self.folder / "apache.conf").write_text(
             f"ServerRoot {self.folder}\nServerName localhost\nListen 127.0.0.1:{port}\n"
@@ -147,7 +143,7 @@ class Servers:
         run = self.folder / "run"
         run.mkdir()
         run.chmod(0o777)
-        command = [*_not_root(), str(apache), "-f", f"{self.folder}/apache.conf", "-DFOREGROUND"]
+        command = [*_not_root(), APACHE, "-f", f"{self.folder}/apache.conf", "-DFOREGROUND"]
         with self._running(command, port):
             yield Address(port)
 
@@ -197,14 +193,13 @@ class Servers:
             "FLASK_POWERAUTH_TELEMETRY_CREDENTIALS": json.dumps(CREDENTIALS),
             "FLASK_POWERAUTH_TELEMETRY_TABLES": json.dumps({"pa_activation": VIEW}),
             "FLASK_POWERAUTH_TELEMETRY_CACHE_SECONDS": "0",
-            **self.variables,
         }
 
 
 def with_one_worker(text: str) -> str:
     """A command or configuration whose requests all come to one process."""
     changed = re.sub(r"(--workers |processes=)2", r"\g<1>1", text)
-    assert changed != text or text in (WAITRESS, UVICORN)
+    assert changed != text or text.startswith(("waitress", "uvicorn"))
     return changed
 
 

@@ -213,7 +213,9 @@ def test_strict_policy_of_flask_talisman(host: Host) -> None:
 
 
 def test_flask_limiter(host: Host) -> None:
-    limiter = Limiter(lambda: "everyone", app=host.app, storage_uri="memory://")
+    limiter = Limiter(
+        lambda: "everyone", app=host.app, storage_uri="memory://", headers_enabled=True
+    )
     host.app.register_error_handler(429, lambda _: ("the host's own page", 429))
     assert host.routes["level"] == "ok"
     text = line("Flask-Limiter")
@@ -229,6 +231,7 @@ def test_flask_limiter(host: Host) -> None:
     assert answers[-1].get_json() == error(
         "ERROR_HTTP_REQUEST", "Too many requests, try again later"
     )
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     assert client.get("/own").status_code == 200
     assert client.get("/telemetry/", auth=USER).status_code == 200
 
