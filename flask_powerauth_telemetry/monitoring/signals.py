@@ -25,6 +25,7 @@ _LOGGERS = (
     "access_log",
     "auth",
     "computation",
+    "config",
     "database",
     "errors",
     "monitoring",
