@@ -1,6 +1,7 @@
 """A key that no instance reads is found: by the check, and in the log at the first request."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -79,6 +80,24 @@ def test_keys_of_all_instances_are_read(sqlite: Engine, caplog: pytest.LogCaptur
 
     assert told(caplog) == []
     assert of_check(findings(app, "--no-pass"), "keys")["level"] == "ok"
+
+
+def test_order_in_which_instances_are_made_does_not_matter(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("host")
+    for prefix in (PREFIX, f"{PREFIX}BILLING_"):
+        app.config |= {f"{prefix}DATABASE_URL": url_of(sqlite), f"{prefix}CREDENTIALS": CREDENTIALS}
+    app.config[f"{PREFIX}BILLING_URL_PREFIX"] = "/billing"
+    app.config[f"{PREFIX}BILING_SCOPES"] = {}
+    PowerAuthTelemetry(app, name="billing")
+    PowerAuthTelemetry(app)
+
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(lambda _: ask(app.test_client()), range(24)))
+
+    (line,) = told(caplog)
+    assert line.startswith(f"{PREFIX}BILING_SCOPES: no instance reads it")
 
 
 def test_key_that_comes_after_init_app_is_told(
