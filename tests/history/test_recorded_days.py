@@ -534,7 +534,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_two_runs_at_once_record_each_day_once(site: Site, folder: Path) -> None:
+def test_two_runs_at_once_record_each_day_once(postgresql_site: Site, folder: Path) -> None:
+    site = postgresql_site
     life = steady(site, 20)
     runs = [start(folder, site) for _ in range(2)]
     ends = [run.communicate(timeout=120) for run in runs]
@@ -553,8 +554,9 @@ def test_two_runs_at_once_record_each_day_once(site: Site, folder: Path) -> None
 
 
 def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
-    site: Site, folder: Path
+    postgresql_site: Site, folder: Path
 ) -> None:
+    site = postgresql_site
     steady(site, 31)
     HistoryStore(INSTANCE).create(site.history)
     killed = start(folder, site)
