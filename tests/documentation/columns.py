@@ -1,7 +1,6 @@
 """The columns in docs/providers.md: ``python -m tests.documentation.columns`` prints them."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from sqlalchemy import Column, String
 
@@ -27,24 +26,18 @@ _SCHEMA: Mapping[str, Mapping[str, str]] = {
 
 def lines() -> Iterator[str]:
     """The table's lines."""
-    yield from (
-        "| Table | Column | Type | Unit | Null | Since PowerAuth |",
-        "|---|---|---|---|---|---|",
-    )
+    yield from ("| Column | Type |", "|---|---|")
     for name in PowerAuthTables.__annotations__:
         for column in getattr(PowerAuthTables(), name).columns:
-            kind = column.type.python_type.__name__
-            is_null = "" if "NOT NULL" in _SCHEMA[name][column.name] else "yes"
-            cells = (_unit(column), is_null, SINCE.get(column.name, ""))
-            row = (f"`{name}`", f"`{column.name}`", f"`{kind}`", *cells)
-            yield "".join(f"| {cell} " if cell else "| " for cell in row) + "|"
+            yield f"| `{name}.{column.name}` | {_described(name, column)} |"
 
 
-def _unit(column: Column[object]) -> str:
-    if isinstance(column.type, String):
-        return f"{column.type.length} characters at most"
-    is_time = column.type.python_type is datetime
-    return "naive, the database's zone" if is_time else ""
+def _described(table: str, column: Column[object]) -> str:
+    kind = f"`{column.type.python_type.__name__}`"
+    length = f"({column.type.length})" if isinstance(column.type, String) else ""
+    null = "" if "NOT NULL" in _SCHEMA[table][column.name] else "or null"
+    since = f"since {SINCE[column.name]}" if column.name in SINCE else ""
+    return " ".join(part for part in (kind, length, null, since) if part)
 
 
 if __name__ == "__main__":
