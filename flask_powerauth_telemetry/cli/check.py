@@ -9,13 +9,13 @@ from flask_powerauth_telemetry.cli.checks.accounts import (
     check_secrets,
     check_tables,
 )
+from flask_powerauth_telemetry.cli.checks.application import check_keys, check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.databases import (
     check_clock,
     check_connection,
     check_indexes,
     check_server,
 )
-from flask_powerauth_telemetry.cli.checks.doors import check_keys, check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.findings import (
     Finding,
     Level,

@@ -12,8 +12,8 @@ import click
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.cli.attempts import Attempts
-from flask_powerauth_telemetry.cli.chain import read_head_line, verify_chain
 from flask_powerauth_telemetry.cli.instance import on_instance
+from flask_powerauth_telemetry.cli.verify import read_head_line, verify_chain
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named

@@ -11,7 +11,7 @@ from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApp
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
-from flask_powerauth_telemetry.reports.curve import UsersByPastDays
+from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.testing import contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())

@@ -17,10 +17,10 @@ from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApp
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
-from flask_powerauth_telemetry.reports.curve import UsersByPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.service import Report, ReportService

@@ -25,8 +25,8 @@ from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.activity import LiveActivity
-from flask_powerauth_telemetry.reports.curve import UsersByPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
