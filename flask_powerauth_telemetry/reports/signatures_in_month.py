@@ -35,7 +35,7 @@ from flask_powerauth_telemetry.reports.verifications import (
 )
 
 _DAY_SECONDS = 86_400
-_RECORDED_DAYS = "flask_powerauth_telemetry.history.recorded_days:RecordedDays"
+_RECORDED_DAYS = "flask_powerauth_telemetry.history.source:RecordedDays"
 _TICK = timedelta(microseconds=1)
 
 
