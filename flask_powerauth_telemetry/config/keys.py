@@ -27,7 +27,7 @@ class TelemetryConfig:
     """The configuration of one instance, checked; one field for each key, in lower case.
 
     ``name`` is the instance's, ``configured`` are the keys that the application gave it. Times are
-    in seconds, sizes in bytes. What is said below a field stands in the table of
+    in seconds, sizes in bytes. What is said below a field stands in
     docs/configuration.md, printed by ``python -m tests.documentation.keys``.
     """
 
@@ -76,8 +76,6 @@ class TelemetryConfig:
     replica without logins](performance.md#one-process-not-three)."""
     max_content_length: int = setting(kinds.Bytes(), 65_536)
     """The longest request body of the report's route, whatever the application's own limit is."""
-    load_entry_points: Sequence[str] = setting(kinds.Names(), [])
-    """Entry points of installed packages whose [reports](providers.md) are served."""
     cache_seconds: float = setting(kinds.Seconds(), 60)
     """How long a result is kept and answered again, with its `Age`. 0: not kept; callers of the
     same moment still share one computation."""
@@ -99,6 +97,8 @@ class TelemetryConfig:
         file="A UTF-8 file with the keys, the newest on the first line.",
     )
     """The key that [seals the history](recording.md#the-key), or a list, the newest first."""
+    load_entry_points: Sequence[str] = setting(kinds.Names(), [])
+    """Entry points of installed packages whose [reports](providers.md) are served."""
     reports: Sequence[str] = setting(kinds.Names(), [])
     """The [further reports](reports.md) to serve beside the documented two."""
     report_binds: Mapping[str, str] = setting(mappings.ReportBinds(), {})

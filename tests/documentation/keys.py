@@ -1,4 +1,4 @@
-"""The table of keys in docs/configuration.md: ``python -m tests.documentation.keys`` prints it."""
+"""The list of keys in docs/configuration.md: ``python -m tests.documentation.keys`` prints it."""
 
 import ast
 import inspect
@@ -14,18 +14,29 @@ from flask_powerauth_telemetry.config.keys import (
     key_prefix,
 )
 
+GROUPS = {
+    "database_url": "Databases",
+    "url_prefix": "Routes and callers",
+    "statement_timeout": "Limits",
+    "source": "Recordings",
+    "load_entry_points": "Reports",
+}
+"""The heading above each group of keys, by its first one."""
+
 
 def lines() -> Iterator[str]:
-    """The table's lines."""
-    yield from ("| Key | Type | Default | Meaning |", "|---|---|---|---|")
+    """The list's lines."""
     meanings = dict(_meanings())
     for field, kind in KINDS.items():
+        if field in GROUPS:
+            yield from ("", f"### {GROUPS[field]}", "")
         key = key_prefix(DEFAULT_NAME) + field.upper()
-        word, unit = kind.words
-        type_ = f"{word} ({unit})" if unit else word
-        yield _row(f"`{key}`", type_, _written(kind.load_default), meanings[field])
+        what = ", ".join(word for word in kind.words if word)
+        default = kind.load_default
+        of = f"{what}; default {_written(default)}" if default is not None else what
+        yield f"- `{key}` ({of}): {meanings[field]}"
         if kind.file:
-            yield _row(f"`{key}{FILE_SUFFIX}`", "path", _written(None), kind.file)
+            yield f"- `{key}{FILE_SUFFIX}` (path): {kind.file}"
 
 
 def _meanings() -> Iterator[tuple[str, str]]:
@@ -39,13 +50,7 @@ def _meanings() -> Iterator[tuple[str, str]]:
 
 
 def _written(default: object) -> str:
-    if default is None:
-        return "none"
     return f"`{json.dumps(default) if isinstance(default, str) else default}`"
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -473,8 +473,8 @@ def test_documented_urls_name_every_database() -> None:
     assert extras <= set(distribution.get_all("Provides-Extra") or [])
 
 
-def test_table_of_keys_is_what_the_code_says() -> None:
-    assert "\n".join(["", "", *lines_of_keys(), "", ""]) in text_of(CONFIGURATION)
+def test_list_of_keys_is_what_the_code_says() -> None:
+    assert "\n".join(["", "## Keys", *lines_of_keys(), "", ""]) in text_of(CONFIGURATION)
 
 
 def test_table_of_columns_is_what_the_code_says() -> None:
