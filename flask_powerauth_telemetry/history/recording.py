@@ -7,6 +7,7 @@ row before is among them, so that the rows of an instance are a chain.
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class Recorded(ABC):
     """What every row has: whose numbers it holds, and how they came about.
 
     ``milliseconds`` is the time that reading them took, ``recorded_by`` the name of the host.
@@ -58,20 +59,20 @@ class Recorded:
     definition: int
 
     @property
+    @abstractmethod
     def slot_text(self) -> str:
         """What the row stands for, of which there is one for each application."""
-        raise NotImplementedError
 
+    @abstractmethod
     def numbers(self) -> tuple[datetime, Any]:
         """The aware instant that the numbers hold for, and the numbers as JSON can carry them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
         """Why this takes the place of the row of its slot, None where it does not.
 
         Raises ``DatabaseFault`` for a damaged row.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
