@@ -125,12 +125,11 @@ def snapshot(
 ) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
-    With --signatures, the verifications of each day of the calendar are recorded, too: of a day
-    that is over, that the audit holds whole and that is not recorded, 31 by one run, newest first.
+    With --signatures, also the verifications of each day that is over, that the audit holds whole
+    and that is not recorded, 31 by one run, the newest first.
 
-    With SOURCE = "snapshot", reports are answered from what was recorded last. What is recorded
-    already for the hour nearest to the start is left alone, unless this run is nearer to it; so
-    several hosts may run this.
+    What is recorded already for the hour nearest to the start is left alone, unless this run is
+    nearer to it; so several hosts may run this.
 
     Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
     or rows were altered or are gone; 2, the command can't be run so.
