@@ -447,7 +447,7 @@ def test_lock_of_somebody_else_is_no_matter_of_grants(postgresql: Engine) -> Non
     app = app_of(postgresql)
     with postgresql.connect() as lock:
         lock.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
-        found = findings(app, "--no-pass", "--time-limit", "0.3")
+        found = findings(app, "--no-pass", "--time-limit", "1")
 
     errors = [one for one in found if one["level"] == "error"]
     assert {one["check"] for one in errors} == {"tables", "reports"}
