@@ -49,7 +49,8 @@ def _verify(state: TelemetryState, expected: Head | None) -> int:
     with database.connect() as connection:
         store.check(connection)
         walk = ChainWalk(lambda: store.head(connection), expected, state.config.history_key)
-        for found, one in enumerate(walk.breaks(store.chain(connection)), 1):  # noqa: B007 - used below
+        for one in walk.breaks(store.chain(connection)):
+            found += 1
             click.echo(_line(one), err=True)
     verdict = "whole" if not found else f"NOT WHOLE, {found} found"
     click.echo(f"The history is {verdict}: {head_line(walk.last)}")

@@ -40,6 +40,7 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MOST_DIGITS = 18
 _GROUPED = re.compile(r"(\d{1,3}(?:[ _,]\d{3})+|\d+)(?:\.0)?")
 _OFFSET = re.compile(r"[+-]\d")
 _YES = ("true", "yes", "on", "1")
@@ -103,7 +104,7 @@ class Value(fields.Raw):
             return PA_INTEGRATION
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._not_json("the file does not hold JSON", text, error) from None
 
     def make_error(self, key: str, **_: Any) -> Refused:
@@ -133,14 +134,16 @@ class Value(fields.Raw):
     def _refuse_json(self, text: str) -> None:
         try:
             held = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._not_json("is text that is not JSON", text, error) from None
         if self._is_right(held):
             cure = "Read it by json.loads, or all by app.config.from_prefixed_env()"
             raise Refused("is text that holds JSON", cure)
 
-    def _not_json(self, cause: str, text: str, error: ValueError) -> Refused:
-        where = f": {error.msg} at character {error.pos + 1}"  # type: ignore[attr-defined]
+    def _not_json(self, cause: str, text: str, error: Exception) -> Refused:
+        where = ""
+        if isinstance(error, json.JSONDecodeError):  # else too long a number, or too deep
+            where = f": {error.msg} at character {error.pos + 1}"
         meant = None if self.secret else _python_literal(text)
         if self._is_right(meant):
             return Refused(cause + where, meant=meant)
@@ -240,7 +243,8 @@ class Count(Value):
 
     def _meant(self, value: Any) -> int | None:
         written = _GROUPED.fullmatch(str(value).strip())
-        return int(re.sub(r"[ _,]", "", written[1])) if written else None
+        digits = re.sub(r"[ _,]", "", written[1]) if written else ""
+        return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
 
 
 class Bytes(Count):

@@ -59,6 +59,9 @@ IN_ENVIRONMENT = [
     Slip("REPORTS", "['A']", "text that is not JSON", paste("REPORTS", '["A"]')),
     Slip("REPORTS", '["A",]', "text that is not JSON", paste("REPORTS", '["A"]')),
     Slip("REPORTS", '["A"', "text that is not JSON: Expecting ',' delimiter", IN_JSON),
+    Slip("REPORTS", "[" + "9" * 5000 + "]", "text that is not JSON", IN_JSON),
+    Slip("REPORTS", "[" * 100_000, "text that is not JSON", IN_JSON),
+    Slip("CACHE_SIZE", "9" * 5000, "must be a whole number above 0", "1024"),
     Slip("REPORTS", '{"A": true}', "must be a list of names", paste("REPORTS", '["NAME"]')),
     Slip("REPORTS", '["users_by_status"]', "no further report 'users_by_status'", "USERS_BY_STAT"),
     Slip("REPORTS", '["USERS_BY_STATUS "]', "report 'USERS_BY_STATUS '", "USERS_BY_STATUS"),
@@ -183,7 +186,7 @@ def test_there_are_many() -> None:
     assert len({(s.key, str(s.written)) for s in IN_ENVIRONMENT}) == len(IN_ENVIRONMENT) >= 55
 
 
-@pytest.mark.parametrize("slip", IN_ENVIRONMENT, ids=lambda slip: f"{slip.key}={slip.written}")
+@pytest.mark.parametrize("slip", IN_ENVIRONMENT, ids=lambda slip: f"{slip.key}={slip.written}"[:60])
 def test_in_the_environment(slip: Slip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     given = {key: value for key, value in RIGHT.items() if f"{key}_FILE" != slip.key}
@@ -196,7 +199,7 @@ def test_in_the_environment(slip: Slip, monkeypatch: pytest.MonkeyPatch, tmp_pat
     has(message_of(app), slip.key, slip.cause, slip.cure)
 
 
-@pytest.mark.parametrize("slip", IN_PYTHON, ids=lambda slip: f"{slip.key}={slip.written}")
+@pytest.mark.parametrize("slip", IN_PYTHON, ids=lambda slip: f"{slip.key}={slip.written}"[:60])
 def test_in_python(slip: Slip) -> None:
     app = Flask(__name__)
     given = {key: value for key, value in RIGHT.items() if f"{key}_FILE" != slip.key}
