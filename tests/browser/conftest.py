@@ -1,7 +1,6 @@
 """A served dashboard, and Debian's Chromium with a new empty profile and nothing but loopback."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -12,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, HttpCredentials, Page, Playwright, sync_playwright
 from sqlalchemy import Engine
 
-from tests.browser.serving import CHROMIUM, launch, served
+from tests.browser.serving import served
+from tests.support.chromium import launch, require_chromium
 from tests.support.dashboard import History, Months, dashboard, fill
 from tests.support.service import USER
 
@@ -59,13 +59,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _chromium() -> None:
-    """Only where Debian's package can't be installed at all, nothing is tested."""
-    if Path(CHROMIUM).exists():
-        return
-    missing = f"{CHROMIUM} is missing, so the dashboard is NOT tested in a browser"
-    if shutil.which("apt-get") is None:
-        pytest.skip(missing)
-    pytest.fail(f"{missing}: apt-get install chromium")
+    require_chromium()
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,11 @@
-"""Debian's Chromium with nothing but loopback, and applications served to it."""
+"""Applications served to a browser."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
 from flask import Flask
-from playwright.sync_api import Browser, Playwright
 from werkzeug.serving import make_server
-
-CHROMIUM = "/usr/bin/chromium"
-_NO_NAME_IS_FOUND = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-
-
-def launch(playwright: Playwright) -> Browser:
-    """A browser with a new empty profile; close it."""
-    arguments = [_NO_NAME_IS_FOUND, "--disable-background-networking"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium has none for root
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
 
 
 @contextmanager

