@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from example_app import create_app
 from flask_powerauth_telemetry.auth.credentials import digest
-from tests.browser.serving import launch, served
+from tests.browser.serving import served
+from tests.support.chromium import launch
 from tests.support.service import USER
 
 PICTURES: dict[str, dict[str, Any]] = {
