@@ -67,7 +67,7 @@ def test_recording_killed_at_each_step(postgresql_site: Site) -> None:
         true[f"{site.clock.now:%Y-%m-%dT%H}"] = step + 1
         killed = is_killed(step, lambda: site.record().exit_code)
 
-        assert run(site.reader(), "--verify").exit_code == 0
+        assert run(site.auditor, "--verify").exit_code == 0
         if step % 2:
             assert site.record().exit_code == 0  # as the next run of cron in the same hour
             assert users_of(site.reader().test_client(), "retail", 30) == step + 1
@@ -86,10 +86,10 @@ def test_first_recording_killed_at_each_step(postgresql_site: Site) -> None:
     while killed:
         killed = is_killed(step, lambda: site.record().exit_code)
 
-        assert run(site.reader(), "--verify").exit_code in (0, 2)  # 2: nothing is recorded yet
+        assert run(site.auditor, "--verify").exit_code in (0, 2)  # 2: nothing is recorded yet
         assert site.record().exit_code == 0
         assert users_of(site.reader().test_client(), "retail", 30) == 1
-        assert run(site.reader(), "--verify").exit_code == 0
+        assert run(site.auditor, "--verify").exit_code == 0
         for table in inspect(site.history).get_table_names():
             site.execute(f"DROP TABLE {table}")
         step += 1

@@ -152,4 +152,4 @@ def test_forty_days_of_mishaps(small_site: Site) -> None:
     assert november["state"] == "bounded"
     true = past.active(SECOND_END - 30 * DAY, SECOND_END)
     assert november["lowerBound"] <= true <= november["upperBound"]
-    assert run(small_site.reader(), "--verify").exit_code == 0
+    assert run(small_site.auditor, "--verify").exit_code == 0

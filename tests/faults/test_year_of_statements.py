@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.history.test_recorded_days import Life, random_rows, rename, told
 from tests.support.audit import DAY, HOUR
 from tests.support.commands import command
 from tests.support.past import local_midnight
 from tests.support.powerauth import wall_clock
 from tests.support.recorded import Site
+from tests.support.recorded_days import Life, random_rows, rename, told
 
 ZONE = ZoneInfo("Europe/Prague")
 FIRST = date(2025, 11, 1)

@@ -61,7 +61,7 @@ def test_slot_belongs_to_the_nearest_run(site: Site, caplog: pytest.LogCaptureFi
         ),
     ]
     assert users_of(site.reader().test_client(), "retail", 30) == users
-    assert run(site.reader(), "--verify").exit_code == 0
+    assert run(site.auditor, "--verify").exit_code == 0
 
 
 @pytest.mark.parametrize(

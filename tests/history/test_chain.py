@@ -38,7 +38,7 @@ def fill_history(site: Site) -> None:
 
 def broken(site: Site) -> list[str]:
     """What the command finds wrong; its exit code and its last line fit."""
-    result = run(site.reader(), "--verify")
+    result = run(site.auditor, "--verify")
     lines = result.stderr.splitlines()
     verdict = "whole: " if not lines else f"NOT WHOLE, {len(lines)} found: "
     assert result.stdout.startswith(f"The history is {verdict}")
@@ -49,7 +49,7 @@ def broken(site: Site) -> list[str]:
 def test_untouched_history_is_whole(site: Site) -> None:
     fill_history(site)
 
-    result = run(site.reader(), "--verify")
+    result = run(site.auditor, "--verify")
 
     *_, (digest,) = site.rows("digest")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -404,7 +404,7 @@ def test_history_that_is_not_there_can_not_be_verified(
     small_site.execute("CREATE TABLE other (id INTEGER)")
     spoil(small_site)
 
-    result = run(small_site.reader(), "--verify")
+    result = run(small_site.auditor, "--verify")
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "nothing is recorded yet" in result.stderr
@@ -414,7 +414,7 @@ def test_history_without_its_tables_can_not_be_verified(site: Site) -> None:
     site.record()
     site.execute("DROP TABLE telemetry_recording")
 
-    result = run(site.reader(), "--verify")
+    result = run(site.auditor, "--verify")
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "the history can't be read: " in result.stderr
@@ -543,7 +543,7 @@ def test_kept_line_of_any_age_is_still_in_the_history(site: Site) -> None:
     lines = [kept_line(site) for _ in range(3)]
 
     for line in (*lines, f"Nov 25 12:00 host cron: {lines[0]} (kept)"):
-        result = run(site.reader(), "--verify", "--expect", line)
+        result = run(site.auditor, "--verify", "--expect", line)
         assert (result.exit_code, result.stderr) == (0, "")
 
 
@@ -554,8 +554,8 @@ def test_cut_tail_is_found_by_a_kept_line(site: Site) -> None:
     site.execute("UPDATE telemetry_history_head SET entries = :e, digest = :d", e=entries, d=digest)
 
     assert broken(site) == []
-    assert run(site.reader(), "--verify", "--expect", old).exit_code == 0
-    result = run(site.reader(), "--verify", "--expect", new)
+    assert run(site.auditor, "--verify", "--expect", old).exit_code == 0
+    result = run(site.auditor, "--verify", "--expect", new)
     assert (result.exit_code, result.stderr) == (1, "row 3: is gone, and all up to row 4\n")
 
 
@@ -567,7 +567,7 @@ def test_history_written_anew_is_found_by_a_kept_line(small_site: Site) -> None:
     kept_line(small_site)
 
     assert broken(small_site) == []
-    result = run(small_site.reader(), "--verify", "--expect", line)
+    result = run(small_site.auditor, "--verify", "--expect", line)
     assert result.exit_code == 1
     assert "what is expected names another digest of it" in result.stderr
 
@@ -576,5 +576,5 @@ def test_history_written_anew_is_found_by_a_kept_line(small_site: Site) -> None:
 def test_line_that_tells_no_digest_is_an_error_of_usage(small_site: Site, line: str) -> None:
     fill_history(small_site)
 
-    assert run(small_site.reader(), "--verify", "--expect", line).exit_code == 2
+    assert run(small_site.auditor, "--verify", "--expect", line).exit_code == 2
     assert small_site.record("--expect", "2 rows, digest " + "0" * 64).exit_code == 2

@@ -1,242 +1,34 @@
 """Days of verifications that were recorded answer for what was pruned, and for nothing else."""
 
 import json
-import random
 import shlex
-import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, text
 
 from flask_powerauth_telemetry.cli import attempts
-from flask_powerauth_telemetry.history.store import HistoryStore
-from tests.history.test_snapshot import APPLICATION, COMMAND, environment
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
 from tests.support.commands import command
 from tests.support.dashboard import dashboard, get, page_of
 from tests.support.databases import Loan
-from tests.support.past import INSTANCE, local_midnight
-from tests.support.powerauth import Activation, wall_clock
+from tests.support.powerauth import Activation
 from tests.support.recorded import Site, run
+from tests.support.recorded_days import (
+    NOVEMBER,
+    OCTOBER,
+    REPORT,
+    YEAR,
+    Life,
+    month_of,
+    rename,
+    steady,
+    told,
+)
 from tests.support.service import NOW, ask, url_of
-
-REPORT = "SIGNATURES_IN_MONTH"
-CASES = [
-    ("UTC", "UTC", (2026, 10)),
-    ("UTC", "Europe/Prague", (2026, 10)),
-    ("Europe/Prague", "Europe/Prague", (2026, 3)),
-    ("Europe/Prague", "Atlantic/Cape_Verde", (2026, 10)),
-    ("America/Havana", "America/Havana", (2026, 11)),
-    ("Australia/Lord_Howe", "Asia/Kathmandu", (2026, 4)),
-    ("UTC", "America/Santiago", (2026, 9)),
-]
-"""The zone of the database, that of the report, and a month with a change of clock."""
-
-
-@dataclass
-class Life:
-    """An audit that is written, pruned and recorded, and what must be known of it."""
-
-    site: Site
-    zone: ZoneInfo
-    calendar: ZoneInfo
-    rows: Sequence[Verification]
-    pruned: datetime = datetime.min
-    known: dict[tuple[str, date], datetime] = field(default_factory=dict)
-    midnights: dict[date, datetime] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        powerauth.add_activations(
-            self.site.powerauth,
-            [Activation("a", 1, "anna", YEAR), Activation("b", 2, "bob", YEAR)],
-        )
-        audit.add_verifications(self.site.powerauth, self.rows)
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        zones = {"DATABASE_TIMEZONE": str(self.zone), "REPORT_TIMEZONE": str(self.calendar)}
-        return {**zones, "REPORTS": [REPORT]}
-
-    def client(self) -> FlaskClient:
-        return self.site.recorder(**self.keys).test_client()
-
-    def prune(self, shown: datetime) -> None:
-        """Delete what is older than a time of the database's clock."""
-        audit.delete_verifications(self.site.powerauth, shown)
-        self.pruned = max(self.pruned, shown)
-
-    def held(self) -> list[datetime]:
-        return [one.timestamp_created for one in self.rows if one.timestamp_created >= self.pruned]
-
-    def reaches(self, day: date) -> bool:
-        return bool(self.held()) and min(self.held()) <= self.midnight(day)
-
-    def midnight(self, day: date) -> datetime:
-        """The time that the database's clock shows at the day's first instant."""
-        if day not in self.midnights:
-            self.midnights[day] = wall_clock(local_midnight(day, self.calendar), self.zone)
-        return self.midnights[day]
-
-    def record(self, names: Sequence[str] = ("corporate", "retail")) -> None:
-        """Run the command, and note what it must have recorded."""
-        now = self.site.clock.now
-        newest = max(
-            (one for one in self.held() if one <= wall_clock(now, self.zone)), default=YEAR
-        )
-        day = now.astimezone(self.calendar).date()
-        whole: list[date] = []
-        while self.reaches(day := day - DAY):
-            over_since = local_midnight(day + DAY, self.calendar)
-            if over_since + HOUR <= now and self.midnight(day + DAY) <= newest:
-                whole.append(day)
-        lines, left = [], False
-        for name in names:
-            missing = [day for day in whole if (name, day) not in self.known]
-            self.known |= {(name, day): now for day in missing[:31]}
-            lines += [f"{name}: recorded {one}, " for one in missing[:31]]
-            left |= len(missing) > 31
-        chosen = [option for name in names for option in ("--application", name)]
-
-        result = run(self.site.recorder(**self.keys), "--signatures", *chosen)
-
-        assert result.exit_code == left, result.output
-        said = [line for line in result.stdout.splitlines() if " verifications" in line]
-        assert len(said) == len(lines)
-        assert all(map(str.startswith, said, lines))
-
-    def must_answer(self, month: tuple[int, int], name: str = "retail") -> dict[str, Any]:
-        """Counted by hand: the whole truth of each day that is known, else what is left of it."""
-        own = [one for one in self.rows if one.activation_id == name[0].translate(ACTIVATIONS)]
-        now = self.site.clock.now
-        today = now.astimezone(self.calendar).date()
-        first = date(*month, 1)
-        days = [day for number in range(31) if (day := first + number * DAY).month == month[1]]
-        begun = [day for day in days if day <= today]
-        recorded = [day for day in begun if not self.reaches(day) and (name, day) in self.known]
-        missing = [day for day in begun if not self.reaches(day) and day not in recorded]
-        kept = [
-            one
-            for one in own
-            if one.timestamp_created >= self.pruned
-            or any(self.lies_in(one, day) for day in recorded)
-        ]
-        must = audit.month_by_hand(kept, month, now, self.calendar, self.zone)
-        for day in missing:
-            must["byDay"][day.day - 1] = None
-        at = [self.known[name, day].astimezone(self.calendar).isoformat() for day in recorded]
-        must["recordedDays"] = [
-            {"day": str(day), "recordedAt": time} for day, time in zip(recorded, at, strict=True)
-        ]
-        truth = audit.month_by_hand(own, month, now, self.calendar, self.zone)
-        for told, true in zip(must["byDay"], truth["byDay"], strict=True):
-            assert told in (None, true)
-        return {**must, "application": name, "missing": [str(day) for day in missing]}
-
-    def lies_in(self, one: Verification, day: date) -> bool:
-        return self.midnight(day) <= one.timestamp_created < self.midnight(day + DAY)
-
-
-YEAR = datetime(2025, 1, 1)
-OCTOBER, NOVEMBER = (2026, 10), (2026, 11)
-ACTIVATIONS = str.maketrans("rc", "ab")
-
-
-def month_of(client: FlaskClient, month: tuple[int, int], name: str = "retail") -> dict[str, Any]:
-    asked = {"application": name, "month": f"{month[0]}-{month[1]:02}"}
-    answer = ask(client, REPORT, asked)
-    assert answer.status_code == 200, answer.get_data(as_text=True)
-    data: dict[str, Any] = answer.get_json()["responseObject"]["reportData"]
-    return data
-
-
-def told(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told, but for where it was read."""
-    days = [{key: day[key] for key in ("day", "recordedAt")} for day in data["recordedDays"]]
-    return {key: data[key] for key in data if key != "auditSince"} | {"recordedDays": days}
-
-
-def random_rows(
-    source: random.Random, zone: ZoneInfo, calendar: ZoneInfo, first: date, days: int
-) -> list[Verification]:
-    """Some on most days, with many at the midnights, a tick before or after."""
-    times = []
-    for number in range(days):
-        midnight = local_midnight(first + number * DAY, calendar)
-        if source.random() < 0.8:
-            times += [midnight + ticks * TICK for ticks in (-1, 0, 1) if source.random() < 0.7]
-            times += [midnight + source.random() * DAY for _ in range(source.choice((0, 3, 9)))]
-    return [
-        Verification(
-            activation_id=source.choice("aaab"),
-            timestamp_created=wall_clock(time, zone),
-            valid=source.choice((True, True, False, None)),
-            signature_type=source.choice(("POSSESSION", "POSSESSION_KNOWLEDGE", "Ω'\"")),
-            signature_algorithm=source.choice((None, "ECDSA_P256")),
-        )
-        for time in times
-    ]
-
-
-@pytest.mark.parametrize(("zone", "calendar", "month"), CASES)
-def test_known_days_are_the_whole_truth_however_it_is_pruned(
-    small_site: Site, zone: str, calendar: str, month: tuple[int, int]
-) -> None:
-    live(small_site, zone, calendar, month)
-
-
-@pytest.mark.parametrize(("zone", "calendar", "month"), CASES[2:4])
-def test_known_days_are_the_whole_truth_on_every_database(
-    postgresql_site: Site, zone: str, calendar: str, month: tuple[int, int]
-) -> None:
-    live(postgresql_site, zone, calendar, month)
-
-
-def live(site: Site, zone: str, calendar: str, month: tuple[int, int]) -> None:
-    """Record and prune at random for some weeks; every answer is what is known by hand."""
-    source = random.Random(f"{zone}{calendar}{site.powerauth.name}")
-    own, shown = ZoneInfo(zone), ZoneInfo(calendar)
-    first = date(*month, 1) - 9 * DAY
-    life = Life(site, own, shown, random_rows(source, own, shown, first, 48))
-    for number in (3, 8, 20, 27, 40, 47):
-        day = first + number * DAY
-        edge = local_midnight(day, shown) + source.choice((-TICK, 0 * TICK, TICK, HOUR, DAY / 2))
-        site.clock.now = edge
-        names = source.choice((["retail"], ["corporate", "retail"], ["corporate", "retail"]))
-        if number != 20:
-            life.record(names)
-        back = source.choice((1, 4, 9, 30)) * DAY
-        at = source.choice((edge - back, local_midnight(day, shown) - back + TICK))
-        life.prune(wall_clock(at, own))
-
-        client = life.client()
-        for name in ("retail", "corporate"):
-            if site.clock.now >= local_midnight(date(*month, 1), shown):
-                assert told(month_of(client, month, name)) == life.must_answer(month, name)
-
-    life.prune(datetime.max)
-    data = month_of(life.client(), month)
-    assert told(data) == life.must_answer(month)
-    assert data["recordedDays"]
-    assert data["missing"]
-    verified = run(site.reader(), "--verify")
-    assert verified.stdout.startswith("The history is whole: ")
-
-
-def steady(site: Site, days: int = 20, zone: str = "UTC") -> Life:
-    """Two verifications on each day up to the clock, at 0:00 and at noon."""
-    end = datetime.combine(site.clock.now.date(), datetime.min.time())
-    times = [end - number * DAY / 2 for number in range(2 * days + 1)]
-    rows = [Verification("a", time) for time in times]
-    return Life(site, ZoneInfo("UTC"), ZoneInfo(zone), rows)
 
 
 def test_second_run_records_nothing_twice(small_site: Site) -> None:
@@ -272,7 +64,7 @@ def test_only_what_is_asked_for_is_recorded(small_site: Site) -> None:
 
     assert run(small_site.recorder(**life.keys)).exit_code == 0
     assert len(small_site.rows()) == 2
-    assert run(small_site.reader(), "--verify", "--signatures").exit_code == 2
+    assert run(small_site.auditor, "--verify", "--signatures").exit_code == 2
 
 
 def test_day_is_recorded_an_hour_after_it_is_over(small_site: Site) -> None:
@@ -350,14 +142,6 @@ def test_day_is_used_for_calendars_that_have_it_alone(small_site: Site) -> None:
     assert data["byDay"][-1] == 2
 
 
-def rename(site: Site, application: int, name: str) -> None:
-    with site.powerauth.begin() as connection:
-        connection.execute(
-            text("UPDATE pa_application SET name = :name WHERE id = :id"),
-            {"name": name, "id": application},
-        )
-
-
 def test_renamed_application_begins_anew(site: Site) -> None:
     """What the audit still holds is recorded under the new name; older days are not known."""
     life = steady(site, 40)
@@ -377,7 +161,7 @@ def test_renamed_application_begins_anew(site: Site) -> None:
     assert reasons == {None, "the application was renamed, it was retail"}
     old = ask(life.client(), REPORT, {"application": "retail", "month": "2026-10"})
     assert old.status_code == 400
-    assert run(site.reader(), "--verify").exit_code == 0
+    assert run(site.auditor, "--verify").exit_code == 0
 
 
 def test_name_of_another_application_brings_no_days_of_the_first(small_site: Site) -> None:
@@ -510,67 +294,6 @@ def test_statement_tells_which_days_were_recorded_and_by_which_rows(small_site: 
     assert command(app, *shlex.split(check)[2:]).exit_code == 0
     small_site.execute("UPDATE telemetry_recording SET users = '{}' WHERE entry = 70")
     assert command(app, *shlex.split(check)[2:]).exit_code == 1
-
-
-def day_rows(site: Site) -> int:
-    return sum(slot.endswith("M") for _, slot, _ in site.rows())
-
-
-def start(folder: Path, site: Site) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*COMMAND, "--signatures"],
-        cwd=folder,
-        env=environment(site),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the operator's application."""
-    (tmp_path / "app.py").write_text(APPLICATION, encoding="utf-8")
-    return tmp_path
-
-
-def test_two_runs_at_once_record_each_day_once(postgresql_site: Site, folder: Path) -> None:
-    site = postgresql_site
-    life = steady(site, 20)
-    runs = [start(folder, site) for _ in range(2)]
-    ends = [run.communicate(timeout=120) for run in runs]
-
-    assert [run.returncode for run in runs] == [0, 0], ends
-    assert len(site.rows()) == 2 + 2 * 20
-    assert run(site.reader(), "--verify").exit_code == 0
-    life.known = {
-        (name, NOW.date() - number * DAY): NOW
-        for name in ("corporate", "retail")
-        for number in range(1, 21)
-    }
-    assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
-    life.prune(datetime.max)
-    assert told(month_of(life.client(), NOVEMBER)) == life.must_answer(NOVEMBER)
-
-
-def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
-    postgresql_site: Site, folder: Path
-) -> None:
-    site = postgresql_site
-    steady(site, 31)
-    HistoryStore(INSTANCE).create(site.history)
-    killed = start(folder, site)
-    while day_rows(site) == 0 and killed.poll() is None:
-        time.sleep(0.001)
-    killed.kill()
-    killed.communicate(timeout=60)
-
-    assert 0 < day_rows(site) < 2 * 31
-    assert run(site.reader(), "--verify").exit_code == 0
-    again = start(folder, site)
-    assert again.communicate(timeout=120)[1] == ""
-    assert (again.returncode, day_rows(site)) == (0, 2 * 31)
-    assert run(site.reader(), "--verify").exit_code == 0
 
 
 def test_audit_that_can_not_be_read_leaves_users_recorded(small_site: Site) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from flask_powerauth_telemetry.history.recording import digest_of
 from tests.history.test_chain import COLUMNS, broken, digest_of_rows, last_row, put
-from tests.history.test_recorded_days import NOVEMBER, REPORT, Life, month_of, steady
 from tests.history.test_seal import NEW, WAYS, all_rows, verify, write_anew
 from tests.support.audit import DAY
 from tests.support.recorded import Site, run
+from tests.support.recorded_days import NOVEMBER, REPORT, Life, month_of, steady
 from tests.support.service import ask
 
 MANY = json.dumps(

@@ -157,13 +157,13 @@ def test_year_of_recordings(small_site: Site) -> None:
     assert {"2024-02-01", "2024-05-05", "2024-08-01"} <= set(days["missing"])
 
     count = len(operation.rows)
-    verified = run(small_site.reader(), "--verify")
+    verified = run(small_site.auditor, "--verify")
     assert verified.stdout.startswith(f"The history is whole: {count} rows")
     small_site.execute(
         "UPDATE telemetry_recording SET milliseconds = 1 + milliseconds WHERE entry = 50"
     )
     small_site.execute(f"DELETE FROM telemetry_recording WHERE entry IN (70, {count})")
-    verified = run(small_site.reader(), "--verify")
+    verified = run(small_site.auditor, "--verify")
     assert verified.exit_code == 1
     first, *others = verified.stderr.splitlines()
     assert first.startswith("row 50 (retail, ")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ class Site:
         """The web process: no PowerAuth database at all."""
         settings = {"SOURCE": "snapshot", "BINDS": self.binds, **keys}
         return create_app(clock=self.clock, arguments=arguments, **settings)
+
+    @cached_property
+    def auditor(self) -> Flask:
+        """The web process that ``--verify`` is run in."""
+        return self.reader()
 
     def record(self, *options: str) -> Result:
         """Run ``flask telemetry snapshot`` in this process."""
