@@ -21,7 +21,7 @@ from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
-from flask_powerauth_telemetry.history.snapshot import Recorder
+from flask_powerauth_telemetry.history.snapshot import Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
@@ -144,31 +144,26 @@ def snapshot(
         raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
     with _writer(state, expected) as writer:
         database = _database_of(state, _ANSWERED, how.time_limit)
-        recorder = Recorder(database=database, allow_zero=how.allow_zero, **writer)
+        recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
         days = None
         if how.signatures:
             database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
             timezone = state.config.report_timezone
-            days = DayRecorder(database=database, timezone=timezone, **writer)
+            days = DayRecorder(database=database, writer=writer, timezone=timezone)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
     if not is_complete:
         raise click.exceptions.Exit(1)
 
 
 @contextmanager
-def _writer(state: TelemetryState, trusted: Head | None) -> Iterator[dict[str, Any]]:
-    """What every recorder writes by."""
+def _writer(state: TelemetryState, trusted: Head | None) -> Iterator[Writer]:
     bind = state.config.binds[HISTORY_BIND]
     _make_folder(bind.url)
     engine = create_writing_engine(bind.url, bind.options)
+    store = HistoryStore.from_config(state.config, trusted)
     try:
-        yield {
-            "engine": engine,
-            "store": HistoryStore.from_config(state.config, trusted),
-            "clock": state.clock,
-            "recorded_by": socket.gethostname()[:_HOST_NAME_LENGTH],
-        }
+        yield Writer(engine, store, state.clock, socket.gethostname()[:_HOST_NAME_LENGTH])
     finally:
         engine.dispose()
 

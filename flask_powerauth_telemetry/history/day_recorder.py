@@ -2,23 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy import Engine, func, literal, select
+from sqlalchemy import func, literal, select
 
-from flask_powerauth_telemetry.database.connection import Database, translated_errors
+from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
-from flask_powerauth_telemetry.history.snapshot import read_applications
-from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.snapshot import Writer, read_applications
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, MonthDays, audit_start
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
-from flask_powerauth_telemetry.service import Clock
 
 DAYS_A_RUN = 31
 """How many days of an application are recorded by one run or attempt, the newest first."""
@@ -30,33 +29,21 @@ class DaysLeft(TelemetryError):
     """Days that are not recorded yet, because one run takes a limited number."""
 
 
+@dataclass(kw_only=True)
 class DayRecorder:
     """Records the days of ``timezone`` that are over.
 
-    ``database`` has the audit, with the time limit of a day's statement; ``engine`` writes to
-    ``store``. ``recorded_by`` is the name of this host. Methods raise a ``TelemetryError`` for a
-    fault.
+    ``database`` has the audit, with the time limit of a day's statement. Methods raise a
+    ``TelemetryError`` for a fault.
     """
 
-    _as_of: datetime
-    _whole: Sequence[DaySpan]
+    database: Database
+    writer: Writer
+    timezone: tzinfo
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        engine: Engine,
-        store: HistoryStore,
-        clock: Clock,
-        recorded_by: str,
-        timezone: tzinfo,
-    ) -> None:
-        self._database = database
-        self._engine = engine
-        self._store = store
-        self._instants = Instants(database, clock)
-        self._recorded_by = recorded_by
-        self._timezone = timezone
+    def __post_init__(self) -> None:
+        self._store = self.writer.store
+        self._instants = Instants(self.database, self.writer.clock)
         self._audit = Audit()
 
     def begin(self) -> list[Application]:
@@ -66,23 +53,22 @@ class DayRecorder:
         """
         self._as_of = self._instants.next()
         self._whole = self._whole_days()
-        with translated_errors(self._engine):
-            self._store.create(self._engine)
-        return read_applications(self._database)
+        self.writer.create_store()
+        return read_applications(self.database)
 
     def record(self, application: Application) -> Iterator[RecordedDay]:
         """Record the newest days that are missing and that the audit holds whole; gives each.
 
         Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
-        with translated_errors(self._engine), self._engine.connect() as connection:
+        with self.writer.transaction() as connection:
             slots = self._store.recorded_slots(connection, application)
         missing = [span for span in self._whole if slot_of_day(span) not in slots]
         for span in missing[:DAYS_A_RUN]:
             day = self._read(application, span)
             if day is None:  # it was pruned meanwhile, and so was all before it
                 return
-            with translated_errors(self._engine), self._engine.begin() as connection:
+            with self.writer.transaction() as connection:
                 is_new = self._store.add(connection, day)
             if is_new:
                 yield day
@@ -95,7 +81,7 @@ class DayRecorder:
         Nothing can be missing of a day that lies between two rows, unless rows in between were
         deleted: not if the database stopped being fed, and not if our clock is ahead.
         """
-        with ReportContext(self._database, self._as_of) as context:
+        with ReportContext(self.database, self._as_of) as context:
             start, newest = audit_start(context), _newest_time(context)
             if start is None or newest is None:
                 return ()
@@ -108,11 +94,11 @@ class DayRecorder:
 
     def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
         """The days that ended at least an hour ago: whatever was being written then is there."""
-        day = day_of(self._as_of - HOUR, self._timezone)
-        end = midnight(day, self._timezone)
+        day = day_of(self._as_of - HOUR, self.timezone)
+        end = midnight(day, self.timezone)
         while end > oldest:
             day -= _DAY
-            start = midnight(day, self._timezone)
+            start = midnight(day, self.timezone)
             yield start, end
             end = start
 
@@ -120,7 +106,7 @@ class DayRecorder:
         """A day by one statement; None where rows of it may have been deleted before."""
         started = time.monotonic()
         start, end = span
-        with ReportContext(self._database, self._as_of) as context:
+        with ReportContext(self.database, self._as_of) as context:
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
             edges = [context.database_time(one) for one in (end, start)]
@@ -131,12 +117,12 @@ class DayRecorder:
         return RecordedDay(
             application=application,
             span=span,
-            day=day_of(start, self._timezone),
-            zone=str(self._timezone),
+            day=day_of(start, self.timezone),
+            zone=str(self.timezone),
             as_of=self._as_of,
             verifications=read.get(0, Verifications()),
             milliseconds=round((time.monotonic() - started) * 1000),
-            recorded_by=self._recorded_by,
+            recorded_by=self.writer.recorded_by,
         )
 
 

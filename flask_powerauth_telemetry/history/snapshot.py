@@ -1,10 +1,12 @@
 """Recording: one serial pass over PowerAuth's tables for each application, into the history."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
@@ -37,34 +39,42 @@ class Outcome:
     is_new: bool
 
 
+@dataclass(frozen=True)
+class Writer:
+    """How a history is written: by which engine to which store, and by the host of which name."""
+
+    engine: Engine
+    store: HistoryStore
+    clock: Clock
+    recorded_by: str
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction in the history; raises a ``TelemetryError`` for a fault of its database."""
+        with translated_errors(self.engine), self.engine.begin() as connection:
+            yield connection
+
+    def create_store(self) -> None:
+        """Create what is missing of the store; raises a ``TelemetryError`` for a fault."""
+        with translated_errors(self.engine):
+            self.store.create(self.engine)
+
+
+@dataclass(kw_only=True)
 class Recorder:
     """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
-    ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
-    ``recorded_by`` is the name of this host; ``allow_zero`` records what is ``Implausible``, too.
-    All methods raise a ``TelemetryError`` for a fault.
+    ``database`` is PowerAuth's, with the time limit of a pass. ``allow_zero`` records what is
+    ``Implausible``, too. All methods raise a ``TelemetryError`` for a fault.
     """
 
-    slot: datetime
-    _count: int
+    database: Database
+    writer: Writer
+    allow_zero: bool = False
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        engine: Engine,
-        store: HistoryStore,
-        clock: Clock,
-        recorded_by: str,
-        allow_zero: bool = False,
-    ) -> None:
-        self._database = database
-        self._engine = engine
-        self._store = store
-        self._clock = clock
-        self._instants = Instants(database, clock)
-        self._recorded_by = recorded_by
-        self._allow_zero = allow_zero
+    def __post_init__(self) -> None:
+        self._store = self.writer.store
+        self._instants = Instants(self.database, self.writer.clock)
 
     def begin(self) -> list[Application]:
         """Take the slot of now, create the store if it is missing; gives every application.
@@ -72,24 +82,23 @@ class Recorder:
         Raises ``NotNow`` where no number would be right.
         """
         self.slot = nearest_hour(self._instants.next())
-        with translated_errors(self._engine):
-            self._store.create(self._engine)
-        applications = read_applications(self._database)
+        self.writer.create_store()
+        applications = read_applications(self.database)
         self._count = len(applications)
         return applications
 
     def head(self) -> Head:
         """The end of the chain now."""
-        with translated_errors(self._engine), self._engine.connect() as connection:
+        with self.writer.transaction() as connection:
             return self._store.head(connection) or Head()
 
     def record(self, application: Application) -> Outcome:
         """Make the pass and record it, unless the slot belongs to a pass that is there."""
         present = self._present(application)
-        if present is not None and not present.gives_way_to(read_clock(self._clock)):
+        if present is not None and not present.gives_way_to(read_clock(self.writer.clock)):
             return Outcome(present, is_new=False)
         recording = self._make_pass(application)
-        with translated_errors(self._engine), self._engine.begin() as connection:
+        with self.writer.transaction() as connection:
             if self._store.add(connection, recording):
                 return Outcome(recording, is_new=True)
         return Outcome(self._present(application) or recording, is_new=False)
@@ -97,28 +106,28 @@ class Recorder:
     def correct(self, application: Application, reason: str) -> Outcome:
         """Make the pass and record it in place of the row that the slot has, which stays."""
         recording = self._make_pass(application)
-        with translated_errors(self._engine), self._engine.begin() as connection:
+        with self.writer.transaction() as connection:
             self._store.add(connection, recording, reason)
         return Outcome(recording, is_new=True)
 
     def _present(self, application: Application) -> Recording | None:
-        with translated_errors(self._engine), self._engine.connect() as connection:
+        with self.writer.transaction() as connection:
             return self._store.of_slot(connection, application, self.slot)
 
     def _make_pass(self, application: Application) -> Recording:
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
         now = self._instants.next()
         started = time.monotonic()
-        with ReportContext(self._database, now) as context:
+        with ReportContext(self.database, now) as context:
             profile = read_profile(context, application, WIDTHS[-1])
-        if not self._allow_zero:
+        if not self.allow_zero:
             self._refuse_fall(application, profile)
         return Recording(
             application=application,
             slot=self.slot,
             profile=profile,
             milliseconds=round((time.monotonic() - started) * 1000),
-            recorded_by=self._recorded_by,
+            recorded_by=self.writer.recorded_by,
             applications=self._count,
         )
 
@@ -128,7 +137,7 @@ class Recorder:
         Who was active in a window at the last recording is still active in a window that is as
         many days wider as have passed since.
         """
-        with translated_errors(self._engine), self._engine.connect() as connection:
+        with self.writer.transaction() as connection:
             try:
                 last = self._store.newest(connection, application.name, profile.as_of)
             except DatabaseFault:  # a damaged row tells nothing, and recording goes on

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.database.dialects.base import Replay
 from flask_powerauth_telemetry.database.dialects.sqlite import SQLite
 from flask_powerauth_telemetry.history import instants
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.snapshot import Recorder
+from flask_powerauth_telemetry.history.snapshot import Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from tests.history.test_months import HOUR, MINUTE, SECOND, month_of, reader
 from tests.history.test_year import Operation
@@ -75,14 +75,9 @@ class Mishaps(Operation):
             patch.setattr(instants, "WAIT_SECONDS", -1)
             patch.setattr(SQLite, "server_clock", f"SELECT {now.timestamp()!r}")
             patch.setattr(SQLite, "replay", lambda *_: lag if behind else None)
-            store = DyingStore if killed else HistoryStore
-            recorder = Recorder(
-                database=self._database,
-                engine=self.site.history,
-                store=store("powerauth_telemetry"),
-                clock=lambda: now + clock,
-                recorded_by="host",
-            )
+            store = (DyingStore if killed else HistoryStore)("powerauth_telemetry")
+            writer = Writer(self.site.history, store, lambda: now + clock, "host")
+            recorder = Recorder(database=self._database, writer=writer)
             try:
                 recorder.begin()
                 return recorder.record(RETAIL).is_new

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import event, text
 
-from flask_powerauth_telemetry.history.snapshot import Recorder
+from flask_powerauth_telemetry.history.snapshot import Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.history.test_months import HOUR, MINUTE, SECOND, days_of, month_of, reader
@@ -79,13 +79,8 @@ class Operation:
     def run_at(self, instant: datetime) -> bool:
         """Do what the command does for one application; whether it recorded."""
         self._use_until(instant)
-        recorder = Recorder(
-            database=self._database,
-            engine=self.site.history,
-            store=self._store,
-            clock=lambda: instant,
-            recorded_by="host",
-        )
+        writer = Writer(self.site.history, self._store, lambda: instant, "host")
+        recorder = Recorder(database=self._database, writer=writer)
         recorder.begin()
         recorded = recorder.record(RETAIL).is_new
         if recorded:
