@@ -283,9 +283,14 @@ def test_provider_that_ends_its_transactions_keeps_the_time_limit(
     assert time.monotonic() - started < 1.6
 
 
-def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_session_of_a_role_changes_no_number(
+    postgresql: Engine, driver: str, encoding: str
+) -> None:
+    name = "Žlutý kůň"
     powerauth.create_schema(postgresql)
-    powerauth.add_applications(postgresql, ["retail", "corporate"])
+    powerauth.add_applications(postgresql, [name, "corporate"])
     rows = powerauth.random_activations(seed=3, now=NOW, zone=UTC, count=300)
     powerauth.add_activations(postgresql, rows)
     with postgresql.begin() as connection:
@@ -293,7 +298,7 @@ def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
             "CREATE VIEW with_zone AS SELECT application_id, user_id,"
             " timestamp_last_used AT TIME ZONE 'UTC' AS timestamp_last_used FROM pa_activation"
         )
-    expected = users_of(create_app(postgresql).test_client(), "retail", 30)
+    expected = [users_of(create_app(postgresql).test_client(), name, days) for days in (20, 300)]
     database = postgresql.url.database
 
     settings = (
@@ -302,13 +307,17 @@ def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
         "default_transaction_read_only = on",
         "datestyle = 'SQL, DMY'",
         "intervalstyle = 'sql_standard'",
+        "extra_float_digits = -15",
+        f"client_encoding = '{encoding}'",
     )
     with postgresql.begin() as connection:
         for setting in settings:
             connection.exec_driver_sql(f"ALTER DATABASE {database} SET {setting}")
-    app = create_app(postgresql, TABLES={"pa_activation": "with_zone"})
+    url = url_of(create_engine(postgresql.url.set(drivername=f"postgresql+{driver}")))
+    client = create_app(DATABASE_URL=url, TABLES={"pa_activation": "with_zone"}).test_client()
 
-    assert users_of(app.test_client(), "retail", 30) == expected > 0
+    assert [users_of(client, name, days) for days in (20, 300)] == expected
+    assert min(expected) > 0
 
 
 def test_policy_that_hides_rows_is_an_error(postgresql: Engine) -> None:

@@ -26,6 +26,8 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    # Or a role's own would decide which names can be read.
+    "client_encoding": "utf8",
 }
 # A statement that had to wait for a lock sees what was committed meanwhile. A snapshot of the
 # whole transaction would be taken before, and a table that was rewritten would look empty.
@@ -210,9 +212,10 @@ def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterato
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
     yield _local("idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms")
     yield _local("application_name", SESSION_LABEL)
-    # A number may depend on these: what a column with a zone is compared by, and rows that a
-    # policy would leave out, which are an error this way.
+    # A number may depend on these: what a column with a zone is compared by, to how many digits
+    # it is sent, and rows that a policy would leave out, which are an error this way.
     yield _local("timezone", limits.timezone)
+    yield _local("extra_float_digits", "1")
     yield _local("row_security", "off")
     yield _local("plan_cache_mode", "force_custom_plan")
     # None by default, so that a pass takes one core, and no files for its groups:
