@@ -121,6 +121,7 @@ class DayRecorder:
         started = time.monotonic()
         start, end = span
         with ReportContext(self._database, self._as_of) as context:
+            application = context.application(application.name)  # the only one of its name
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
             edges = [context.database_time(one) for one in (end, start)]

@@ -110,6 +110,7 @@ class Recorder:
         now = self._instants.next()
         started = time.monotonic()
         with ReportContext(self._database, now) as context:
+            application = context.application(application.name)  # the only one of its name
             profile = read_profile(context, application, WIDTHS[-1])
         if not self._allow_zero:
             self._refuse_fall(application, profile)
