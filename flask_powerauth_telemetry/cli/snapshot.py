@@ -149,8 +149,7 @@ def snapshot(
         days = None
         if how.signatures:
             database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
-            timezone = state.config.report_timezone
-            days = DayRecorder(database=database, timezone=timezone, **writer)
+            days = DayRecorder(database=database, **writer)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
     if not is_complete:
         raise click.exceptions.Exit(1)
@@ -168,6 +167,7 @@ def _writer(state: TelemetryState, trusted: Head | None) -> Iterator[dict[str, A
             "store": HistoryStore.from_config(state.config, trusted),
             "clock": state.clock,
             "recorded_by": socket.gethostname()[:_HOST_NAME_LENGTH],
+            "timezone": state.config.report_timezone,
         }
     finally:
         engine.dispose()

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from sqlalchemy import Engine, select
 
@@ -40,7 +40,7 @@ class Outcome:
 class Recorder:
     """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
-    ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
+    Hours are those of a clock in ``timezone``, so that midnight there is one. ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
     ``recorded_by`` is the name of this host; ``allow_zero`` records what is ``Implausible``, too.
     All methods raise a ``TelemetryError`` for a fault.
     """
@@ -56,6 +56,7 @@ class Recorder:
         store: HistoryStore,
         clock: Clock,
         recorded_by: str,
+        timezone: tzinfo = UTC,
         allow_zero: bool = False,
     ) -> None:
         self._database = database
@@ -64,6 +65,7 @@ class Recorder:
         self._clock = clock
         self._instants = Instants(database, clock)
         self._recorded_by = recorded_by
+        self._timezone = timezone
         self._allow_zero = allow_zero
 
     def begin(self) -> list[Application]:
@@ -71,7 +73,7 @@ class Recorder:
 
         Raises ``NotNow`` where no number would be right.
         """
-        self.slot = nearest_hour(self._instants.next())
+        self.slot = nearest_hour(self._instants.next(), self._timezone)
         with translated_errors(self._engine):
             self._store.create(self._engine)
         applications = read_applications(self._database)
@@ -156,7 +158,11 @@ def read_applications(database: Database) -> list[Application]:
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 
-def nearest_hour(instant: datetime) -> datetime:
-    """The full hour of UTC nearest to an aware instant, the later one at half past."""
-    later = instant + timedelta(minutes=30)
-    return later.replace(minute=0, second=0, microsecond=0)
+def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
+    """The instant, in UTC, nearest to an aware one at which a clock in a zone shows a full hour.
+
+    The later one where two are as near.
+    """
+    offset = instant.astimezone(zone).utcoffset() or timedelta(0)
+    later = (instant + timedelta(minutes=30) + offset).astimezone(UTC)
+    return later.replace(minute=0, second=0, microsecond=0) - offset
