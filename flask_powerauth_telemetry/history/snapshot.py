@@ -40,8 +40,9 @@ class Outcome:
 class Recorder:
     """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
-    Hours are those of a clock in ``timezone``, so that midnight there is one. ``database`` is PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``.
-    ``recorded_by`` is the name of this host; ``allow_zero`` records what is ``Implausible``, too.
+    Hours are those of a clock in ``timezone``, so that midnight there is one. ``database`` is
+    PowerAuth's, with the time limit of a pass; ``engine`` writes to ``store``. ``recorded_by`` is
+    the name of this host; ``allow_zero`` records what is ``Implausible``, too.
     All methods raise a ``TelemetryError`` for a fault.
     """
 
@@ -136,7 +137,7 @@ class Recorder:
                 last = self._store.newest(connection, application.name, profile.as_of)
             except DatabaseFault:  # a damaged row tells nothing, and recording goes on
                 return
-        if last is None:
+        if last is None or last.application != application:
             return
         passed = -((last.profile.as_of - profile.as_of) // DAY)
         days = len(profile.users) - passed
