@@ -4,17 +4,21 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy import Engine, func, literal, select
+from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.database.connection import Database, translated_errors
-from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, MonthDays, audit_start
+from flask_powerauth_telemetry.reports.audit_by_day import (
+    DaySpan,
+    MonthDays,
+    audit_end,
+    audit_start,
+)
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
@@ -96,8 +100,8 @@ class DayRecorder:
         deleted: not if the database stopped being fed, and not if our clock is ahead.
         """
         with ReportContext(self._database, self._as_of) as context:
-            start, newest = audit_start(context), _newest_time(context)
-            if start is None or newest is None:
+            start, newest = audit_start(context), audit_end(context)
+            if start is None:
                 return ()
             return [
                 span
@@ -139,13 +143,3 @@ class DayRecorder:
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self._recorded_by,
         )
-
-
-def _newest_time(context: ReportContext) -> datetime | None:
-    """The time of the audit's newest row by now, naive, of the database's clock."""
-    created = context.tables.pa_signature_audit.c.timestamp_created
-    now = literal(context.database_time(context.now), WallClock)
-    newest: datetime | None = context.connection.scalar(
-        select(func.max(created)).where(created <= now)
-    )
-    return newest
