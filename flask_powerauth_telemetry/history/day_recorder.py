@@ -80,8 +80,12 @@ class DayRecorder:
         Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
         with translated_errors(self._engine), self._engine.connect() as connection:
-            slots = self._store.recorded_slots(connection, application)
-        missing = [span for span in self._whole if slot_of_day(span) not in slots]
+            recorded = self._store.recorded_days(connection, application)
+        missing = [
+            span
+            for span in self._whole
+            if recorded.get(slot_of_day(span), ()) not in (None, self._shown(span))
+        ]
         for span in missing[:DAYS_A_RUN]:
             day = self._read(application, span)
             if day is None:  # it was pruned meanwhile, and so was all before it
@@ -120,6 +124,11 @@ class DayRecorder:
             yield start, end
             end = start
 
+    def _shown(self, span: DaySpan) -> DaySpan:
+        """What the database's clock shows at both ends of a day."""
+        start, end = (self._database.wall_clock(one) for one in span)
+        return start, end
+
     def _read(self, application: Application, span: DaySpan) -> RecordedDay | None:
         """A day by one statement; None where rows of it may have been deleted before."""
         started = time.monotonic()
@@ -128,16 +137,17 @@ class DayRecorder:
             application = context.application(application.name)  # the only one of its name
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
-            edges = [context.database_time(one) for one in (end, start)]
-            read = self._audit.read(context, application.id, MonthDays(edges), slots)
+            shown = self._shown(span)
+            read = self._audit.read(context, application.id, MonthDays(shown[::-1]), slots)
             since = audit_start(context)
-            if since is None or not since.reaches(edges[-1]):
+            if since is None or not since.reaches(shown[0]):
                 return None
         return RecordedDay(
             application=application,
             span=span,
             day=day_of(start, self._timezone),
             zone=str(self._timezone),
+            shown=shown,
             as_of=self._as_of,
             verifications=read.get(0, Verifications()),
             milliseconds=round((time.monotonic() - started) * 1000),

@@ -5,7 +5,7 @@ who read.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
@@ -28,6 +28,7 @@ from flask_powerauth_telemetry.history.chain import ChainRow, Head
 from flask_powerauth_telemetry.history.recorded_day import (
     RecordedDay,
     day_of_row,
+    shown_of,
     slot_of_day,
 )
 from flask_powerauth_telemetry.history.recording import (
@@ -184,10 +185,17 @@ class HistoryStore:
         days = (day_of_row(row._asdict(), self._keys) for row in rows)
         return [day for day in days if day.application == application]
 
-    def recorded_slots(self, connection: Connection, application: Application) -> Collection[str]:
-        """The slots of all days that were recorded of the application, under its name of now."""
-        rows = connection.execute(self._selections.slots_of_days(application))
-        return {row.slot for row in rows if row.application_name == application.name}
+    def recorded_days(
+        self, connection: Connection, application: Application
+    ) -> Mapping[str, DaySpan | None]:
+        """All days that were recorded of the application, under its name of now.
+
+        By their slots, what the database's clock was taken to show at both ends of each, None for a
+        damaged row.
+        """
+        rows = connection.execute(self._selections.all_days(application))
+        own = (row for row in rows if row.application_name == application.name)
+        return {row.slot: shown_of(row.users) for row in own}
 
     def names(self, connection: Connection) -> Sequence[str]:
         """The names of all applications that have a row."""

@@ -165,11 +165,11 @@ def audit_start(context: ReportContext) -> AuditStart | None:
     now.
     """
     created = context.tables.pa_signature_audit.c.timestamp_created
-    times = (_FIRST_TIME, context.database_time(context.now))
+    first, now = (
+        literal(time, WallClock) for time in (_FIRST_TIME, context.database_time(context.now))
+    )
     shown: datetime | None = context.connection.scalar(
-        select(func.min(created)).where(
-            created.between(*(literal(one, WallClock) for one in times))
-        )
+        select(func.min(created)).where(created.between(first, now))
     )
     if shown is None:
         return None
