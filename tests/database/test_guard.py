@@ -1,7 +1,7 @@
 """What the guard on a connection holds, on our engines and on a host's."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from marshmallow import Schema, fields
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
@@ -281,6 +281,104 @@ def test_provider_that_ends_its_transactions_keeps_the_time_limit(
     assert _several(autocommit, Several(end, *naps), ours=ours, STATEMENT_TIMEOUT=1) == 503
 
     assert time.monotonic() - started < 1.6
+
+
+WRITE = "INSERT INTO pa_application (id, name) VALUES (1, 'forged')"
+
+
+class Told(ReportProvider):
+    """Does on its connection what a test says."""
+
+    name = "TOLD"
+    definition = "Nothing."
+    parameters_schema = Schema
+    data_schema = Schema
+
+    def __init__(self, do: Callable[[Connection], object]) -> None:
+        self._do = do
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        self._do(context.connection)
+        return {}
+
+
+def told(engine: Engine, do: Callable[[Connection], object], *, ours: bool) -> int:
+    arguments: dict[str, Any] = {"providers": [Told(do)]}
+    if not ours:
+        arguments["engine"] = engine
+    app = create_app(engine if ours else None, arguments=arguments)
+    return ask(app.test_client(), "TOLD").status_code
+
+
+def forged(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM pa_application")) or 0)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"COMMIT; {WRITE}",
+        f"ROLLBACK; BEGIN READ WRITE; {WRITE}; COMMIT",
+        f"COMMIT AND CHAIN; SET TRANSACTION READ WRITE; {WRITE}; COMMIT",
+        f"SELECT ';'; COMMIT; {WRITE}",
+        f"SELECT E'\\\\'; COMMIT; {WRITE}; SELECT ''",
+        f"SELECT 1 -- '\n; COMMIT; {WRITE}; --'",
+        f"/* ' */ SELECT 1; COMMIT; {WRITE}; -- '",
+        f"/* /* */ SELECT */ COMMIT; {WRITE}",
+        f"SELECT $$'$$; COMMIT; {WRITE}; SELECT $$'$$",
+        f"COMMIT; DO $$ BEGIN {WRITE}; END $$",
+        "COMMIT; CREATE TEMPORARY TABLE pa_application AS SELECT 1 AS id, 'forged' AS name",
+        "SET statement_timeout = 0",
+        "ROLLBACK",
+    ],
+)
+def test_provider_runs_single_queries_alone(autocommit: Engine, statement: str, ours: bool) -> None:
+    powerauth.create_schema(autocommit)
+
+    assert told(autocommit, lambda own: own.exec_driver_sql(statement), ours=ours) == 500
+
+    assert forged(autocommit) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT ';', string_agg(name, '; ') AS \"a;b\" FROM pa_application;",
+        "-- which ones\n/* all */ (VALUES (1), (2)) ; ",
+        "WITH a AS (SELECT 1) SELECT '--', E'\\n' FROM a",
+        "EXPLAIN SELECT 1",
+        "TABLE pa_application",
+    ],
+)
+def test_provider_may_write_queries_as_it_likes(postgresql: Engine, statement: str) -> None:
+    powerauth.create_schema(postgresql)
+
+    def query(own: Connection) -> None:
+        with own.begin_nested():
+            own.exec_driver_sql(statement).all()
+
+    assert told(postgresql, query, ours=True) == 200
+
+
+def leave_transactions(own: Connection) -> None:
+    own.commit()
+    own.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(WRITE)
+
+
+def open_another(own: Connection) -> None:
+    with own.engine.begin() as another:
+        another.exec_driver_sql(WRITE)
+
+
+@pytest.mark.parametrize("do", [leave_transactions, open_another])
+def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any) -> None:
+    powerauth.create_schema(postgresql)
+
+    assert told(postgresql, do, ours=True) == 500
+
+    assert forged(postgresql) == 0
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
