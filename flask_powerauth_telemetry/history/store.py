@@ -202,11 +202,18 @@ class HistoryStore:
         return connection.scalars(self._selections.names()).all()
 
     def head(self, connection: Connection) -> Head | None:
-        """The head of the chain; None when it is gone, or nothing was ever recorded."""
+        """The head of the chain; None when it is gone, or nothing was ever recorded.
+
+        Raises ``DatabaseFault`` for one that is damaged.
+        """
         columns = self._tables.head.c
         statement = select(columns.entries, columns.digest).where(self._own_head())
         row = connection.execute(statement).first()
-        return None if row is None else Head(row.entries, row.digest)
+        if row is None:
+            return None
+        if not isinstance(row.entries, int) or not isinstance(row.digest, str):  # on SQLite
+            raise DatabaseFault(f"the head of the chain in {self._tables.head.name} is damaged")
+        return Head(row.entries, row.digest)
 
     def chain(self, connection: Connection) -> Iterator[ChainRow]:
         """Every row that is there, by its entry, damaged or not, read a few hundred at a time."""
