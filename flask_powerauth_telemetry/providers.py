@@ -14,7 +14,11 @@ from sqlalchemy import Connection, select
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.connection import Database, Interrupt, giving_way
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import ProviderFault, UnknownApplication
+from flask_powerauth_telemetry.exceptions import (
+    DatabaseFault,
+    ProviderFault,
+    UnknownApplication,
+)
 
 LIVE = "live"
 RECORDED = "recorded"
@@ -141,7 +145,7 @@ class ReportContext:
         """The application of exactly this name; raises ``UnknownApplication`` without one.
 
         Raises ``ProviderFault`` for a name that no ``ApplicationField`` of the parameters gave:
-        the caller's scope was not checked for it.
+        the caller's scope was not checked for it. Raises ``DatabaseFault`` where two have it.
         """
         if self._allowed is not None and name not in self._allowed:
             raise ProviderFault("it looks up an application that no ApplicationField gave")
@@ -153,10 +157,13 @@ class ReportContext:
         table = self.tables.pa_application
         rows = self.connection.execute(select(table.c.id, table.c.name).where(table.c.name == name))
         # SQL Server's usual collation also finds names in other case or with trailing blanks.
-        for row in rows:
-            if row.name == name:
-                return Application(id=row.id, name=row.name)
-        raise UnknownApplication(name)
+        found = [Application(id=row.id, name=row.name) for row in rows if row.name == name]
+        if len(found) > 1:
+            numbers = ", ".join(str(one.id) for one in found)
+            raise DatabaseFault(f"{table.fullname} has several applications {name!r}: {numbers}")
+        if not found:
+            raise UnknownApplication(name)
+        return found[0]
 
 
 @dataclass(frozen=True)

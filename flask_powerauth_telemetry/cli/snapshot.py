@@ -149,8 +149,7 @@ def snapshot(
         days = None
         if how.signatures:
             database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
-            timezone = state.config.report_timezone
-            days = DayRecorder(database=database, writer=writer, timezone=timezone)
+            days = DayRecorder(database=database, writer=writer)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
     if not is_complete:
         raise click.exceptions.Exit(1)
@@ -163,7 +162,8 @@ def _writer(state: TelemetryState, trusted: Head | None) -> Iterator[Writer]:
     engine = create_writing_engine(bind.url, bind.options)
     store = HistoryStore.from_config(state.config, trusted)
     try:
-        yield Writer(engine, store, state.clock, socket.gethostname()[:_HOST_NAME_LENGTH])
+        host = socket.gethostname()[:_HOST_NAME_LENGTH]
+        yield Writer(engine, store, state.clock, host, state.config.report_timezone)
     finally:
         engine.dispose()
 

@@ -3,18 +3,20 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
-
-from sqlalchemy import func, literal, select
+from datetime import datetime, timedelta
 
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
 from flask_powerauth_telemetry.history.snapshot import Writer, read_applications
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, MonthDays, audit_start
+from flask_powerauth_telemetry.reports.audit_by_day import (
+    DaySpan,
+    MonthDays,
+    audit_end,
+    audit_start,
+)
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
@@ -31,7 +33,7 @@ class DaysLeft(TelemetryError):
 
 @dataclass(kw_only=True)
 class DayRecorder:
-    """Records the days of ``timezone`` that are over.
+    """Records the days of the writer's calendar that are over.
 
     ``database`` has the audit, with the time limit of a day's statement. Methods raise a
     ``TelemetryError`` for a fault.
@@ -39,7 +41,6 @@ class DayRecorder:
 
     database: Database
     writer: Writer
-    timezone: tzinfo
 
     def __post_init__(self) -> None:
         self._store = self.writer.store
@@ -62,8 +63,12 @@ class DayRecorder:
         Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
         with self.writer.transaction() as connection:
-            slots = self._store.recorded_slots(connection, application)
-        missing = [span for span in self._whole if slot_of_day(span) not in slots]
+            recorded = self._store.recorded_days(connection, application)
+        missing = [
+            span
+            for span in self._whole
+            if recorded.get(slot_of_day(span), ()) not in (None, self._shown(span))
+        ]
         for span in missing[:DAYS_A_RUN]:
             day = self._read(application, span)
             if day is None:  # it was pruned meanwhile, and so was all before it
@@ -82,8 +87,8 @@ class DayRecorder:
         deleted: not if the database stopped being fed, and not if our clock is ahead.
         """
         with ReportContext(self.database, self._as_of) as context:
-            start, newest = audit_start(context), _newest_time(context)
-            if start is None or newest is None:
+            start, newest = audit_start(context), audit_end(context)
+            if start is None:
                 return ()
             return [
                 span
@@ -94,43 +99,40 @@ class DayRecorder:
 
     def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
         """The days that ended at least an hour ago: whatever was being written then is there."""
-        day = day_of(self._as_of - HOUR, self.timezone)
-        end = midnight(day, self.timezone)
+        day = day_of(self._as_of - HOUR, self.writer.timezone)
+        end = midnight(day, self.writer.timezone)
         while end > oldest:
             day -= _DAY
-            start = midnight(day, self.timezone)
+            start = midnight(day, self.writer.timezone)
             yield start, end
             end = start
+
+    def _shown(self, span: DaySpan) -> DaySpan:
+        """What the database's clock shows at both ends of a day."""
+        start, end = (self.database.wall_clock(one) for one in span)
+        return start, end
 
     def _read(self, application: Application, span: DaySpan) -> RecordedDay | None:
         """A day by one statement; None where rows of it may have been deleted before."""
         started = time.monotonic()
         start, end = span
         with ReportContext(self.database, self._as_of) as context:
+            application = context.application(application.name)  # the only one of its name
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
-            edges = [context.database_time(one) for one in (end, start)]
-            read = self._audit.read(context, application.id, MonthDays(edges), slots)
+            shown = self._shown(span)
+            read = self._audit.read(context, application.id, MonthDays(shown[::-1]), slots)
             since = audit_start(context)
-            if since is None or not since.reaches(edges[-1]):
+            if since is None or not since.reaches(shown[0]):
                 return None
         return RecordedDay(
             application=application,
             span=span,
-            day=day_of(start, self.timezone),
-            zone=str(self.timezone),
+            day=day_of(start, self.writer.timezone),
+            zone=str(self.writer.timezone),
+            shown=shown,
             as_of=self._as_of,
             verifications=read.get(0, Verifications()),
             milliseconds=round((time.monotonic() - started) * 1000),
             recorded_by=self.writer.recorded_by,
         )
-
-
-def _newest_time(context: ReportContext) -> datetime | None:
-    """The time of the audit's newest row by now, naive, of the database's clock."""
-    created = context.tables.pa_signature_audit.c.timestamp_created
-    now = literal(context.database_time(context.now), WallClock)
-    newest: datetime | None = context.connection.scalar(
-        select(func.max(created)).where(created <= now)
-    )
-    return newest

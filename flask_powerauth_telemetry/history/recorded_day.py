@@ -6,7 +6,7 @@ what proves profiles proves days, and nothing that reads profiles reads days.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -29,13 +29,15 @@ class RecordedDay(Recorded):
     """The verifications of a day.
 
     ``span`` is from its midnight to the next one, aware, in UTC; ``day`` is what the calendar of
-    ``zone`` calls it. ``as_of`` is the aware instant at which the audit was read. ``entry``
-    is the number of the row, 0 before there is one.
+    ``zone`` calls it. ``shown`` is what the clock of PowerAuth's database was taken to show at
+    both ends, naive: rows between these times were counted. ``as_of`` is the aware instant at
+    which the audit was read. ``entry`` is the number of the row, 0 before there is one.
     """
 
     span: DaySpan
     day: date
     zone: str
+    shown: DaySpan
     as_of: datetime
     verifications: Verifications
     entry: int = 0
@@ -57,16 +59,19 @@ class RecordedDay(Recorded):
         return self.as_of, {
             "day": str(self.day),
             "zone": self.zone,
+            "shown": [time.isoformat() for time in self.shown],
             "kinds": kinds,
             "hours": hours,
         }
 
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
-        """Whether the application had another name."""
+        """Whether the application had another name, or the database's clock another zone."""
         present = day_of_row(row, keys)
-        if present.application.name == self.application.name:
-            return None
-        return f"the application was renamed, it was {present.application.name}"
+        if present.application.name != self.application.name:
+            return f"the application was renamed, it was {present.application.name}"
+        if present.shown != self.shown:
+            return f"the time zone of the database was corrected, it began at {present.shown[0]}"
+        return None
 
 
 def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
@@ -79,6 +84,7 @@ def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
         span=_span_of(row["slot"]),
         day=date.fromisoformat(numbers["day"]),
         zone=numbers["zone"],
+        shown=_times(numbers["shown"]),
         as_of=datetime.fromisoformat(row["as_of"]),
         verifications=Verifications(
             Counter({kind: total for kind, (total, _) in kinds.items()}),
@@ -92,6 +98,19 @@ def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
         ),
         entry=row["entry"],
     )
+
+
+def shown_of(users: str) -> DaySpan | None:
+    """What the database's clock was taken to show at both ends of a day, None in a damaged row."""
+    try:
+        return _times(json.loads(users)["shown"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _times(texts: Sequence[str]) -> DaySpan:
+    start, end = map(datetime.fromisoformat, texts)
+    return start, end
 
 
 def slot_of_day(span: DaySpan) -> str:

@@ -73,10 +73,12 @@ class Selections:
         columns = self._recording.c
         return self._days(application).where(columns.slot.in_(slots)).order_by(columns.slot)
 
-    def slots_of_days(self, application: Application) -> Select[Any]:
-        """The slots of all days of verifications, each with the name that it was recorded under."""
+    def all_days(self, application: Application) -> Select[Any]:
+        """All days of verifications: slots, names that they were recorded under, and numbers."""
         columns = self._recording.c
-        return self._days(application).with_only_columns(columns.slot, columns.application_name)
+        return self._days(application).with_only_columns(
+            columns.slot, columns.application_name, columns.users
+        )
 
     def complete(self, after: Recording, until: datetime) -> Select[Any]:
         """A slot after another one's in which every application has a row."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, Engine, select
 
@@ -41,12 +41,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Writer:
-    """How a history is written: by which engine to which store, and by the host of which name."""
+    """How a history is written: by which engine to which store, and by the host of which name.
+
+    Hours and days are those of a clock in ``timezone``.
+    """
 
     engine: Engine
     store: HistoryStore
     clock: Clock
     recorded_by: str
+    timezone: tzinfo = UTC
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -64,8 +68,9 @@ class Writer:
 class Recorder:
     """Records profiles for one slot, which is the hour nearest to the time of ``begin``.
 
-    ``database`` is PowerAuth's, with the time limit of a pass. ``allow_zero`` records what is
-    ``Implausible``, too. All methods raise a ``TelemetryError`` for a fault.
+    Hours are those of the writer's calendar, so that midnight there is one. ``database`` is
+    PowerAuth's, with the time limit of a pass. ``allow_zero`` records what is ``Implausible``, too.
+    All methods raise a ``TelemetryError`` for a fault.
     """
 
     database: Database
@@ -81,7 +86,7 @@ class Recorder:
 
         Raises ``NotNow`` where no number would be right.
         """
-        self.slot = nearest_hour(self._instants.next())
+        self.slot = nearest_hour(self._instants.next(), self.writer.timezone)
         self.writer.create_store()
         applications = read_applications(self.database)
         self._count = len(applications)
@@ -119,6 +124,7 @@ class Recorder:
         now = self._instants.next()
         started = time.monotonic()
         with ReportContext(self.database, now) as context:
+            application = context.application(application.name)  # the only one of its name
             profile = read_profile(context, application, WIDTHS[-1])
         if not self.allow_zero:
             self._refuse_fall(application, profile)
@@ -142,7 +148,7 @@ class Recorder:
                 last = self._store.newest(connection, application.name, profile.as_of)
             except DatabaseFault:  # a damaged row tells nothing, and recording goes on
                 return
-        if last is None:
+        if last is None or last.application != application:
             return
         passed = -((last.profile.as_of - profile.as_of) // DAY)
         days = len(profile.users) - passed
@@ -164,7 +170,11 @@ def read_applications(database: Database) -> list[Application]:
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 
-def nearest_hour(instant: datetime) -> datetime:
-    """The full hour of UTC nearest to an aware instant, the later one at half past."""
-    later = instant + timedelta(minutes=30)
-    return later.replace(minute=0, second=0, microsecond=0)
+def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
+    """The instant, in UTC, nearest to an aware one at which a clock in a zone shows a full hour.
+
+    The later one where two are as near.
+    """
+    offset = instant.astimezone(zone).utcoffset() or timedelta(0)
+    later = (instant + timedelta(minutes=30) + offset).astimezone(UTC)
+    return later.replace(minute=0, second=0, microsecond=0) - offset

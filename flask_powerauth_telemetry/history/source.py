@@ -105,8 +105,9 @@ class RecordedDays:
     ) -> Sequence[RecordedDay]:
         """Those of these spans that were recorded; none where nothing ever was.
 
-        Raises ``Unavailable`` where the history can't be reached, ``DatabaseFault`` for a damaged
-        row or a store of another version.
+        A day that was counted by another zone of the database's clock is none. Raises
+        ``Unavailable`` where the history can't be reached, ``DatabaseFault`` for a damaged row or
+        a store of another version.
         """
         if context.history is None or _is_missing(context.history.engine()):
             return ()
@@ -115,7 +116,12 @@ class RecordedDays:
                 self._store.check(connection)
             except NeverRecorded:
                 return ()
-            return self._store.days(connection, application, spans)
+            days = self._store.days(connection, application, spans)
+        return [
+            one
+            for one in days
+            if one.shown == tuple(context.database_time(time) for time in one.span)
+        ]
 
 
 class RecordedReport(ReportProvider):

@@ -5,7 +5,7 @@ who read.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
@@ -28,6 +28,7 @@ from flask_powerauth_telemetry.history.chain import ChainRow, Head
 from flask_powerauth_telemetry.history.recorded_day import (
     RecordedDay,
     day_of_row,
+    shown_of,
     slot_of_day,
 )
 from flask_powerauth_telemetry.history.recording import (
@@ -184,21 +185,35 @@ class HistoryStore:
         days = (day_of_row(row._asdict(), self._keys) for row in rows)
         return [day for day in days if day.application == application]
 
-    def recorded_slots(self, connection: Connection, application: Application) -> Collection[str]:
-        """The slots of all days that were recorded of the application, under its name of now."""
-        rows = connection.execute(self._selections.slots_of_days(application))
-        return {row.slot for row in rows if row.application_name == application.name}
+    def recorded_days(
+        self, connection: Connection, application: Application
+    ) -> Mapping[str, DaySpan | None]:
+        """All days that were recorded of the application, under its name of now.
+
+        By their slots, what the database's clock was taken to show at both ends of each, None for a
+        damaged row.
+        """
+        rows = connection.execute(self._selections.all_days(application))
+        own = (row for row in rows if row.application_name == application.name)
+        return {row.slot: shown_of(row.users) for row in own}
 
     def names(self, connection: Connection) -> Sequence[str]:
         """The names of all applications that have a row."""
         return connection.scalars(self._selections.names()).all()
 
     def head(self, connection: Connection) -> Head | None:
-        """The head of the chain; None when it is gone, or nothing was ever recorded."""
+        """The head of the chain; None when it is gone, or nothing was ever recorded.
+
+        Raises ``DatabaseFault`` for one that is damaged.
+        """
         columns = self._tables.head.c
         statement = select(columns.entries, columns.digest).where(self._own_head())
         row = connection.execute(statement).first()
-        return None if row is None else Head(row.entries, row.digest)
+        if row is None:
+            return None
+        if not isinstance(row.entries, int) or not isinstance(row.digest, str):  # on SQLite
+            raise DatabaseFault(f"the head of the chain in {self._tables.head.name} is damaged")
+        return Head(row.entries, row.digest)
 
     def chain(self, connection: Connection) -> Iterator[ChainRow]:
         """Every row that is there, by its entry, damaged or not, read a few hundred at a time."""

@@ -153,6 +153,12 @@ def find_profiles(
     if not before and not after:
         newest_of_any(history, context)
         raise UnknownApplication(application)
+    if not any(abs(one.profile.as_of - end) <= TOLERANCE for one in (*before, *after)):
+        # Bounds are made of several rows, and the name may have been another application's.
+        last = (after or before)[0].application
+        before, after = (
+            [one for one in rows if one.application == last] for rows in (before, after)
+        )
     return Found([one.profile for one in before], [one.profile for one in after])
 
 
@@ -170,6 +176,8 @@ def known_of_month(
         whole = (one for one in found.after if not _in_repeated_hour(context, one))
         lower = period.lower_bound((*found.before, *found.after))
         upper = period.upper_bound(whole)
+        if lower is not None and upper is not None and lower > upper:
+            lower = upper = None  # activations were deleted in between: neither is true for sure
         known = lower is not None or upper is not None
         state = RUNNING if period.end > context.now else BOUNDED if known else UNKNOWN
     return {

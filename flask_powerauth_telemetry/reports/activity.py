@@ -162,6 +162,7 @@ def profile_statement(
         select(bucket_of(func.max(last_used), edges).label("bucket"))
         .where(activation.c.application_id == application_id)
         .where(in_windows(last_used, edges))
+        .where(activation.c.user_id.is_not(None))
         .group_by(activation.c.user_id)
         .subquery("newest_uses")
     )

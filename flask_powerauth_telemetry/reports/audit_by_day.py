@@ -100,8 +100,10 @@ class AuditByDay:
             kept.at_once = len(spans) // 2
             raise Unavailable(error.message, retry_after=1) from error
         found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
+        end = audit_end(context)
         for span, day in zip(spans, found, strict=True):
-            if context.now - span[1] >= HOUR:  # whatever was being written by its end is there
+            # Whatever was being written by its end is there, also in a copy that is behind.
+            if context.now - span[1] >= HOUR and context.database_time(span[1]) <= end:
                 kept.keep((application_id, span), day)
         return found
 
@@ -159,11 +161,15 @@ class AuditStart:
 def audit_start(context: ReportContext) -> AuditStart | None:
     """The oldest row of the audit, whatever its application; None without any.
 
-    Rows of a time before the first month that can be asked for tell nothing.
+    Rows of a time before the first month that can be asked for tell nothing, nor later ones than
+    now.
     """
     created = context.tables.pa_signature_audit.c.timestamp_created
+    first, now = (
+        literal(time, WallClock) for time in (_FIRST_TIME, context.database_time(context.now))
+    )
     shown: datetime | None = context.connection.scalar(
-        select(func.min(created)).where(created >= literal(_FIRST_TIME, WallClock))
+        select(func.min(created)).where(created.between(first, now))
     )
     if shown is None:
         return None
@@ -172,3 +178,19 @@ def audit_start(context: ReportContext) -> AuditStart | None:
     except ValueError:  # the clock skips it: it is a day after what it showed a day before
         instant = context.instant(shown - DAY) + DAY
     return AuditStart(context.database_time(instant) if shown.tzinfo else shown, instant)
+
+
+def audit_end(context: ReportContext) -> datetime:
+    """The time of the audit's newest row by now, naive, of the database's clock.
+
+    Nothing is missing up to it, unless rows were deleted: whoever copies them keeps their order.
+    ``datetime.min`` without any.
+    """
+    created = context.tables.pa_signature_audit.c.timestamp_created
+    now = literal(context.database_time(context.now), WallClock)
+    shown: datetime | None = context.connection.scalar(
+        select(func.max(created)).where(created <= now)
+    )
+    if shown is None:
+        return datetime.min
+    return context.database_time(shown) if shown.tzinfo else shown

@@ -74,6 +74,7 @@ def growths_statement(
         select(user, kind.label("kind"), last_used)
         .where(activation.c.application_id.in_(application_ids))
         .where(in_windows(last_used, edges))
+        .where(user.is_not(None))
         .subquery("uses")
     )
     newest = (

@@ -92,6 +92,7 @@ def new_users_statement(
         .where(activation.c.application_id == application_id)
         .where(history.c.activation_status == ActivationStatus.ACTIVE.value)
         .where(became_active <= end)
+        .where(activation.c.user_id.is_not(None))
         .group_by(activation.c.user_id)
         .having(first >= start)
         .subquery("newcomers")

@@ -22,6 +22,7 @@ from flask_powerauth_telemetry.reports.audit_by_day import (
     AuditStart,
     Days,
     DaySpan,
+    audit_end,
     audit_start,
 )
 from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, day_of, midnight
@@ -163,9 +164,9 @@ class SignaturesInMonth(ReportProvider):
             "missing": [day_of(start, self._timezone) for start, _ in known.missing],
             **sum_of(known.best().values()).report_data(),
         }
-        over_for = (context.now - end).total_seconds()
-        keep = _DAY_SECONDS if over_for >= _DAY_SECONDS else self._running_seconds
-        return Result(data, keep_seconds=keep)
+        is_over = (context.now - end).total_seconds() >= _DAY_SECONDS
+        is_closed = is_over and context.database_time(end) <= audit_end(context)
+        return Result(data, keep_seconds=_DAY_SECONDS if is_closed else self._running_seconds)
 
     def _known(self, context: ReportContext, application: Application, days: Days) -> "Known":
         """What the audit holds of the days, and what the history has of them."""

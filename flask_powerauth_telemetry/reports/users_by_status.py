@@ -100,14 +100,13 @@ def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executab
     place = func.row_number().over(
         partition_by=by_user.c.user_id, order_by=by_user.c.activation_status
     )
-    placed = select(
-        by_user.c.activation_status, by_user.c.activations, place.label("place")
-    ).subquery("placed")
+    # Activations of nobody are activations, and no user's.
+    placed = select(by_user, place.label("place")).subquery("placed")
     return select(
         placed.c.activation_status,
-        func.count(),
+        func.count(placed.c.user_id),
         func.sum(placed.c.activations),
-        func.sum(case((placed.c.place == 1, 1), else_=0)),
+        func.count(case((placed.c.place == 1, placed.c.user_id))),
     ).group_by(placed.c.activation_status)
 
 

@@ -1,7 +1,7 @@
 """What the guard on a connection holds, on our engines and on a host's."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from marshmallow import Schema, fields
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
@@ -295,9 +295,112 @@ def test_provider_that_ends_its_transactions_keeps_the_time_limit(
     assert time.monotonic() - started < 1.6
 
 
-def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
+WRITE = "INSERT INTO pa_application (id, name) VALUES (1, 'forged')"
+
+
+class Told(ReportProvider):
+    """Does on its connection what a test says."""
+
+    name = "TOLD"
+    definition = "Nothing."
+    parameters_schema = Schema
+    data_schema = Schema
+
+    def __init__(self, do: Callable[[Connection], object]) -> None:
+        self._do = do
+
+    def generate(self, context: ReportContext) -> Mapping[str, Any]:
+        self._do(context.connection)
+        return {}
+
+
+def told(engine: Engine, do: Callable[[Connection], object], *, ours: bool) -> int:
+    arguments: dict[str, Any] = {"providers": [Told(do)]}
+    if not ours:
+        arguments["engine"] = engine
+    app = create_app(engine if ours else None, arguments=arguments)
+    return ask(app.test_client(), "TOLD").status_code
+
+
+def forged(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM pa_application")) or 0)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"COMMIT; {WRITE}",
+        f"ROLLBACK; BEGIN READ WRITE; {WRITE}; COMMIT",
+        f"COMMIT AND CHAIN; SET TRANSACTION READ WRITE; {WRITE}; COMMIT",
+        f"SELECT ';'; COMMIT; {WRITE}",
+        f"SELECT E'\\\\'; COMMIT; {WRITE}; SELECT ''",
+        f"SELECT 1 -- '\n; COMMIT; {WRITE}; --'",
+        f"/* ' */ SELECT 1; COMMIT; {WRITE}; -- '",
+        f"/* /* */ SELECT */ COMMIT; {WRITE}",
+        f"SELECT $$'$$; COMMIT; {WRITE}; SELECT $$'$$",
+        f"COMMIT; DO $$ BEGIN {WRITE}; END $$",
+        "COMMIT; CREATE TEMPORARY TABLE pa_application AS SELECT 1 AS id, 'forged' AS name",
+        "SET statement_timeout = 0",
+        "ROLLBACK",
+    ],
+)
+def test_provider_runs_single_queries_alone(autocommit: Engine, statement: str, ours: bool) -> None:
+    powerauth.create_schema(autocommit)
+
+    assert told(autocommit, lambda own: own.exec_driver_sql(statement), ours=ours) == 500
+
+    assert forged(autocommit) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT ';', string_agg(name, '; ') AS \"a;b\" FROM pa_application;",
+        "-- which ones\n/* all */ (VALUES (1), (2)) ; ",
+        "WITH a AS (SELECT 1) SELECT '--', E'\\n' FROM a",
+        "EXPLAIN SELECT 1",
+        "TABLE pa_application",
+    ],
+)
+def test_provider_may_write_queries_as_it_likes(postgresql: Engine, statement: str) -> None:
     powerauth.create_schema(postgresql)
-    powerauth.add_applications(postgresql, ["retail", "corporate"])
+
+    def query(own: Connection) -> None:
+        with own.begin_nested():
+            own.exec_driver_sql(statement).all()
+
+    assert told(postgresql, query, ours=True) == 200
+
+
+def leave_transactions(own: Connection) -> None:
+    own.commit()
+    own.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(WRITE)
+
+
+def open_another(own: Connection) -> None:
+    with own.engine.begin() as another:
+        another.exec_driver_sql(WRITE)
+
+
+@pytest.mark.parametrize("do", [leave_transactions, open_another])
+def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any) -> None:
+    powerauth.create_schema(postgresql)
+
+    assert told(postgresql, do, ours=True) == 500
+
+    assert forged(postgresql) == 0
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_session_of_a_role_changes_no_number(
+    postgresql: Engine, driver: str, encoding: str
+) -> None:
+    name = "Žlutý kůň"
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, [name, "corporate"])
     rows = powerauth.random_activations(seed=3, now=NOW, zone=UTC, count=300)
     powerauth.add_activations(postgresql, rows)
     with postgresql.begin() as connection:
@@ -305,7 +408,7 @@ def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
             "CREATE VIEW with_zone AS SELECT application_id, user_id,"
             " timestamp_last_used AT TIME ZONE 'UTC' AS timestamp_last_used FROM pa_activation"
         )
-    expected = users_of(create_app(postgresql).test_client(), "retail", 30)
+    expected = [users_of(create_app(postgresql).test_client(), name, days) for days in (20, 300)]
     database = postgresql.url.database
 
     settings = (
@@ -314,13 +417,17 @@ def test_session_of_a_role_changes_no_number(postgresql: Engine) -> None:
         "default_transaction_read_only = on",
         "datestyle = 'SQL, DMY'",
         "intervalstyle = 'sql_standard'",
+        "extra_float_digits = -15",
+        f"client_encoding = '{encoding}'",
     )
     with postgresql.begin() as connection:
         for setting in settings:
             connection.exec_driver_sql(f"ALTER DATABASE {database} SET {setting}")
-    app = create_app(postgresql, TABLES={"pa_activation": "with_zone"})
+    url = url_of(create_engine(postgresql.url.set(drivername=f"postgresql+{driver}")))
+    client = create_app(DATABASE_URL=url, TABLES={"pa_activation": "with_zone"}).test_client()
 
-    assert users_of(app.test_client(), "retail", 30) == expected > 0
+    assert [users_of(client, name, days) for days in (20, 300)] == expected
+    assert min(expected) > 0
 
 
 def test_policy_that_hides_rows_is_an_error(postgresql: Engine) -> None:

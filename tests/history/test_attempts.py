@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,32 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     monkeypatch.setattr(f"{attempts.__name__}.time.sleep", pause)
     monkeypatch.setattr(f"{attempts.__name__}.time.monotonic", lambda: monotonic() + passed)
     return happenings
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight"),
+    [
+        ("UTC", "2026-11-01T00:00"),
+        ("Asia/Kolkata", "2026-10-31T18:30"),
+        ("Asia/Kathmandu", "2026-10-31T18:15"),
+        ("Pacific/Chatham", "2026-10-31T10:15"),
+        ("Australia/Lord_Howe", "2026-10-31T13:00"),
+        ("America/St_Johns", "2026-11-01T02:30"),
+    ],
+)
+def test_end_of_a_month_is_a_slot_in_every_zone(small_site: Site, zone: str, midnight: str) -> None:
+    small_site.fill()
+    end = datetime.fromisoformat(f"{midnight}Z")
+    recorder = small_site.recorder(REPORT_TIMEZONE=zone)
+    for minutes in range(-60, 76, 15):
+        small_site.clock.now = end + minutes * MINUTE
+        assert run(recorder).exit_code == 0
+
+    client = small_site.reader(REPORT_TIMEZONE=zone, REPORTS=["USERS_IN_MONTH"]).test_client()
+    answer = ask(client, "USERS_IN_MONTH", {"application": "retail", "month": "2026-10"})
+    data = answer.get_json()["responseObject"]["reportData"]
+
+    assert (data["state"], data["secondsLate"]) == ("recorded", 0)
 
 
 def test_slot_belongs_to_the_nearest_run(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -350,6 +350,18 @@ def test_recording_stops_without_the_head(site: Site) -> None:
     assert len(site.rows()) == 6
 
 
+@pytest.mark.parametrize("damage", ["entries = 'many'", "entries = 2.5"])
+def test_damaged_head_is_said(small_site: Site, damage: str) -> None:
+    """SQLite takes anything."""
+    fill_history(small_site)
+    small_site.execute(f"UPDATE telemetry_history_head SET {damage}")
+
+    verified, recorded = run(small_site.reader(), "--verify"), small_site.record()
+
+    assert (verified.exit_code, recorded.exit_code) == (2, 1)
+    assert "Traceback" not in verified.output + recorded.output
+
+
 def test_first_row_that_follows_another_is_found(small_site: Site) -> None:
     fill_history(small_site)
     small_site.execute("DELETE FROM telemetry_recording WHERE entry = 1")

@@ -1,12 +1,17 @@
 """Applications that PowerAuth has no longer, answered from the history."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
+from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.activity import ActivityProfile
+from tests.support.commands import command
+from tests.support.past import record
 from tests.support.recorded import Site
-from tests.support.service import ask, users_of
+from tests.support.service import ask, create_app, url_of, users_of
 
 HOUR = timedelta(hours=1)
 
@@ -78,3 +83,54 @@ def test_run_for_the_same_hour_tells_nothing(small_site: Site, minutes: int) -> 
     small_site.record("--correct", "again")
 
     assert status(small_site, "retail") == 200
+
+
+OCTOBER = ("--application", "retail", "--month", "2026-10")
+
+
+def profiles(day: datetime, users: int) -> list[ActivityProfile]:
+    return [ActivityProfile(day + hours * HOUR, (users,) * 365) for hours in (0, 24, 48)]
+
+
+def bounds(history: Engine) -> tuple[Any, ...]:
+    """What is known of October, alike by both reports, and the exit code of its statement."""
+    reports = ["USERS_IN_MONTH", "USERS_BY_MONTH"]
+    app = create_app(SOURCE="snapshot", BINDS={"history": url_of(history)}, REPORTS=reports)
+    client = app.test_client()
+    answers = [
+        ask(client, report, {"application": "retail", "month": "2026-10"}).get_json()
+        for report in reports
+    ]
+    month, year = (answer["responseObject"]["reportData"] for answer in answers)
+    (same,) = [one for one in year["months"] if one["month"] == "2026-10"]
+    assert {**same, "application": "retail"} == month
+    code = command(app, "statement", *OCTOBER).exit_code
+    return month["state"], month["lowerBound"], month["upperBound"], code
+
+
+def test_months_take_nothing_from_another_application_of_the_same_name(sqlite: Engine) -> None:
+    first, second = Application(1, "retail"), Application(9, "retail")
+    record(sqlite, profiles(datetime(2026, 10, 20, tzinfo=UTC), 5), application=first)
+    record(sqlite, profiles(datetime(2026, 11, 5, tzinfo=UTC), 10), application=second)
+
+    assert bounds(sqlite) == ("bounded", 0, 10, 1)
+
+
+def test_bounds_that_contradict_each_other_are_none(sqlite: Engine) -> None:
+    record(sqlite, profiles(datetime(2026, 10, 20, tzinfo=UTC), 1000))
+    record(sqlite, profiles(datetime(2026, 11, 5, tzinfo=UTC), 10))
+
+    assert bounds(sqlite) == ("unknown", None, None, 2)
+
+
+def test_name_of_a_deleted_application_begins_anew(small_site: Site) -> None:
+    small_site.fill()
+    small_site.record()
+    change(small_site, "DELETE FROM pa_application WHERE id = 1")
+    change(small_site, "INSERT INTO pa_application (id, name) VALUES (3, 'retail')")
+    small_site.clock.now += HOUR
+
+    result = small_site.record()
+
+    assert result.exit_code == 0
+    assert users_of(small_site.reader().test_client(), "retail", 365) == 0

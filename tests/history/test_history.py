@@ -489,7 +489,7 @@ def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar
         selections.within("retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)]),
         selections.of_slot(Application(1, "retail"), "2026-11-25T12:00:00.000000Z"),
         selections.days(Application(1, "retail"), ["2026-11-25T23:00Z/PT1440M"]),
-        selections.slots_of_days(Application(1, "retail")),
+        selections.all_days(Application(1, "retail")),
         selections.complete(recording(ActivityProfile(NOW, (0,) * 365)), NOW + DAY),
         selections.following(7),
     ]

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.support.past import (
     month_by_hand,
     random_past,
     record,
+    recording,
 )
 from tests.support.recorded import Site, run
 from tests.support.service import ask, create_app, error, recorded_statements, url_of
@@ -279,9 +281,12 @@ def test_month_that_is_not_over_has_a_lower_bound(sqlite: Engine) -> None:
 
 def test_rows_of_a_clock_that_was_ahead_are_left_out(sqlite: Engine) -> None:
     rows = {END: 9, END + 5 * MINUTE: 2, END + 5 * MINUTE + TICK: 1}
-    for number, as_of in enumerate(rows):
-        users = ActivityProfile(as_of, (rows[as_of],) * 365)
-        record(sqlite, [users], application=Application(number, "retail"))
+    store = HistoryStore(INSTANCE)
+    store.create(sqlite)
+    with sqlite.begin() as connection:
+        for as_of, users in rows.items():
+            one = recording(ActivityProfile(as_of, (users,) * 365))
+            store.add(connection, replace(one, slot=as_of))
     day = END.date()
 
     bounds = [month_of(reader(sqlite), month)["lowerBound"] for month in ("2024-12", "2025-01")]

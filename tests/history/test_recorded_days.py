@@ -117,7 +117,8 @@ def test_row_holds_what_is_documented(site: Site) -> None:
         ["Ω'\"", "ECDSA", 1, 0],
     ]
     hours = [["2026-10-24T22:00:00Z", 1, 3]]
-    assert numbers == {"day": "2026-10-25", "zone": "Europe/Prague", "hours": hours}
+    shown = ["2026-10-24T22:00:00", "2026-10-25T23:00:00"]
+    assert numbers == {"day": "2026-10-25", "zone": "Europe/Prague", "shown": shown, "hours": hours}
 
 
 def test_day_is_used_for_calendars_that_have_it_alone(small_site: Site) -> None:
@@ -140,6 +141,27 @@ def test_day_is_used_for_calendars_that_have_it_alone(small_site: Site) -> None:
     assert data == month_of(life.client(), OCTOBER)
     assert told(data) == life.must_answer(OCTOBER)
     assert data["byDay"][-1] == 2
+
+
+def test_days_of_another_zone_of_the_database_are_not_used(small_site: Site) -> None:
+    """Somebody corrects DATABASE_TIMEZONE, and records anew what the audit still holds."""
+    life = steady(small_site, 40, "UTC")
+    wrong = small_site.recorder(**{**life.keys, "DATABASE_TIMEZONE": "Asia/Tokyo"})
+    for _ in range(2):
+        run(wrong, "--signatures")
+    before = month_of(life.client(), OCTOBER)
+    assert (before["recordedDays"], told(before)) == ([], life.must_answer(OCTOBER))
+
+    life.record()
+    life.record()
+    life.prune(datetime.max)
+
+    data = month_of(life.client(), OCTOBER)
+    assert told(data) == life.must_answer(OCTOBER)
+    assert data["byDay"][-3:] == [2, 2, 2]
+    reasons = {str(reason)[:41] for (reason,) in small_site.rows("reason")}
+    assert reasons == {"None", "the time zone of the database was correct"}
+    assert run(small_site.auditor, "--verify").exit_code == 0
 
 
 def test_renamed_application_begins_anew(site: Site) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
 from tests.support.recorded import Site, run
@@ -234,6 +234,19 @@ def test_failure_of_one_application_leaves_the_others(postgresql_site: Site) -> 
     assert result.stdout.startswith(f"corporate: recorded for {SLOT}")
     assert result.stderr == "retail: not recorded: DataError: division by zero\n"
     assert [row[0] for row in site.rows()] == ["corporate"]
+
+
+@pytest.mark.parametrize("options", [(), ("--correct", "twice")])
+def test_name_of_two_applications_is_not_recorded(site: Site, options: tuple[str, ...]) -> None:
+    with site.powerauth.begin() as connection:
+        connection.execute(text("DROP INDEX pa_application_name"))
+        connection.execute(text("INSERT INTO pa_application (id, name) VALUES (3, 'retail')"))
+
+    result = site.record(*options)
+
+    assert result.exit_code == 1
+    assert "retail: not recorded: pa_application has several applications 'retail'" in result.output
+    assert [name for name, _, _ in site.rows()] == ["corporate"]
 
 
 def test_pass_is_ended_by_its_time_limit(postgresql_site: Site) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.database.connection import Database
@@ -15,6 +15,7 @@ from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import ReportContext
 from flask_powerauth_telemetry.reports.activity import ActivityProfile, LiveActivity
 from tests.support import powerauth
+from tests.support.commands import findings
 from tests.support.service import NOW, ask, create_app, recorded_statements, users_of
 
 TICK = timedelta(microseconds=1)
@@ -244,6 +245,17 @@ def test_application_is_compared_again_after_the_database(sqlite: Engine) -> Non
         assert context.application("Retail").id == 1
         with pytest.raises(UnknownApplication):
             context.application("RETAIL")
+
+
+def test_name_of_two_applications_is_no_application(powerauth_database: Engine) -> None:
+    with powerauth_database.begin() as connection:
+        connection.execute(text("DROP INDEX pa_application_name"))
+        connection.execute(text("UPDATE pa_application SET name = 'retail'"))
+    app = create_app(powerauth_database)
+
+    assert ask(app.test_client(), "CURRENT_MAU", {"application": "retail"}).status_code == 500
+    finding = findings(app)
+    assert "several applications 'retail': 1, 2" in str(finding)
 
 
 def _case_insensitive(engine: Engine) -> Engine:

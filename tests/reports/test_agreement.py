@@ -9,14 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
 
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from tests.support import audit, powerauth
 from tests.support.audit import Change, Verification
+from tests.support.commands import findings, of_check
 from tests.support.powerauth import Activation, wall_clock
 from tests.support.questions import LIVE
 from tests.support.recorded import PAIRS, Site, run
-from tests.support.service import ask
+from tests.support.service import NOW, ask, create_app
 
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
@@ -205,3 +207,38 @@ def _agree_on_recorded_users(recorded: Reports, windows: Sequence[int]) -> None:
     month = recorded.of("USERS_IN_MONTH", month=MONTH)
     assert month["users"] == windows[MONTH_DAYS - 1]
     assert recorded.of("USERS_BY_MONTH")["months"][-2] | {"application": "retail"} == month
+
+
+def test_activation_without_a_user_is_nobody(database: Engine) -> None:
+    powerauth.create_schema(database)
+    powerauth.add_applications(database, ["retail", "corporate"])
+    created, used = (NOW.replace(tzinfo=None) - hours * TICK for hours in (2, 1))
+    users = {"1": "somebody", "2": "nobody", "3": "nobody", "4": "anybody"}
+    rows = [
+        Activation(name, 1, user, used, timestamp_created=created) for name, user in users.items()
+    ]
+    powerauth.add_activations(database, rows)
+    audit.add_changes(database, [Change(name, ACTIVE, created) for name in users])
+    with database.begin() as connection:
+        columns = "activation_id, application_id, activation_status, timestamp_created"
+        connection.execute(
+            text(
+                f"CREATE VIEW seen AS SELECT {columns}, timestamp_last_used,"
+                " NULLIF(user_id, 'nobody') AS user_id FROM pa_activation"
+            )
+        )
+    app = create_app(database, REPORTS=LIVE, TABLES={"pa_activation": "seen"})
+    reports = Reports(app.test_client())
+    statuses = reports.of("USERS_BY_STATUS")
+
+    assert reports.users(30) == 2
+    assert reports.of("COMMITTED_USERS_IN_PAST_DAYS", days=30)["usersInPastDays"] == 2
+    assert reports.of("NEW_USERS_IN_PAST_DAYS", days=30)["users"] == 2
+    several = ["retail", "corporate"]
+    across = reports.of("USERS_ACROSS_APPLICATIONS", applications=several, days=30)
+    assert across["users"] == 2
+    assert (statuses["users"], statuses["activations"]) == (2, 4)
+    assert [one["users"] for one in statuses["byStatus"]] == [0, 0, 2, 0, 0]
+    found = findings(app, "--verify", "--pass", "--application", "retail")
+    assert of_check(found, "verify")["level"] == "ok"
+    assert of_check(found, "pass")["facts"]["users"] == 2

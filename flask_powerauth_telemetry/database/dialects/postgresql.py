@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Executable, event, text
+from sqlalchemy import URL, Connection, Engine, Executable, event, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
@@ -19,6 +19,7 @@ from flask_powerauth_telemetry.database.dialects.base import (
     Limits,
     Replay,
 )
+from flask_powerauth_telemetry.exceptions import ProviderFault
 
 _LIBPQ_ARGUMENTS = {
     "connect_timeout": 5,
@@ -26,10 +27,13 @@ _LIBPQ_ARGUMENTS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    # Or a role's own would decide which names can be read.
+    "client_encoding": "utf8",
 }
 # A statement that had to wait for a lock sees what was committed meanwhile. A snapshot of the
 # whole transaction would be taken before, and a table that was rewritten would look empty.
 _ISOLATION = "READ COMMITTED"
+_GUARDED_OPTIONS = frozenset({"isolation_level", "postgresql_readonly", "postgresql_deferrable"})
 _QUERY_CANCELED = "57014"  # also raised by statement_timeout
 _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
@@ -39,6 +43,16 @@ _PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE"}
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
 _SHORTEST_IDLE_SECONDS = 10.0
+# What a statement of a report may begin with, after comments: whatever ends the transaction, or
+# changes the session, is something else.
+_BEGINS_QUERY = re.compile(
+    r"(?:[\s(]|--[^\n]*\n|/\*(?:(?!/\*|\*/).)*\*/)*"
+    r"(?:SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN|DECLARE|FETCH|CLOSE|SAVEPOINT|RELEASE"
+    r"|ROLLBACK\s+TO)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ONE_STATEMENT = re.compile(r"(?:[^;'\"]|'[^']*'|\"[^\"]*\")*;?\s*")
+_HARD_TO_READ = re.compile(r"\\|\$|--|/\*")
 _WITH_CLIENT_CHECK = (14,)
 # One row always. What the role may not see is NULL, and what was told is no newer than positions.
 _REPLAY = """
@@ -96,6 +110,9 @@ class PostgreSQL(DatabaseDialect):
         # A double holds the microseconds of 285 years exactly.
         return f"floor(date_part('epoch', {end} - {start}) / {seconds})"
 
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine, "begin", _begin_read_only)
+
     def connect_args(self, url: URL) -> Mapping[str, Any]:
         driver = url.get_driver_name()
         # A pooler may give the next transaction to another session, which knows no statement
@@ -106,12 +123,13 @@ class PostgreSQL(DatabaseDialect):
     @contextmanager
     def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
         # Set on the connection, because SET LOCAL does nothing in a host's autocommit.
-        connection.execution_options(isolation_level=_ISOLATION)
+        connection.execution_options(isolation_level=_ISOLATION, postgresql_readonly=True)
         guard = _Guard(connection, limits)
         guard.begin()
         event.listen(connection, "commit", guard.end)
         event.listen(connection, "rollback", guard.end)
         event.listen(connection, "before_cursor_execute", guard.hold)
+        event.listen(connection, "set_connection_execution_options", guard.refuse_options)
         yield
 
     def replay(self, connection: Connection) -> Replay | None:
@@ -175,10 +193,20 @@ class _Guard:
         """Note that a provider has ended the transaction."""
         self._has_ended = True
 
-    def hold(self, *_: object) -> None:
-        """Before each statement: begin anew after an end, and leave what is left of the time."""
+    def refuse_options(self, _: Connection, options: Mapping[str, Any]) -> None:
+        """Raise ``ProviderFault`` for what would change how transactions begin."""
+        if refused := options.keys() & _GUARDED_OPTIONS:
+            raise ProviderFault(f"it sets {min(refused)} on its connection, which only reads")
+
+    def hold(self, _: Connection, __: object, statement: str, *others: object) -> None:
+        """Before each statement: begin anew after an end, and leave what is left of the time.
+
+        Raises ``ProviderFault`` for what is not one query.
+        """
         if self._is_busy:
             return
+        if not is_query(statement):
+            raise ProviderFault("it runs something else than one query on its connection")
         if self._limits.seconds:
             left = max(self._limits.deadline - time.monotonic(), 0.001)
             is_late = self._held - left > _SLACK_SECONDS
@@ -197,6 +225,26 @@ class _Guard:
             self._is_busy = False
 
 
+def _begin_read_only(connection: Connection) -> None:
+    """Have the driver begin a transaction that only reads, also where no guard is."""
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit:
+        return
+    if connection.dialect.driver == "psycopg":
+        driver.read_only = True
+    else:
+        driver.readonly = True
+
+
+def is_query(statement: str) -> bool:
+    """Whether it is one statement that queries; where that is hard to tell, it is not."""
+    if _BEGINS_QUERY.match(statement) is None:
+        return False
+    if _HARD_TO_READ.search(statement):
+        return ";" not in statement.rstrip("; \n")
+    return _ONE_STATEMENT.fullmatch(statement) is not None
+
+
 def _state(cause: BaseException) -> str | None:
     """The SQLSTATE of an error of psycopg, or of psycopg2."""
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
@@ -210,9 +258,10 @@ def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterato
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
     yield _local("idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms")
     yield _local("application_name", SESSION_LABEL)
-    # A number may depend on these: what a column with a zone is compared by, and rows that a
-    # policy would leave out, which are an error this way.
+    # A number may depend on these: what a column with a zone is compared by, to how many digits
+    # it is sent, and rows that a policy would leave out, which are an error this way.
     yield _local("timezone", limits.timezone)
+    yield _local("extra_float_digits", "1")
     yield _local("row_security", "off")
     yield _local("plan_cache_mode", "force_custom_plan")
     # None by default, so that a pass takes one core, and no files for its groups:
