@@ -9,7 +9,7 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
-from flask_powerauth_telemetry.history.snapshot import Writer, read_applications
+from flask_powerauth_telemetry.history.snapshot import Writer, read_applications, refuse_double
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.audit_by_day import (
     DaySpan,
@@ -62,6 +62,7 @@ class DayRecorder:
 
         Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
+        refuse_double(self.database, application, self._as_of)
         with self.writer.transaction() as connection:
             recorded = self._store.recorded_days(connection, application)
         missing = [
@@ -117,7 +118,6 @@ class DayRecorder:
         started = time.monotonic()
         start, end = span
         with ReportContext(self.database, self._as_of) as context:
-            application = context.application(application.name)  # the only one of its name
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
             shown = self._shown(span)

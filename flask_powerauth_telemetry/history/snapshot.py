@@ -120,11 +120,11 @@ class Recorder:
             return self._store.of_slot(connection, application, self.slot)
 
     def _make_pass(self, application: Application) -> Recording:
+        refuse_double(self.database, application, read_clock(self.writer.clock))
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
         now = self._instants.next()
         started = time.monotonic()
         with ReportContext(self.database, now) as context:
-            application = context.application(application.name)  # the only one of its name
             profile = read_profile(context, application, WIDTHS[-1])
         if not self.allow_zero:
             self._refuse_fall(application, profile)
@@ -168,6 +168,15 @@ def read_applications(database: Database) -> list[Application]:
     with database.connect() as connection:
         rows = connection.execute(select(table.c.id, table.c.name)).all()
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
+
+
+def refuse_double(database: Database, application: Application, now: datetime) -> None:
+    """Raise ``DatabaseFault`` where several applications have its name.
+
+    By a transaction of its own, since a pass must not hold a lock on their table.
+    """
+    with ReportContext(database, now) as context:
+        context.application(application.name)
 
 
 def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
