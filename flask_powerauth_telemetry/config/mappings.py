@@ -25,6 +25,9 @@ from flask_powerauth_telemetry.config.values import (
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES
 from flask_powerauth_telemetry.text import shortened
 
+CREATE = "flask telemetry create-credential NAME"
+"""The command that makes credentials, for the instance with the default name."""
+
 _EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
@@ -140,7 +143,7 @@ class Credentials(Value):
 
     types, words, secret = str | Mapping, ("mapping or string", ""), True
     must, example = _MUST_BE_CREDENTIALS, {"billing": f"{DIGEST_PREFIX}DIGEST"}
-    cure = "Create credentials with: flask telemetry create-credential NAME"
+    cure = f"Create credentials with: {CREATE}"
 
     def _fits(self, value: str | Mapping[Any, Any]) -> bool:
         return value == PA_INTEGRATION or (isinstance(value, Mapping) and bool(value))
