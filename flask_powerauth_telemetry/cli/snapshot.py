@@ -21,7 +21,7 @@ from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
-from flask_powerauth_telemetry.history.snapshot import Recorder
+from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
@@ -152,8 +152,21 @@ def snapshot(
             timezone = state.config.report_timezone
             days = DayRecorder(database=database, timezone=timezone, **writer)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
+        if is_complete and expected is not None:
+            _check_begun(recorder)
     if not is_complete:
         raise click.exceptions.Exit(1)
+
+
+def _check_begun(recorder: Recorder) -> None:
+    """Raise ``ClickException`` where the rows of a new key have not begun."""
+    if recorder.is_sealed():
+        return
+    next_slot = recorder.slot + HALF_HOUR
+    raise click.ClickException(
+        "No row is sealed: all was recorded already for this hour."
+        f" Run it with --expect again, from {next_slot:%H:%M} UTC on"
+    )
 
 
 @contextmanager

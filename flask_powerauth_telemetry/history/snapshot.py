@@ -21,6 +21,9 @@ from flask_powerauth_telemetry.reports.activity import (
 )
 from flask_powerauth_telemetry.service import Clock, read_clock
 
+HALF_HOUR = timedelta(minutes=30)
+"""How long after the full hour a run still stands for it."""
+
 _MANY = 10
 _FALL = 10
 
@@ -82,6 +85,11 @@ class Recorder:
         """The end of the chain now."""
         with translated_errors(self._engine), self._engine.connect() as connection:
             return self._store.head(connection) or Head()
+
+    def is_sealed(self) -> bool:
+        """Whether the chain ends with a row that the key seals."""
+        with translated_errors(self._engine), self._engine.connect() as connection:
+            return self._store.is_sealed(connection)
 
     def record(self, application: Application) -> Outcome:
         """Make the pass and record it, unless the slot belongs to a pass that is there."""
@@ -157,5 +165,5 @@ def read_applications(database: Database) -> list[Application]:
 
 def nearest_hour(instant: datetime) -> datetime:
     """The full hour of UTC nearest to an aware instant, the later one at half past."""
-    later = instant + timedelta(minutes=30)
+    later = instant + HALF_HOUR
     return later.replace(minute=0, second=0, microsecond=0)
