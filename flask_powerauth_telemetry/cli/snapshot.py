@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.cli.attempts import Attempts
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.cli.verify import read_head_line, verify_chain
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -197,9 +198,9 @@ def _database_of(state: TelemetryState, reports: Sequence[str], time_limit: floa
         )
     bind = None if first == HISTORY_BIND else first
     if bind not in state.databases:
-        raise click.ClickException(
-            f"{config.key('database_url')}: no database is configured to record from."
-        )
+        key = config.key("database_url")
+        cure = cure_of_missing(key, "Set it to the URL of PowerAuth's database")
+        raise click.ClickException(f"{key}: no database is configured to record from. {cure}.")
     return replace(state.databases[bind], statement_timeout=time_limit)
 
 

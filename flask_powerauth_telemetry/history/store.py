@@ -256,14 +256,15 @@ class HistoryStore:
             )
         raise DatabaseFault(f"the history's last row, {head.entries}, {cause}")
 
-    def _end(self, connection: Connection, head: Head) -> Row[Any] | None:
+    def _end(self, connection: Connection, head: Head) -> Any:
+        """The digest and the seal of the last row, None without a row."""
         columns = self._tables.recording.c
         last = select(columns.digest, columns.seal).where(
             columns.instance == self._instance, columns.entry == head.entries
         )
         return connection.execute(last).first()
 
-    def _is_genuine(self, row: Row[Any]) -> bool:
+    def _is_genuine(self, row: Any) -> bool:
         return row.seal is not None and is_genuine(row.digest, row.seal, self._keys)
 
     def _own_head(self) -> ColumnElement[bool]:

@@ -43,6 +43,7 @@ _CURES = [
         "is not permitted to log in": "give this role LOGIN, or name another one in the URL",
         'role "[^"]*" does not exist': "name a role that is there in the URL, or create it",
         'database "[^"]*" does not exist': "end the URL by the name of a database that is there",
+        'schema "[^"]*" does not exist': "create this schema, or configure another one",
         "too many connections for|too many clients|connection slots": "raise this limit, or let"
         " fewer processes read",
         "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
