@@ -137,7 +137,8 @@ class Attempts:
 
     def _warn(self, line: str) -> None:
         minutes = TOLERANCE.total_seconds() / 60
-        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone"
+        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone."
+        line += " Start it at the full hour"
         _say(line, err=True)
         if logger.hasHandlers():  # without any, Python prints it a second time
             logger.warning(one_line(line))

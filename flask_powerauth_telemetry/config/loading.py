@@ -45,7 +45,7 @@ def _given(values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
         key = key_prefix(name) + field.upper()
         path = values.get(key + FILE_SUFFIX) if kind.file else None
         try:
-            raw = values.get(key) if path is None else _content(values, key, path, kind)
+            raw = _written(values, key, kind) if path is None else _content(values, key, path, kind)
             if raw is not None or (key in values and kind.allow_none):
                 yield field, kind.deserialize(raw)
         except Refused as refused:
@@ -53,6 +53,17 @@ def _given(values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
             cure = refused.cure if path is not None else _cure_where_it_is_set(key, refused)
             cure = cure.replace(CREATE, create_command(name))
             raise ConfigurationError(key, cause, cure) from refused
+
+
+def _written(values: Mapping[str, Any], key: str, kind: Value) -> Any:
+    """What stands in the configuration; of the environment, as its JSON is really written."""
+    raw = values.get(key)
+    text = os.environ.get(_FLASK_PREFIX + key)
+    if isinstance(raw, dict) and text is not None:
+        with suppress(ValueError, RecursionError):
+            if json.loads(text) == raw:
+                kind.parse(text)
+    return raw
 
 
 def create_command(name: str) -> str:

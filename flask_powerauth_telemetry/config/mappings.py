@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
 from flask_powerauth_telemetry.config.values import (
     PA_INTEGRATION,
+    SHOWN_LENGTH,
     DatabaseUrl,
     Names,
     Refused,
@@ -32,8 +33,6 @@ _EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _BEGINS_URL = "://"
-_SHOWN_LENGTH = 12
-"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 _MUST_BE_CREDENTIALS = f"must map principals to digests, or be {PA_INTEGRATION!r}"
 
 
@@ -155,7 +154,7 @@ class Credentials(Value):
 
     def _digests(self, principal: str, value: Any) -> Sequence[str]:
         both = [value] if isinstance(value, str) else value
-        shown = shortened(principal, _SHOWN_LENGTH)
+        shown = shortened(principal, SHOWN_LENGTH)
         if not isinstance(both, list | tuple) or not 1 <= len(both) <= 2:
             raise Refused(f"{shown!r} must have one digest or a list of two", self.cure)
         if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):

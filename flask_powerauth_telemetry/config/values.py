@@ -21,6 +21,8 @@ from marshmallow import ValidationError, fields
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from flask_powerauth_telemetry.text import shortened
+
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
 
@@ -33,6 +35,9 @@ HISTORY_BIND = "history"
 LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
+
+SHOWN_LENGTH = 12
+"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 
 _VARIABLE = re.compile(r"\$\{\w+\}|\$\(\w+\)")
 _DURATION = re.compile(
@@ -105,7 +110,7 @@ class Value(fields.Raw):
         if not text.strip():
             raise Refused("the file is empty", self.cure, example=self.example)
         try:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
             raise self._not_json("the file does not hold JSON", text, error) from None
 
@@ -164,6 +169,17 @@ class Value(fields.Raw):
 
     def _read(self, value: Any) -> Any:
         return value
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; raises ``Refused`` for a name that is there twice: one would be lost."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            cause = f"names {shortened(name, SHOWN_LENGTH)!r} twice"
+            raise Refused(cause, "Name each once; what belongs to one name is a list")
+        found[name] = value
+    return found
 
 
 def refuse_unclean(text: str) -> None:
@@ -427,6 +443,10 @@ class UrlPrefixes(Value):
                 slashed = f"/{path}"
                 meant = slashed if value == path and _URL_PREFIX.fullmatch(slashed) else None
                 raise Refused(f"{path!r} is not a path", meant=meant, example=self.example)
+            if path.rstrip("/").endswith("/report"):
+                meant = path.rstrip("/").removesuffix("/report")
+                cause = f"{path!r} ends in /report, which is added to it"
+                raise Refused(cause, meant=meant if value == path else None, example=self.example)
         prefixes = [path.rstrip("/") for path in paths]
         if len(set(prefixes)) < len(prefixes):
             raise Refused("names a path twice", "Name each path once")

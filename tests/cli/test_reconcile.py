@@ -346,6 +346,7 @@ def test_server_that_does_not_answer_is_exit_code_2(
 
     assert (down.exit_code, slow.exit_code) == (2, 2)
     assert "no answer" in down.stderr
+    assert "(check --server, and that this host may reach it)" in down.stderr
     assert "no answer" in slow.stderr
 
 
