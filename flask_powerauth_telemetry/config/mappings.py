@@ -31,6 +31,8 @@ CREATE = "flask telemetry create-credential NAME"
 
 _EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
+_ALMOST_DIGEST = re.compile(r"(?:sha-?256\W{0,2})?[0-9a-f]{64}", re.IGNORECASE)
+_BEGIN = f"Begin it by {DIGEST_PREFIX}, with the digits right behind"
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _BEGINS_URL = "://"
 _MUST_BE_CREDENTIALS = f"must map principals to digests, or be {PA_INTEGRATION!r}"
@@ -159,7 +161,8 @@ class Credentials(Value):
             raise Refused(f"{shown!r} must have one digest or a list of two", self.cure)
         if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):
             cause = f"{shown!r} has something else than sha256: and 64 hexadecimal digits"
-            raise Refused(cause, self.cure)
+            is_digest = all(_ALMOST_DIGEST.fullmatch(str(known)) for known in both)
+            raise Refused(cause, _BEGIN if is_digest else self.cure)
         if _EMPTY in (digests := tuple(known.lower() for known in both)):
             raise Refused(f"{shown!r} has the digest of an empty token", self.cure)
         return digests

@@ -102,6 +102,18 @@ IN_ENVIRONMENT = [
     Slip("SOURCE", "database", "must be live or snapshot", paste("SOURCE", "live")),
     Slip("CACHE_SECONDS", "0,5", "must be a number of seconds", paste("CACHE_SECONDS", "60")),
     Slip("MAX_WAITING", "many", "must be a whole number", paste("MAX_WAITING", "6")),
+    *(
+        Slip("CREDENTIALS", json.dumps({"billing": written}), "something else than", cure)
+        for written, cure in [
+            (DIGEST.removeprefix("sha256:"), "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "SHA256"), "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "sha-256"), "Begin it by sha256:"),
+            ([DIGEST, DIGEST.replace(":", ": ")], "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "sha512"), CREATE),
+            (DIGEST[:-1], CREATE),
+            ("sha256:DIGEST", CREATE),
+        ]
+    ),
     Slip("URL_PREFIX", "/rest/v3/telemetry/report", "ends in /report", "='/rest/v3/telemetry'."),
     Slip("URL_PREFIX", '["/a", "/b/report/"]', "ends in /report", "='/rest/v3/telemetry'."),
     Slip("SCOPES", '{"billing": ["a"], "billing": []}', "names 'billing' twice", "Name each once"),
