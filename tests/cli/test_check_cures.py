@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 from sqlalchemy import Engine, func, select
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from tests.support.commands import LEAST, app_of, command, fill, findings, role
 from tests.support.service import create_app, url_of
 
@@ -123,6 +124,15 @@ def test_connection_that_is_refused_says_what_of_the_url_is_wrong(
 
     assert said in refused["message"]
     assert refused["cure"] == "The URL is in POWERAUTH_TELEMETRY_DATABASE_URL"
+
+
+def test_no_cure_takes_away_the_encryption() -> None:
+    """The test servers listen on sockets of files, where sslmode says nothing."""
+    cure = dialect_named("postgresql").cure("server does not support SSL, but SSL was required")
+
+    assert cure is not None
+    assert "switch on SSL" in cure
+    assert "sslmode" not in cure
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ _CURES = [
         "too many connections for|too many clients|connection slots": "raise this limit, or let"
         " fewer processes read",
         "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
-        "server does not support SSL": "take sslmode out of the URL, or switch on SSL on the"
-        " server",
+        "server does not support SSL": "switch on SSL on the server, or name the right host and"
+        " port in the URL",
         "root certificate file": "name the file of the certificate by sslrootcert in the URL",
         "invalid (?:connection option|sslmode)|invalid (?:URI|dsn)": "correct what follows the ?"
         " in the URL",
