@@ -104,13 +104,14 @@ class ReportRegistry:
         """Add a provider; raises ``InvalidProvider`` when its contract is not kept."""
         _check_kind(provider)
         _check_name(provider)
+        if isinstance(provider.tables, str):
+            raise InvalidProvider(provider, f"has text as tables: write ({provider.tables!r},)")
         shares = _shares(provider)
         taken = self._reports.get(provider.name)
         if taken is not None:
-            raise InvalidProvider(
-                provider,
-                f"has the name {provider.name}, taken by {class_path(type(taken.provider))}",
-            )
+            kind = type(taken.provider)
+            by = "itself: register it once" if kind is type(provider) else class_path(kind)
+            raise InvalidProvider(provider, f"has the name {provider.name}, taken by {by}")
         report = self._reports[provider.name] = RegisteredReport(
             provider,
             bind=self._binds.get(provider.name, provider.bind),

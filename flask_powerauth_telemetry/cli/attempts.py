@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
@@ -69,7 +71,7 @@ class Attempts:
             if (head := self._recorder.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
-            self._fail(f"Error: Nothing is recorded: {error}")
+            self._fail(f"Error: Nothing is recorded: {_cause(error)}")
             return False
         return is_complete and not self._failures
 
@@ -135,7 +137,8 @@ class Attempts:
 
     def _warn(self, line: str) -> None:
         minutes = TOLERANCE.total_seconds() / 60
-        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone"
+        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone."
+        line += " Start it at the full hour"
         _say(line, err=True)
         if logger.hasHandlers():  # without any, Python prints it a second time
             logger.warning(one_line(line))
@@ -144,6 +147,13 @@ class Attempts:
         if line not in self._said:
             self._said.add(line)
             _say(line, err=True)
+
+
+def _cause(error: TelemetryError) -> str:
+    """The error, with the database that gave it: the history is written by no bind's connection."""
+    if not isinstance(error.__cause__, SQLAlchemyError):
+        return str(error)
+    return f"the database {error.database or HISTORY_BIND}: {error}"
 
 
 def _progress(applications: Sequence[Application]) -> Iterator[Application]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
+from flask_powerauth_telemetry.cli.checks.numbers import offset_text
 from flask_powerauth_telemetry.cli.counts import Window, users_in_windows
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.providers import Application, ReportContext
@@ -16,6 +17,7 @@ EXPLAINED = "explained"
 DIFFERENT = "different"
 
 _ATTEMPTS = 2
+_MOST_ZONES = 10
 
 Ask = Callable[[str, int], int]
 """PowerAuth Server's number for an application's name and a number of days."""
@@ -87,7 +89,7 @@ def hints(
     if zones := _fitting_zones(database, clock, application, compared):
         yield (
             f"{name}: in every window our number is PowerAuth Server's in the zone"
-            f" {' or '.join(zones)}: set {timezone_key} to that of PowerAuth's JVM"
+            f" {_listed(zones, clock())}: set {timezone_key} to that of PowerAuth's JVM"
         )
     others = [one.name for one in applications if _folded(one.name) == _folded(name)]
     if len(others) > 1:
@@ -124,6 +126,16 @@ def _fitting_zones(
     if least > allowed or misses[str(own)] == least:
         return []
     return sorted((name for name in zones if misses[name] == least), key=_utc_first)
+
+
+def _listed(zones: Sequence[str], instant: datetime) -> str:
+    """The names of a few zones, or some of many with the offsets of all at an aware instant."""
+    if len(zones) <= _MOST_ZONES:
+        return " or ".join(zones)
+    offsets = {instant.astimezone(ZoneInfo(name)).utcoffset() or timedelta(0) for name in zones}
+    ends = dict.fromkeys(offset_text(offset) for offset in (min(offsets), max(offsets)))
+    others = f"{len(zones) - _MOST_ZONES} others, at {' to '.join(ends)}"
+    return " or ".join([*zones[:_MOST_ZONES], others])
 
 
 def _zone_names() -> Iterator[str]:

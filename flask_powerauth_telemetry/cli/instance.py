@@ -12,7 +12,7 @@ from flask.cli import ScriptInfo
 
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 Command = Callable[..., None]
@@ -49,10 +49,19 @@ def on_instance(command: Command) -> Command:
                 state = find_instance(app, instance)
                 try:
                     command(state, **options)
+                except UnknownApplication as error:
+                    raise Failed(f"{error.message}{_names_listed(state)}") from error
                 finally:
                     state.close()
 
     return update_wrapper(on_loaded_application, command)
+
+
+def _names_listed(state: TelemetryState) -> str:
+    """What lists the applications, where a database does."""
+    if None not in state.databases:
+        return ""
+    return ". List those that are there by: flask telemetry applications"
 
 
 def find_instance(app: Flask, name: str | None) -> TelemetryState:

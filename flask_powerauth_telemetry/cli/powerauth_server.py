@@ -65,7 +65,9 @@ class PowerAuthServer:
             with error:
                 raise CannotAsk(_refusal(error)) from error
         except (OSError, HTTPException) as error:
-            raise CannotAsk(f"no answer: {getattr(error, 'reason', None) or error}") from error
+            cause = getattr(error, "reason", None) or error
+            cure = "check --server, and that this host may reach it"
+            raise CannotAsk(f"no answer: {cause} ({cure})") from error
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -12,7 +12,8 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
-from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
+from flask_powerauth_telemetry.registry import RegisteredReport
+from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv, as_table
@@ -70,7 +71,7 @@ def report(state: TelemetryState, *, name: str, pairs: Sequence[str], form: str 
 
     Exit codes: 0 printed, 1 not available now, 2 refused or failed.
     """
-    known = _registered(state.registry, name)
+    known = _registered(state, name)
     parameters = _parameters(known, pairs)
     try:
         with waiting_shown(known.name):
@@ -80,12 +81,15 @@ def report(state: TelemetryState, *, name: str, pairs: Sequence[str], form: str 
     _print(given, form or ("table" if sys.stdout.isatty() else "json"))
 
 
-def _registered(registry: ReportRegistry, name: str) -> RegisteredReport:
+def _registered(state: TelemetryState, name: str) -> RegisteredReport:
     try:
-        return registry.get(name)
+        return state.registry.get(name)
     except UnknownReport as error:
-        names = ", ".join(known.name for known in registry)
-        raise Failed(f"{error.message} (there are: {names})") from error
+        names = ", ".join(known.name for known in state.registry)
+        hint = f"there are: {names}"
+        if name.upper() in FURTHER_REPORTS:
+            hint += f"; add {name.upper()} to {state.config.key('reports')}"
+        raise Failed(f"{error.message} ({hint})") from error
 
 
 def _listed(report: RegisteredReport) -> Mapping[str, Any]:
@@ -124,7 +128,7 @@ def _parameters(report: RegisteredReport, pairs: Iterable[str]) -> Mapping[str, 
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise _bad(f"{pair!r} is no NAME=VALUE")
+            raise _bad(f"{pair!r} is no NAME=TEXT and no NAME:=JSON")
         value = _json(pair) if name.endswith(":") else text
         name = name.removesuffix(":")
         if name not in known:
@@ -144,7 +148,8 @@ def _json(pair: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise _bad(f"the value of {name!r} is not JSON") from error
+        cure = f'write -p \'{name}:=["A", "B"]\' or -p {name}=TEXT'
+        raise _bad(f"the value of {name!r} is not JSON: {cure}") from error
 
 
 def _refuse(name: str) -> NoReturn:

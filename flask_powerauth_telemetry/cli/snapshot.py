@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.cli.attempts import Attempts
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.cli.verify import read_head_line, verify_chain
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -21,7 +22,7 @@ from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
-from flask_powerauth_telemetry.history.snapshot import Recorder, Writer
+from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
@@ -151,8 +152,21 @@ def snapshot(
             database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
             days = DayRecorder(database=database, writer=writer)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
+        if is_complete and expected is not None:
+            _check_begun(recorder)
     if not is_complete:
         raise click.exceptions.Exit(1)
+
+
+def _check_begun(recorder: Recorder) -> None:
+    """Raise ``ClickException`` where the rows of a new key have not begun."""
+    if recorder.is_sealed():
+        return
+    next_slot = recorder.slot + HALF_HOUR
+    raise click.ClickException(
+        "No row is sealed: all was recorded already for this hour."
+        f" Run it with --expect again, from {next_slot:%H:%M} UTC on"
+    )
 
 
 @contextmanager
@@ -179,9 +193,9 @@ def _database_of(state: TelemetryState, reports: Sequence[str], time_limit: floa
         )
     bind = None if first == HISTORY_BIND else first
     if bind not in state.databases:
-        raise click.ClickException(
-            f"{config.key('database_url')}: no database is configured to record from."
-        )
+        key = config.key("database_url")
+        cure = cure_of_missing(key, "Set it to the URL of PowerAuth's database")
+        raise click.ClickException(f"{key}: no database is configured to record from. {cure}.")
     return replace(state.databases[bind], statement_timeout=time_limit)
 
 

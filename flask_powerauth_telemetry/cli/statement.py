@@ -12,8 +12,8 @@ from marshmallow import ValidationError
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
-from flask_powerauth_telemetry.exceptions import TelemetryError, Unavailable
-from flask_powerauth_telemetry.history.statement import Ask, Statement, make_statement
+from flask_powerauth_telemetry.exceptions import Unavailable
+from flask_powerauth_telemetry.history.statement import REPORTS, Ask, Statement, make_statement
 from flask_powerauth_telemetry.history.statement_text import body_of, grouped, title_of
 from flask_powerauth_telemetry.reports.calendar import Month, MonthField
 from flask_powerauth_telemetry.service import ReportService
@@ -80,20 +80,21 @@ def statement(
 
     Exit codes: 0 the users of the month are known, 1 only bounds are, 2 nothing is, or it failed.
     """
-    try:
-        with waiting_shown("statement"):
-            ask = _asked_for_again(state.service.unobserved())
-            made = make_statement(
-                application,
-                month,
-                ask,
-                config=state.config,
-                registry=state.registry,
-                databases=state.databases,
-                clock=state.clock,
-            )
-    except TelemetryError as error:
-        raise Failed(error.message) from error
+    if not any(known.name in REPORTS for known in state.registry):
+        raise Failed(
+            f"no report of it is switched on: add {', '.join(REPORTS)} to"
+            f" {state.config.key('reports')}"
+        )
+    with waiting_shown("statement"):
+        made = make_statement(
+            application,
+            month,
+            _asked_for_again(state.service.unobserved()),
+            config=state.config,
+            registry=state.registry,
+            databases=state.databases,
+            clock=state.clock,
+        )
     click.echo(_printed(made, form), nl=False)
     if page is not None:
         _write(page, html_of(made))

@@ -16,6 +16,7 @@ from flask_powerauth_telemetry.config.keys import (
     key_prefix,
     known_keys,
 )
+from flask_powerauth_telemetry.config.mappings import CREATE
 from flask_powerauth_telemetry.config.values import Refused, Value, refuse_unclean
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
@@ -32,25 +33,42 @@ def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> Telemetr
     """
     _refuse_misspelt(values, name)
     configured = frozenset(key for key in known_keys(name) if values.get(key) is not None)
-    given = dict(_given(values, key_prefix(name)))
+    given = dict(_given(values, name))
     config = TelemetryConfig(name=name, configured=configured, **given)
     _check_scopes(config)
     return config
 
 
-def _given(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _given(values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
     """The fields that are configured; None counts only where it is a choice of its own."""
     for field, kind in KINDS.items():
-        key = prefix + field.upper()
+        key = key_prefix(name) + field.upper()
         path = values.get(key + FILE_SUFFIX) if kind.file else None
         try:
-            raw = values.get(key) if path is None else _content(values, key, path, kind)
+            raw = _written(values, key, kind) if path is None else _content(values, key, path, kind)
             if raw is not None or (key in values and kind.allow_none):
                 yield field, kind.deserialize(raw)
         except Refused as refused:
             cause = refused.cause if path is None else f"{refused.cause} ({key}{FILE_SUFFIX})"
             cure = refused.cure if path is not None else _cure_where_it_is_set(key, refused)
+            cure = cure.replace(CREATE, create_command(name))
             raise ConfigurationError(key, cause, cure) from refused
+
+
+def _written(values: Mapping[str, Any], key: str, kind: Value) -> Any:
+    """What stands in the configuration; of the environment, as its JSON is really written."""
+    raw = values.get(key)
+    text = os.environ.get(_FLASK_PREFIX + key)
+    if isinstance(raw, dict) and text is not None:
+        with suppress(ValueError, RecursionError):
+            if json.loads(text) == raw:
+                kind.parse(text)
+    return raw
+
+
+def create_command(name: str) -> str:
+    """The command that makes credentials for the instance ``name``."""
+    return CREATE if name == DEFAULT_NAME else f"{CREATE} --instance {name}"
 
 
 def _cure_where_it_is_set(key: str, refused: Refused) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
 from flask_powerauth_telemetry.config.values import (
     PA_INTEGRATION,
+    SHOWN_LENGTH,
     DatabaseUrl,
     Names,
     Refused,
@@ -25,12 +26,15 @@ from flask_powerauth_telemetry.config.values import (
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES
 from flask_powerauth_telemetry.text import shortened
 
+CREATE = "flask telemetry create-credential NAME"
+"""The command that makes credentials, for the instance with the default name."""
+
 _EMPTY = digest("")
 _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
+_ALMOST_DIGEST = re.compile(r"(?:sha-?256\W{0,2})?[0-9a-f]{64}", re.IGNORECASE)
+_BEGIN = f"Begin it by {DIGEST_PREFIX}, with the digits right behind"
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
 _BEGINS_URL = "://"
-_SHOWN_LENGTH = 12
-"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 _MUST_BE_CREDENTIALS = f"must map principals to digests, or be {PA_INTEGRATION!r}"
 
 
@@ -140,7 +144,7 @@ class Credentials(Value):
 
     types, words, secret = str | Mapping, ("mapping or string", ""), True
     must, example = _MUST_BE_CREDENTIALS, {"billing": f"{DIGEST_PREFIX}DIGEST"}
-    cure = "Create credentials with: flask telemetry create-credential NAME"
+    cure = f"Create credentials with: {CREATE}"
 
     def _fits(self, value: str | Mapping[Any, Any]) -> bool:
         return value == PA_INTEGRATION or (isinstance(value, Mapping) and bool(value))
@@ -152,12 +156,13 @@ class Credentials(Value):
 
     def _digests(self, principal: str, value: Any) -> Sequence[str]:
         both = [value] if isinstance(value, str) else value
-        shown = shortened(principal, _SHOWN_LENGTH)
+        shown = shortened(principal, SHOWN_LENGTH)
         if not isinstance(both, list | tuple) or not 1 <= len(both) <= 2:
             raise Refused(f"{shown!r} must have one digest or a list of two", self.cure)
         if not all(isinstance(known, str) and _DIGEST.fullmatch(known) for known in both):
             cause = f"{shown!r} has something else than sha256: and 64 hexadecimal digits"
-            raise Refused(cause, self.cure)
+            is_digest = all(_ALMOST_DIGEST.fullmatch(str(known)) for known in both)
+            raise Refused(cause, _BEGIN if is_digest else self.cure)
         if _EMPTY in (digests := tuple(known.lower() for known in both)):
             raise Refused(f"{shown!r} has the digest of an empty token", self.cure)
         return digests

@@ -21,6 +21,8 @@ from marshmallow import ValidationError, fields
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from flask_powerauth_telemetry.text import shortened
+
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
 
@@ -33,6 +35,9 @@ HISTORY_BIND = "history"
 LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
+
+SHOWN_LENGTH = 12
+"""How much of a principal's name is shown: where name and token are swapped, it is a token."""
 
 _VARIABLE = re.compile(r"\$\{\w+\}|\$\(\w+\)")
 _DURATION = re.compile(
@@ -102,8 +107,10 @@ class Value(fields.Raw):
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""
         if text.strip() == PA_INTEGRATION:
             return PA_INTEGRATION
+        if not text.strip():
+            raise Refused("the file is empty", self.cure, example=self.example)
         try:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
             raise self._not_json("the file does not hold JSON", text, error) from None
 
@@ -164,11 +171,24 @@ class Value(fields.Raw):
         return value
 
 
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; raises ``Refused`` for a name that is there twice: one would be lost."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            cause = f"names {shortened(name, SHOWN_LENGTH)!r} twice"
+            raise Refused(cause, "Name each once; what belongs to one name is a list")
+        found[name] = value
+    return found
+
+
 def refuse_unclean(text: str) -> None:
     """Raise ``Refused`` for what a shell, an editor or a file of variables left in text."""
     if text != text.strip():
         cure = "Take it away. A file with Windows line ends: save it with LF"
         raise Refused("has white space or a line end around it", cure)
+    if text == "None":
+        raise Refused("is the word None", "Write null where it is read as JSON, or unset it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":
         raise Refused("has quotes around it", "Take them away: here they are a part of the value")
     if variable := _VARIABLE.search(text):
@@ -189,6 +209,8 @@ def _python_literal(text: str) -> Any:
 def setting(kind: Value, default: Any, *, file: str = "") -> Any:
     """A field of a dataclass, read by ``kind``; its default stands as one would configure it."""
     kind.load_default, kind.file = default, file
+    if isinstance(kind.example, int | float) and default:
+        kind.example = default  # of another key it would be a value that hurts
     read = partial(kind.deserialize, default) if default is not None else lambda: None
     return dataclasses.field(default_factory=read, metadata={"kind": kind}, repr=not kind.secret)
 
@@ -287,13 +309,14 @@ class Source(Value):
     """Where the documented reports come from: the database itself, or what was recorded of it."""
 
     types, words = str, ("string", "")
-    must, example, cure = "is no source", LIVE, f"The other one is {SNAPSHOT}"
+    must, example = f"must be {LIVE} or {SNAPSHOT}", LIVE
 
     def _fits(self, value: str) -> bool:
         return value in (LIVE, SNAPSHOT)
 
     def _meant(self, value: Any) -> str:
-        return str(value).lower()
+        word = str(value).lower()
+        return SNAPSHOT if word.startswith(("snapshot", "record", HISTORY_BIND)) else word
 
 
 class TimeZone(Text):
@@ -311,24 +334,30 @@ class TimeZone(Text):
             pass
         if not (names := available_timezones()):
             raise Refused("there is no time zone database here", "Install one: pip install tzdata")
-        raise Refused(
-            f"there is no time zone {value!r}",
-            "It is an IANA name: of a place, because an offset has no summer time"
-            if _OFFSET.search(value)
-            else "It is an IANA name",
-            meant=_nearest(value, names),
-            example=self.example,
-        )
+        cure = "It is an IANA name"
+        if "/" not in value or _OFFSET.search(value):
+            cure += ": of a place, because an offset has no summer time"
+        cause = f"there is no time zone {value!r}"
+        raise Refused(cause, cure, meant=_nearest(value, names), example=self.example)
 
     def _meant(self, value: Any) -> None:
         return None
 
 
 def _nearest(value: str, names: Iterable[str]) -> str | None:
-    """The name that differs in case only, or else looks most like it."""
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(value.lower(), lower, n=1, cutoff=0.8)
-    return lower[close[0]] if close else None
+    """The zone that differs in case or blanks only, or is of this place, or looks most like it.
+
+    Of an offset and an abbreviation none: what looks like them shows another time.
+    """
+    written = re.sub(r"\s+", "_", value.lower())
+    known = {name.lower(): name for name in names if not name.startswith("Etc/")}
+    places = {name.rpartition("/")[2]: name for name in sorted(known, key=len, reverse=True)}
+    close = [written] if written in known else []
+    if not close and (place := places.get(written.rpartition("/")[2])):
+        close = [place]
+    elif not close and "/" in written and not _OFFSET.search(written):
+        close = difflib.get_close_matches(written, known, n=1, cutoff=0.8)
+    return known[close[0]] if close else None
 
 
 class DatabaseUrl(Value):
@@ -414,6 +443,10 @@ class UrlPrefixes(Value):
                 slashed = f"/{path}"
                 meant = slashed if value == path and _URL_PREFIX.fullmatch(slashed) else None
                 raise Refused(f"{path!r} is not a path", meant=meant, example=self.example)
+            if path.rstrip("/").endswith("/report"):
+                meant = path.rstrip("/").removesuffix("/report")
+                cause = f"{path!r} ends in /report, which is added to it"
+                raise Refused(cause, meant=meant if value == path else None, example=self.example)
         prefixes = [path.rstrip("/") for path in paths]
         if len(set(prefixes)) < len(prefixes):
             raise Refused("names a path twice", "Name each path once")

@@ -11,7 +11,7 @@ from flask_powerauth_telemetry.auth.credentials import (
     StaticCredentials,
 )
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.loading import cure_of_missing
+from flask_powerauth_telemetry.config.loading import create_command, cure_of_missing
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import ConfigurationError
@@ -40,7 +40,7 @@ def build_credentials(
             "no application credentials are configured",
             cure_of_missing(
                 config.key("credentials"),
-                "Create some with: flask telemetry create-credential NAME",
+                f"Create some with: {create_command(config.name)}",
             ),
         )
     if isinstance(config.credentials, str):

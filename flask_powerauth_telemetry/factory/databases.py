@@ -155,11 +155,14 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
             raise ConfigurationError(url_key, *refusal)
         return create_read_only_engine(bind.url, bind.options)
     except ImportError as error:
+        if bind.url.get_backend_name() not in DIALECTS:
+            raise _unreadable(url_key, f"its driver {error.name} is not installed") from error
         raise _missing_driver(url_key, dialect, str(error.name)) from error
     except ArgumentError as error:
         if dialect.driver is not None and isinstance(error, NoSuchModuleError):
             raise _missing_driver(url_key, dialect, dialect.driver) from error
-        cause = f"no engine can be made of it: {error}"
+        first, _, _ = str(error).partition("\n")
+        cause = f"no engine can be made of it: {first}"
         raise ConfigurationError(url_key, cause, _right_url(bind.url)) from error
     except TypeError as error:
         cause = str(error).partition(", using")[0]
@@ -168,6 +171,8 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
 
 def _right_url(url: URL) -> str:
     """What to write in place of an URL that SQLAlchemy can't read."""
+    if url.get_backend_name() == "sqlite":
+        return "Write sqlite:////FOLDER/FILE"
     named = get_close_matches(url.get_backend_name(), DIALECTS, n=1)
     scheme = dialect_named(named[0]).scheme if named else None
     return f"Begin the URL by {scheme}://" if scheme else "Correct the URL"
@@ -188,5 +193,10 @@ def _readable(key: str, database: Database) -> Database:
 
 def _check_dialect(key: str, dialect: str) -> None:
     if dialect not in DIALECTS:
-        supported = ", ".join(sorted(DIALECTS))
-        raise ConfigurationError(key, f"reports can't read {dialect}", f"Use one of {supported}")
+        raise _unreadable(key, f"reports can't read {dialect}")
+
+
+def _unreadable(key: str, cause: str) -> ConfigurationError:
+    """The error of a kind of database that can hold the history at most."""
+    cure = f"Use one of {', '.join(sorted(DIALECTS))}; a history can be elsewhere, with a driver"
+    return ConfigurationError(key, cause, cure)

@@ -1,6 +1,7 @@
 """Builds the registry of an instance's reports, each on the database that it reads."""
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from werkzeug.utils import import_string
 
@@ -43,14 +44,23 @@ def _own_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
 
 
 def _further_reports(config: TelemetryConfig) -> Iterator[type[ReportProvider]]:
-    for name in config.reports:
+    for position, name in enumerate(config.reports):
+        if name in config.reports[:position]:
+            cause = f"the report {name!r} is named twice"
+            raise ConfigurationError(config.key("reports"), cause, "Name each once")
         if name not in FURTHER_REPORTS:
-            raise ConfigurationError(
-                config.key("reports"),
-                f"there is no further report {name!r}",
-                f"Use some of {', '.join(FURTHER_REPORTS)}",
-            )
+            cause = f"there is no further report {name!r}"
+            raise ConfigurationError(config.key("reports"), cause, _right_name(name))
         yield import_string(FURTHER_REPORTS[name])
+
+
+def _right_name(name: str) -> str:
+    upper = name.strip().upper()
+    if upper in (CurrentMau.name, UsersInPastDays.name):
+        return f"Take it out: {upper} is always served"
+    if close := get_close_matches(upper, FURTHER_REPORTS, n=1, cutoff=0.85):
+        return f"Did you mean {close[0]}"
+    return f"Use some of {', '.join(FURTHER_REPORTS)}"
 
 
 def _installed_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:

@@ -130,7 +130,10 @@ class ChainWalk:
     def _end(self) -> Iterator[Break]:
         head = self._read_head()
         if self._keys.values and self._last_row is not None and not self._is_sealed:
-            yield Break(self.last.entries, "has no seal, as all before it", self._last_row)
+            cause = (
+                "has no seal, as all before it: if the key is new, nothing is recorded by it yet"
+            )
+            yield Break(self.last.entries, cause, self._last_row)
         if head is None:
             if self.last.entries:
                 yield Break(self.last.entries, "the head of the chain is gone", self._last_row)

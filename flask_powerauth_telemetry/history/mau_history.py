@@ -34,7 +34,8 @@ class DaysAndWindowSchema(Schema):
         """Refuse a period that ends before it begins, or is too long."""
         dates = (data["last"] - data["first"]).days + 1
         if not 1 <= dates <= MAXIMUM_DATES:
-            raise ValidationError(f"Must be 1 to {MAXIMUM_DATES} days from the first.", "to")
+            after = f"one of the {MAXIMUM_DATES - 1} days after it"
+            raise ValidationError(f"Must be the day of from, or {after}.", "to")
 
 
 class MauHistorySchema(Schema):

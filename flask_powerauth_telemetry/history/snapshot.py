@@ -23,6 +23,9 @@ from flask_powerauth_telemetry.reports.activity import (
 )
 from flask_powerauth_telemetry.service import Clock, read_clock
 
+HALF_HOUR = timedelta(minutes=30)
+"""How long after the full hour a run still stands for it."""
+
 _MANY = 10
 _FALL = 10
 
@@ -96,6 +99,11 @@ class Recorder:
         """The end of the chain now."""
         with self.writer.transaction() as connection:
             return self._store.head(connection) or Head()
+
+    def is_sealed(self) -> bool:
+        """Whether the chain ends with a row that the key seals."""
+        with self.writer.transaction() as connection:
+            return self._store.is_sealed(connection)
 
     def record(self, application: Application) -> Outcome:
         """Make the pass and record it, unless the slot belongs to a pass that is there."""
@@ -185,5 +193,5 @@ def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
     The later one where two are as near.
     """
     offset = instant.astimezone(zone).utcoffset() or timedelta(0)
-    later = (instant + timedelta(minutes=30) + offset).astimezone(UTC)
+    later = (instant + HALF_HOUR + offset).astimezone(UTC)
     return later.replace(minute=0, second=0, microsecond=0) - offset

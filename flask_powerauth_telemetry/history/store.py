@@ -215,6 +215,11 @@ class HistoryStore:
             raise DatabaseFault(f"the head of the chain in {self._tables.head.name} is damaged")
         return Head(row.entries, row.digest)
 
+    def is_sealed(self, connection: Connection) -> bool:
+        """Whether the chain ends with a row that one of the keys seals."""
+        row = self._end(connection, self.head(connection) or Head())
+        return row is not None and self._is_genuine(row)
+
     def chain(self, connection: Connection) -> Iterator[ChainRow]:
         """Every row that is there, by its entry, damaged or not, read a few hundred at a time."""
         last: object = None
@@ -247,23 +252,35 @@ class HistoryStore:
 
     def _check_last_seal(self, connection: Connection, head: Head) -> None:
         """Raise ``DatabaseFault`` where a row added now would undo or fake what the key proves."""
-        columns = self._tables.recording.c
-        last = select(columns.digest, columns.seal).where(
-            columns.instance == self._instance, columns.entry == head.entries
-        )
-        row = connection.execute(last).first()
+        row = self._end(connection, head)
         if row is None:
             return
         if not self._keys.values:
             if row.seal is not None:
                 raise DatabaseFault("the history is sealed, and no HISTORY_KEY is configured")
             return
-        is_genuine_end = row.seal is not None and is_genuine(row.digest, row.seal, self._keys)
-        if not is_genuine_end and head != self._trusted:
-            raise DatabaseFault(
-                f"the history's last row, {head.entries}, has no seal of the HISTORY_KEY:"
-                " if the key is new, record once with --expect and the line that was printed last"
+        if self._is_genuine(row) or head == self._trusted:
+            return
+        begin = "record once with --expect and the line that was printed last"
+        if row.seal is None:
+            cause = f"has no seal of the HISTORY_KEY: if the key is new, {begin}"
+        else:
+            cause = (
+                "has a seal of another HISTORY_KEY: write that key below the new one."
+                f" If it is lost, {begin}"
             )
+        raise DatabaseFault(f"the history's last row, {head.entries}, {cause}")
+
+    def _end(self, connection: Connection, head: Head) -> Any:
+        """The digest and the seal of the last row, None without a row."""
+        columns = self._tables.recording.c
+        last = select(columns.digest, columns.seal).where(
+            columns.instance == self._instance, columns.entry == head.entries
+        )
+        return connection.execute(last).first()
+
+    def _is_genuine(self, row: Any) -> bool:
+        return row.seal is not None and is_genuine(row.digest, row.seal, self._keys)
 
     def _own_head(self) -> ColumnElement[bool]:
         return self._tables.head.c.instance == self._instance

@@ -36,10 +36,15 @@ Kind = tuple[str | None, ...]
 READ_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_application": ("id", "name"),
     "pa_activation": ("activation_id", "application_id"),
-    # signature_algorithm is only there since PowerAuth 2.2.
-    "pa_signature_audit": ("activation_id", "valid", "signature_type", "timestamp_created"),
+    "pa_signature_audit": (
+        "activation_id",
+        "valid",
+        "signature_type",
+        "signature_algorithm",
+        "timestamp_created",
+    ),
 }
-"""All that verifications are counted from, by table."""
+"""All that verifications are counted from, by table; the algorithm where PowerAuth has it."""
 
 HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TYPE = "signature_type"
@@ -176,7 +181,7 @@ class Audit:
         engine = context.connection.engine
         looked_up_at, kinds = self._known_kinds.get(engine, (None, ()))
         if looked_up_at is None or not timedelta(0) <= context.now - looked_up_at < _MINUTE:
-            columns = _columns(context.connection, context.tables.pa_signature_audit)
+            columns = columns_of(context.connection, context.tables.pa_signature_audit)
             kinds = (_TYPE, _ALGORITHM) if _ALGORITHM in columns else (_TYPE,)
             self._known_kinds[engine] = (context.now, kinds)
         return kinds
@@ -221,7 +226,7 @@ def signatures_statement(
     return select(bucket, slot, *counts, *others).group_by(*groups)
 
 
-def _columns(connection: Connection, table: Table) -> frozenset[str]:
+def columns_of(connection: Connection, table: Table) -> frozenset[str]:
     """The names of a table's columns, none where the catalog doesn't list it."""
     try:
         columns = inspect(connection).get_columns(table.name, table.schema)

@@ -135,7 +135,15 @@ def test_running_month_has_bounds_so_far(recorded: Site) -> None:
     assert "The month is not over" in result.stdout
 
 
-@pytest.mark.parametrize("reports", [[], ["SIGNATURES_IN_MONTH"], ["MAU_HISTORY"]])
+def test_statement_of_no_report_says_which_to_switch_on(recorded: Site) -> None:
+    result = statement(app_of(recorded, REPORTS=[]), "2026-10")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = "add USERS_IN_MONTH, MAU_HISTORY, SIGNATURES_IN_MONTH to POWERAUTH_TELEMETRY_REPORTS"
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("reports", [["SIGNATURES_IN_MONTH"], ["MAU_HISTORY"]])
 def test_users_that_no_report_tells_are_not_known(recorded: Site, reports: list[str]) -> None:
     result = statement(app_of(recorded, REPORTS=reports), "2026-10")
 

@@ -24,6 +24,8 @@ WRONG = [
     ("oracle+oracledb_async://host", "asynchronous driver oracledb", "by oracle+oracledb://"),
     ("mssql+aioodbc://host/db", "driver aioodbc", "by mssql+pyodbc://"),
     ("mysql+aiomysql://host/db", "driver aiomysql", "Take another driver"),
+    ("mysql://host/db", "driver MySQLdb is not installed", "Use one of clickhousedb, impala, "),
+    ("sqlite://folder/file.sqlite", "Invalid SQLite URL", "Write sqlite:////FOLDER/FILE."),
 ]
 
 

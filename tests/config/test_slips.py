@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.cli.credentials import create_credential
 from flask_powerauth_telemetry.config.keys import KINDS
 
 PREFIX = "POWERAUTH_TELEMETRY_"
@@ -77,7 +79,7 @@ IN_ENVIRONMENT = [
     Slip("STATEMENT_TIMEOUT", "500ms", "number of seconds", paste("STATEMENT_TIMEOUT", "20")),
     Slip("STATEMENT_TIMEOUT", '"30"', "number of seconds", paste("STATEMENT_TIMEOUT", "30")),
     Slip("MAX_AGE", "2 hours", "number of seconds", paste("MAX_AGE", "7200")),
-    Slip("MAX_AGE", "1 month", "must be a number of seconds", paste("MAX_AGE", "20")),
+    Slip("MAX_AGE", "1 month", "must be a number of seconds", paste("MAX_AGE", "90000")),
     Slip("CACHE_SIZE", "1,5", "must be a whole number", paste("CACHE_SIZE", "1024")),
     Slip("MAX_AGE", "1d", "must be a number of seconds", paste("MAX_AGE", "86400")),
     Slip("MAX_CONTENT_LENGTH", "65_536", "number of bytes", paste("MAX_CONTENT_LENGTH", "65536")),
@@ -94,11 +96,48 @@ IN_ENVIRONMENT = [
     Slip("SCOPES", "retail", "must map names to lists of applications", f"{VARIABLE}SCOPES='"),
     Slip("SCOPES", "{'*': ['retail']}", "not JSON", paste("SCOPES", '{"*": ["retail"]}')),
     Slip("SCOPES", '{"*": "retail"}', "'*' may see must be a list", '{"*": ["retail"]}'),
-    Slip("SOURCE", "Snapshot", "is no source", paste("SOURCE", "snapshot")),
-    Slip("SOURCE", "recorded", "is no source", "The other one is snapshot"),
+    Slip("SOURCE", "Snapshot", "must be live or snapshot", paste("SOURCE", "snapshot")),
+    Slip("SOURCE", "recorded", "must be live or snapshot", paste("SOURCE", "snapshot")),
+    Slip("SOURCE", "Recordings", "must be live or snapshot", paste("SOURCE", "snapshot")),
+    Slip("SOURCE", "database", "must be live or snapshot", paste("SOURCE", "live")),
+    Slip("CACHE_SECONDS", "0,5", "must be a number of seconds", paste("CACHE_SECONDS", "60")),
+    Slip("MAX_WAITING", "many", "must be a whole number", paste("MAX_WAITING", "6")),
+    *(
+        Slip("CREDENTIALS", json.dumps({"billing": written}), "something else than", cure)
+        for written, cure in [
+            (DIGEST.removeprefix("sha256:"), "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "SHA256"), "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "sha-256"), "Begin it by sha256:"),
+            ([DIGEST, DIGEST.replace(":", ": ")], "Begin it by sha256:"),
+            (DIGEST.replace("sha256", "sha512"), CREATE),
+            (DIGEST[:-1], CREATE),
+            ("sha256:DIGEST", CREATE),
+        ]
+    ),
+    Slip("URL_PREFIX", "/rest/v3/telemetry/report", "ends in /report", "='/rest/v3/telemetry'."),
+    Slip("URL_PREFIX", '["/a", "/b/report/"]', "ends in /report", "='/rest/v3/telemetry'."),
+    Slip("SCOPES", '{"billing": ["a"], "billing": []}', "names 'billing' twice", "Name each once"),
+    Slip(
+        "CREDENTIALS",
+        f'{{"billing": "{DIGEST}", "billing": "{DIGEST}"}}',
+        "names 'billing' twice",
+        "what belongs to one name is a list",
+    ),
+    Slip("URL_PREFIX", "None", "is the word None", "Write null"),
+    Slip("DATABASE_SCHEMA", "None", "is the word None", "Write null"),
+    Slip("REPORTS", '["USERS_BY_STATS"]', "no further report", "Did you mean USERS_BY_STATUS."),
+    Slip("REPORTS", '["USERS_BY_STATUS", "USERS_BY_STATUS"]', "is named twice", "Name each once"),
+    Slip("REPORTS", '["current_mau"]', "no further report", "Take it out: CURRENT_MAU is always"),
+    Slip("REPORTS", '["WEATHER"]', "no further report", "Use some of USERS_BY_PAST_DAYS, USERS_"),
     Slip("DATABASE_TIMEZONE", "europe/prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
     Slip("DATABASE_TIMEZONE", "CET+1", "no time zone 'CET+1'", "an offset has no summer time"),
     Slip("DATABASE_TIMEZONE", "+01:00", "no time zone", "of a place"),
+    Slip("DATABASE_TIMEZONE", "Prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
+    Slip("DATABASE_TIMEZONE", "Berlin", "no time zone", "_TIMEZONE='Europe/Berlin'."),
+    Slip("DATABASE_TIMEZONE", "Europe/New York", "no time zone", "='America/New_York'."),
+    Slip("DATABASE_TIMEZONE", "new york", "no time zone", "='America/New_York'."),
+    Slip("DATABASE_TIMEZONE", "Europa/Prague", "no time zone", "='Europe/Prague'."),
+    Slip("DATABASE_TIMEZONE", "America/Sao Paolo", "no time zone", "='America/Sao_Paulo'."),
     Slip("DATABASE_TIMEZONE", "UTC\r", "white space or a line end", "save it with LF"),
     Slip("REPORT_TIMEZONE", "Europe/Praha", "no time zone", "_TIMEZONE='Europe/Prague'."),
     Slip("DATABASE_URL", f"'{URL}'", "has quotes around it", "Take them away"),
@@ -155,7 +194,10 @@ IN_PYTHON = [
 IN_A_FILE: list[tuple[str, bytes, str, str]] = [
     ("CREDENTIALS", b"{'billing': 's3cret'}", "does not hold JSON: Expecting prop", IN_JSON),
     ("CREDENTIALS", b"billing s3cret", "does not hold JSON: Expecting value", IN_JSON),
-    ("CREDENTIALS", b"", "the file does not hold JSON", IN_JSON),
+    ("CREDENTIALS", b"", "the file is empty", CREATE),
+    ("SCOPES", b'{"*": [], "a": [], "*": ["retail"]}', "names '*' twice", "Name each once"),
+    ("BINDS", b'{"history": {"url": "s3cret", "url": "x"}}', "names 'url' twice", "Name each"),
+    ("SCOPES", b" \n", "the file is empty", 'Set, for example, {"billing": '),
     ("CREDENTIALS", b'["billing"]', "must map principals to digests", CREATE),
     ("CREDENTIALS", '{"a": "b"}'.encode("utf-16"), "is not UTF-8", "Save it as UTF-8"),
     ("SCOPES", b"{'*': ['retail']}", "does not hold JSON", 'Set {"*": ["retail"]}'),
@@ -251,6 +293,33 @@ def test_cure_of_the_environment_is_right_when_pasted(
 
     # An example may stand for names that only the reader knows: its kind is right, then.
     KINDS[slip.key.lower()].deserialize(app.config[PREFIX + slip.key])
+
+
+@pytest.mark.parametrize(
+    "written", ["CEST", "BST", "IST", "GMT+2", "UTC+1", "EST5", "UTC-05:00", "Etc/GMT+25", "CET-1"]
+)
+def test_no_zone_of_another_time_is_proposed(written: str) -> None:
+    app = Flask(__name__)
+    app.config |= {f"{PREFIX}{key}": value for key, value in RIGHT.items()}
+    app.config[f"{PREFIX}DATABASE_TIMEZONE"] = written
+
+    message = message_of(app)
+
+    assert f"there is no time zone {written!r}. Set, for example, " in message
+    assert "of a place, because an offset has no summer time" in message
+
+
+@pytest.mark.parametrize("credentials", [None, {"billing": "s3cret"}])
+def test_credentials_are_to_be_made_for_the_instance_that_lacks_them(credentials: Any) -> None:
+    app = Flask(__name__)
+    app.config |= {f"{PREFIX}EMEA_DATABASE_URL": URL, f"{PREFIX}EMEA_CREDENTIALS": credentials}
+
+    with pytest.raises(ConfigurationError) as stopped:
+        PowerAuthTelemetry(app, name="emea")
+
+    command = str(stopped.value).partition(": flask telemetry ")[2].removesuffix(".")
+    made = CliRunner().invoke(create_credential, shlex.split(command)[1:])
+    assert f"{PREFIX}EMEA_CREDENTIALS = " in made.output
 
 
 def test_environment_is_read_too_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_libpq_gives_up_what_is_dead(postgresql: Engine, create: Any, driver: st
     assert {name: given[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("url", [NOWHERE, "sqlite:///{folder}/missing.sqlite"])
+@pytest.mark.parametrize("url", [NOWHERE, "sqlite:///{folder}"])
 def test_what_cannot_be_opened_is_tried_once(opened: Open, url: str, tmp_path: Path) -> None:
     database = opened(url.format(folder=tmp_path))
     tries = _tries(database)

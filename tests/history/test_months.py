@@ -486,8 +486,16 @@ def test_days_of_a_month_are_those_of_current_mau_unless_asked_otherwise(sqlite:
 @pytest.mark.parametrize(
     ("first", "last", "message"),
     [
-        ("2025-01-02", "2025-01-01", "to: Must be 1 to 3660 days from the first."),
-        ("2014-12-31", "2025-01-07", "to: Must be 1 to 3660 days from the first."),
+        (
+            "2025-01-02",
+            "2025-01-01",
+            "to: Must be the day of from, or one of the 3659 days after it.",
+        ),
+        (
+            "2014-12-31",
+            "2025-01-07",
+            "to: Must be the day of from, or one of the 3659 days after it.",
+        ),
         ("2025-01-1", "2025-01-01", "from: Must be a day such as 2026-11-25."),
         ("20250101", "2025-01-01", "from: Must be a day such as 2026-11-25."),
         ("2025-01-01", "2025-02-29", "to: Must be a day such as 2026-11-25."),

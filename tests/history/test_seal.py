@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import timedelta
@@ -102,6 +103,34 @@ def test_key_begins_after_the_line_that_is_told(site: Site) -> None:
 
     assert verify(site) == verify(site, "--expect", old) == verify(site, key=None) == []
     assert [row["seal"] is None for row in all_rows(site)] == [True] * 4 + [False] * 4
+
+
+def test_key_that_can_not_begin_in_this_hour_is_told(site: Site) -> None:
+    line = last_line(run(site.recorder()))
+    keys = {"HISTORY_KEY": NEW}
+
+    early = run(site.recorder(**keys), "--expect", line)
+
+    assert early.exit_code == 1
+    told = re.search(r"No row is sealed: .* --expect again, from (\d\d):(\d\d) UTC", early.stderr)
+    assert told is not None
+    hour, minute = int(told[1]), int(told[2])
+    site.clock.now = site.clock.now.replace(hour=hour, minute=minute) - timedelta(seconds=1)
+    assert run(site.recorder(**keys), "--expect", line).exit_code == 1
+    site.clock.now += timedelta(seconds=1)
+    assert run(site.recorder(**keys), "--expect", line).exit_code == 0
+    assert verify(site) == []
+
+
+def test_key_that_lacks_the_old_one_is_told_to_keep_it(small_site: Site) -> None:
+    record(small_site, key=OLD)
+
+    refused = record(small_site, key=NEW)
+
+    assert refused.exit_code == 1
+    assert "has a seal of another HISTORY_KEY: write that key below the new one" in refused.stderr
+    assert record(small_site, key=[NEW, OLD]).exit_code == 0
+    assert verify(small_site, key=[NEW, OLD]) == []
 
 
 def test_nobody_goes_back_to_rows_without_a_seal(site: Site) -> None:

@@ -288,14 +288,17 @@ def test_nothing_to_record_is_a_failure(small_site: Site) -> None:
 @pytest.mark.parametrize(
     ("keys", "cause"),
     [
-        ({"DATABASE_URL": "postgresql+psycopg://u:pass-word@127.0.0.1:1/x"}, "OperationalError"),
-        ({"DATABASE_URL": None}, "POWERAUTH_TELEMETRY_DATABASE_URL: no database is configured"),
+        (
+            {"DATABASE_URL": "postgresql+psycopg://u:pass-word@127.0.0.1:1/x"},
+            "Nothing is recorded: the database main: OperationalError",
+        ),
+        ({"DATABASE_URL": None}, "no database is configured to record from. Set it to the URL of"),
         (
             {"BINDS": {"history": "postgresql+psycopg://u:pass-word@127.0.0.1:1/x"}},
-            "Nothing is recorded: OperationalError",
+            "Nothing is recorded: the database history: OperationalError",
         ),
         ({"BINDS": {"history": "sqlite:////proc/none/x.sqlite"}}, "Can't make the folder"),
-        ({"BINDS": {"history": "sqlite:////dev/null"}}, "Nothing is recorded: "),
+        ({"BINDS": {"history": "sqlite:////dev/null"}}, "Nothing is recorded: the database hist"),
     ],
 )
 def test_unusable_database_fails_with_its_cause(

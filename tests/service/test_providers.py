@@ -199,6 +199,10 @@ class BothWays(Plain):
         return {}
 
 
+class TextForTables(Plain):
+    tables = "pa_application"
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -212,10 +216,11 @@ class NotAProvider:
         ([NoParametersSchema()], "NoParametersSchema has no parameters_schema"),
         ([NoDataSchema()], "NoDataSchema has no data_schema"),
         ([Taken()], r"Taken has the name CURRENT_MAU, taken by .*\.CurrentMau"),
-        ([Plain(), Plain()], r"Plain has the name PLAIN, taken by .*\.Plain"),
+        ([Plain(), Plain()], r"Plain has the name PLAIN, taken by itself: register it once"),
         ([NoWay()], "NoWay has to have either generate, or computations and report_data"),
         ([HalfAWay()], "HalfAWay has to have either generate"),
         ([BothWays()], "BothWays has to have either generate"),
+        ([TextForTables()], r"TextForTables has text as tables: write \('pa_application',\)"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
     ],

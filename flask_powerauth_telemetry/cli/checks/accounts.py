@@ -10,7 +10,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     column,
-    false,
     inspect,
     literal,
     literal_column,
@@ -22,11 +21,11 @@ from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.databases import setting
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
+from flask_powerauth_telemetry.cli.checks.reports import refusal_cure, refusal_of
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
-from flask_powerauth_telemetry.database.tables import TABLE_NAMES, integration_table
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.database.tables import SINCE, TABLE_NAMES, integration_table
 from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
+from flask_powerauth_telemetry.reports.verifications import columns_of
 
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
 
@@ -72,6 +71,20 @@ _WRITABLE_RELATIONS = text(
 ).bindparams(bindparam("names", expanding=True))
 
 
+_SCHEMAS = text(
+    "SELECT namespace.nspname"
+    + _RELATIONS
+    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+)
+_IS_SEEN = text(
+    "SELECT bool_or(CASE WHEN CAST(:schema AS text) IS NULL"
+    " THEN namespace.nspname = ANY (current_schemas(true))"
+    " ELSE namespace.nspname = :schema AND has_schema_privilege(namespace.oid, 'USAGE') END)"
+    + _RELATIONS
+    + " WHERE relation.relname = :name"
+)
+
+
 def check_tables(target: Target) -> Iterator[Finding]:
     """Whether each table that a report names can be read."""
     readers: dict[tuple[str, Sequence[str]], list[str]] = {}
@@ -110,6 +123,7 @@ def _check_table(
     if relation is None:
         yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
         return
+    columns = _there(target, relation, columns)
     names = f" ({', '.join(columns)})" if columns else ""
     # Without columns to name, any one that may be read lets this pass.
     chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
@@ -118,15 +132,36 @@ def _check_table(
         yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
         yield from _zoned_columns(target, relation, columns)
         return
-    cure = (
-        f"Grant SELECT{names} on it, and USAGE on its schema; or say where it is with"
-        f" {target.state.config.key('tables')} or {target.key('schema')}"
-    )
     yield target.error(
         "tables",
         f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
-        refusal_cure(refusal, cure),
+        refusal_cure(refusal, _cure(target, relation, f"Grant SELECT{names} on it")),
     )
+
+
+def _there(target: Target, relation: Table, columns: Sequence[str]) -> Sequence[str]:
+    """The columns, without those of a later PowerAuth that the table does not have."""
+    if SINCE.keys().isdisjoint(columns):
+        return columns
+    with target.database.connect() as connection:
+        found = columns_of(connection, relation)
+    return tuple(one for one in columns if one not in SINCE or one in found)
+
+
+def _cure(target: Target, relation: Table, grant: str) -> str:
+    """What to do about a table that can't be read: find it, or ``grant`` what is missing."""
+    elsewhere = f"say where it is with {target.state.config.key('tables')}"
+    if target.dialect != "postgresql":
+        return f"{grant}, and USAGE on its schema; or {elsewhere} or {target.key('schema')}"
+    with target.database.connect() as connection:
+        schemas = connection.scalars(_SCHEMAS, {"name": relation.name}).all()
+        seen = connection.scalar(_IS_SEEN, {"name": relation.name, "schema": relation.schema})
+    if not schemas:
+        return f"Let {target.key('url')} name PowerAuth's database, or {elsewhere}"
+    if seen:
+        return grant
+    found = f"set {target.key('schema')} to that, {' or '.join(schemas)}"
+    return f"{grant}, and USAGE on its schema; {found}, or {elsewhere}"
 
 
 def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
@@ -260,16 +295,6 @@ def integration_of(target: Target) -> Table:
     bind = config.binds.get(target.name)
     schema = bind.schema if bind and bind.schema else config.database_schema
     return integration_table(schema, config.tables)
-
-
-def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:
-    """Why a statement is refused, None when it runs; it reads no row."""
-    try:
-        with target.database.connect() as connection:
-            connection.execute(statement.where(false())).all()
-    except TelemetryError as error:
-        return error
-    return None
 
 
 def readable_columns(

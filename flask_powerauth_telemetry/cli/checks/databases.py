@@ -33,7 +33,11 @@ def check_connection(target: Target) -> Finding:
             connection.execute(select(literal(1))).scalar_one()
             version = connection.dialect.server_version_info or ()
     except TelemetryError as error:
-        cure = f"Check {target.key('url')}, the network, and that the server runs"
+        key = target.key("url")
+        if target.words.cure(str(error)):  # the error tells it
+            cure = f"The URL is in {key}"
+        else:
+            cure = f"Check {key}, the network, and that the server runs"
         return target.error("connection", f"can't connect: {cause_of(error)}", cure)
     seconds = time.monotonic() - started
     server = f"{target.dialect} {'.'.join(str(part) for part in version)}"

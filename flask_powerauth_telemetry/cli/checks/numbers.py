@@ -206,10 +206,10 @@ def fitting_offset(newest: datetime, now: datetime) -> str | None:
     """
     needed = newest - now.astimezone(UTC).replace(tzinfo=None)
     offset = -(-needed // _STEP) * _STEP
-    return _offset_text(offset) if _WESTERNMOST <= offset <= _EASTERNMOST else None
+    return offset_text(offset) if _WESTERNMOST <= offset <= _EASTERNMOST else None
 
 
-def _offset_text(offset: timedelta) -> str:
+def offset_text(offset: timedelta) -> str:
     """An offset from UTC, such as UTC+02:00."""
     sign = "-" if offset < timedelta(0) else "+"
     hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
@@ -219,7 +219,7 @@ def _offset_text(offset: timedelta) -> str:
 def _zone(target: Target, now: datetime) -> str:
     zone = target.database.timezone
     offset = now.astimezone(zone).utcoffset() or timedelta(0)
-    return f"{zone} ({_offset_text(offset)})"
+    return f"{zone} ({offset_text(offset)})"
 
 
 def check_numbers(target: Target, applications: Sequence[Application]) -> Iterator[Finding]:

@@ -8,7 +8,18 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from marshmallow import fields, validate
-from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Integer,
+    Select,
+    event,
+    false,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.visitors import iterate
 
 from flask_powerauth_telemetry.auth.credentials import Principal
@@ -40,6 +51,7 @@ ANSWER_SECONDS = 5.0
 _NO_ROW = literal_column("0", Integer) == literal_column("1", Integer)
 _OPERATOR = Principal("operator")
 _RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
+_GRANT = "Have what it names created, or granted to the account of this database"
 _MOST_NAMES = 5
 
 
@@ -79,7 +91,8 @@ def check_history(target: Target) -> Iterator[Finding]:
                 text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
                 yield target.note("history", f"{text}, for the reports of months")
     except TelemetryError as error:
-        yield target.error("history", error.message, _RECORD)
+        is_refused = isinstance(error.__cause__, SQLAlchemyError)
+        yield target.error("history", error.message, _GRANT if is_refused else _RECORD)
 
 
 def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:
@@ -203,9 +216,7 @@ class _Inquiry:
             return f"Mend its provider, {type(report.provider).__qualname__}"
         if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
             return _RECORD
-        return refusal_cure(
-            error, "Have what it names created, or granted to the account of this database"
-        )
+        return refusal_cure(error, _grant(self._target, report.provider.tables))
 
 
 class _WithoutRows(Database):
@@ -266,6 +277,32 @@ def lengths_of(field: "fields.List[Any]") -> tuple[int, int]:
     lengths = [one for one in field.validators if isinstance(one, validate.Length)]
     fewest = max([1, *(one.min or one.equal or 1 for one in lengths)])
     return fewest, min([sys.maxsize, *(one.max or one.equal or sys.maxsize for one in lengths)])
+
+
+def _grant(target: Target, tables: Collection[str]) -> str:
+    """What to grant for a report that is refused: the columns of its tables that can't be read."""
+    unreadable = []
+    for name in tables:
+        relation = getattr(target.database.tables, name, None)
+        if relation is None or refusal_of(target, select(literal(1)).select_from(relation)):
+            continue  # the line of the table tells it
+        read = tables[name] if isinstance(tables, Mapping) else relation.c.keys()
+        refused = [one for one in read if refusal_of(target, select(relation.c[one]))]
+        if refused:
+            unreadable.append(f"{relation.fullname} ({', '.join(refused)})")
+    if not unreadable:
+        return _GRANT
+    return f"Grant SELECT on what it reads of {', '.join(unreadable)}"
+
+
+def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:
+    """Why a statement is refused, None when it runs; it reads no row."""
+    try:
+        with target.database.connect() as connection:
+            connection.execute(statement.where(false())).all()
+    except TelemetryError as error:
+        return error
+    return None
 
 
 def refusal_cure(error: TelemetryError, otherwise: str) -> str:

@@ -184,18 +184,17 @@ class DatabaseDialect:
         """
         cause = error.orig if isinstance(error, exc.DBAPIError) else None
         text = f"{type(error).__name__}: {error if cause is None else self.message(cause)}"
+        if cure := self.cure(str(cause), getattr(error, "statement", None) or ""):
+            line, end, below = text.partition("\n")
+            text = f"{line} ({cure}){end}{below}"
         if cause is not None and self.timed_out(cause):
             return TooSlow(text)
         if cause is not None and self.cancelled(cause):
             return Cancelled(text)
-        if self.passes(error, cause):
-            return Unavailable(text)
-        line, end, below = text.partition("\n")
-        missing = self.missing_privilege(str(cause), getattr(error, "statement", None) or "")
-        return DatabaseFault(f"{line} ({missing}){end}{below}" if missing else text)
+        return Unavailable(text) if self.passes(error, cause) else DatabaseFault(text)
 
-    def missing_privilege(self, message: str, statement: str) -> str | None:
-        """What to grant, where a driver's ``message`` says that a privilege is missing for this."""
+    def cure(self, message: str, statement: str = "") -> str | None:
+        """What to do, where a driver's ``message`` tells it: of this statement, or a connection."""
         return None
 
     def timed_out(self, cause: BaseException) -> bool:

@@ -38,7 +38,26 @@ _QUERY_CANCELED = "57014"  # also raised by statement_timeout
 _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
-_PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE"}
+_PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE", "database": "CONNECT"}
+_CURES = [
+    (re.compile(cause), cure)
+    for cause, cure in {
+        "password authentication failed|no password supplied": "correct the user or the password"
+        " in the URL; write @ : / ? # % there as %40 %3A %2F %3F %23 %25",
+        "is not permitted to log in": "give this role LOGIN, or name another one in the URL",
+        'role "[^"]*" does not exist': "name a role that is there in the URL, or create it",
+        'database "[^"]*" does not exist': "end the URL by the name of a database that is there",
+        'schema "[^"]*" does not exist': "create this schema, or configure another one",
+        "too many connections for|too many clients|connection slots": "raise this limit, or let"
+        " fewer processes read",
+        "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
+        "server does not support SSL": "switch on SSL on the server, or name the right host and"
+        " port in the URL",
+        "root certificate file": "name the file of the certificate by sslrootcert in the URL",
+        "invalid (?:connection option|sslmode)|invalid (?:URI|dsn)": "correct what follows the ?"
+        " in the URL",
+    }.items()
+]
 # What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
@@ -146,11 +165,11 @@ class PostgreSQL(DatabaseDialect):
         with socket.socket(fileno=os.dup(driver.fileno())) as own:
             own.shutdown(socket.SHUT_RDWR)
 
-    def missing_privilege(self, message: str, statement: str) -> str | None:
-        """The privilege on a schema, a table or its columns, a view, a sequence or a function."""
+    def cure(self, message: str, statement: str = "") -> str | None:
+        """What to grant, or what of a connection to change."""
         denied = _DENIED.search(message)
         if denied is None:
-            return None
+            return next((cure for cause, cure in _CURES if cause.search(message)), None)
         kind, name = denied.groups()
         verb = statement.split(maxsplit=1)[0].upper() if statement.strip() else "SELECT"
         if kind == "schema":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -19,6 +19,7 @@ from flask_powerauth_telemetry.database.dialects.base import (
 )
 
 _STEPS_BETWEEN_CHECKS = 10_000
+_NO_FILE = "there is no file"
 
 
 class SQLite(DatabaseDialect):
@@ -64,6 +65,11 @@ class SQLite(DatabaseDialect):
     def interrupt(self, driver: Any) -> None:
         driver.interrupt()
 
+    def cure(self, message: str, statement: str = "") -> str | None:
+        if _NO_FILE not in message:
+            return None
+        return "correct the path; the file of a history is made by: flask telemetry snapshot"
+
     def timed_out(self, cause: BaseException) -> bool:
         return getattr(cause, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
 
@@ -74,10 +80,12 @@ class SQLite(DatabaseDialect):
 
 
 def _open_read_only(
-    dialect: object, record: object, arguments: list[Any], options: dict[str, Any]
+    dialect: Dialect, record: object, arguments: list[Any], options: dict[str, Any]
 ) -> None:
     """Have the file opened read-only, and not created when it is missing."""
     path = os.fspath(arguments[0])
+    if not options.get("uri") and not os.path.exists(path):
+        raise dialect.loaded_dbapi.OperationalError(f"{_NO_FILE} {os.path.abspath(path)}")
     # SQLite leaves out what follows a #, and of a mode that is given twice the first.
     uri = path.partition("#")[0] if options.get("uri") else f"file:{quote(path)}"
     arguments[0] = f"{uri}{'&' if '?' in uri else '?'}mode=ro"
