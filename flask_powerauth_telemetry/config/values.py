@@ -87,7 +87,8 @@ class Value(fields.Raw):
 
     ``words`` name its type and its unit in the documents. ``file`` says what the file holds that
     the key's ``_FILE`` names; where it is empty, there is no such key. What is ``secret`` is
-    never shown. The ``cure`` is told to whoever wrote something else.
+    never shown. The ``cure`` is told to whoever wrote something else. Where it is ``closing``,
+    None does not stand for the default, which is open.
     """
 
     types: type | UnionType
@@ -97,13 +98,14 @@ class Value(fields.Raw):
     cure = ""
     file = ""
     secret = False
+    closing = False
 
     def parse(self, text: str) -> Any:
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""
         if text.strip() == PA_INTEGRATION:
             return PA_INTEGRATION
         try:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_without_twins)
         except (ValueError, RecursionError) as error:
             raise self._not_json("the file does not hold JSON", text, error) from None
 
@@ -174,6 +176,14 @@ def refuse_unclean(text: str) -> None:
     if variable := _VARIABLE.search(text):
         cause = f"has {variable[0]} in it, which nothing has replaced"
         raise Refused(cause, "Write what it stands for")
+
+
+def _without_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; raises ``Refused`` where one of two values would be lost."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise Refused("the file has a name twice in one object", "Write one entry for each name")
+    return members
 
 
 def _python_literal(text: str) -> Any:
