@@ -51,7 +51,7 @@ _BEGINS_QUERY = re.compile(
     r"|ROLLBACK\s+TO)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_ONE_STATEMENT = re.compile(r"(?:[^;'\"]|'[^']*'|\"[^\"]*\")*;?\s*")
+_ONE_STATEMENT = re.compile(r"(?:[^;'\"]++|'[^']*+'|\"[^\"]*+\")*+;?\s*")
 _HARD_TO_READ = re.compile(r"\\|\$|--|/\*")
 _WITH_CLIENT_CHECK = (14,)
 # One row always. What the role may not see is NULL, and what was told is no newer than positions.
