@@ -84,13 +84,34 @@ class PowerAuthTelemetry:
             raise ConfigurationError(
                 "init_app", f"{self.name!r} is on this application already", "Use another name="
             )
+        try:
+            state = self._state(app, instances)
+        except ConfigurationError as error:
+            error.__context__ = None  # frames of it hold the configuration, and are sent away
+            raise error.with_traceback(None) from None
+        instances.add(state, app.config)
+        self._in_use = True
+        app.cli.add_command(import_string("flask_powerauth_telemetry.cli:telemetry"))
+        if state.config.url_prefix is not None:
+            app.register_blueprint(self.blueprint, url_prefix=state.config.url_prefix[0])
+
+    def close(self, app: Flask) -> None:
+        """Close the connections that this instance keeps for an application.
+
+        For the end of a test or a script; a later request opens new ones. Engines that were
+        given to the constructor are left alone.
+        """
+        state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
+        state.close()
+
+    def _state(self, app: Flask, others: Instances) -> TelemetryState:
         config = with_history_bind(load_config(app.config, self.name), app.instance_path)
-        _refuse_taken_prefixes(config, instances.values())
+        _refuse_taken_prefixes(config, others.values())
         databases = build_databases(app, config, self._engine)
         store = build_credentials(config, self._credentials, databases)
         registry = build_registry(config, self._providers, databases)
         watch = Watch(app, self.name)
-        state = TelemetryState(
+        return TelemetryState(
             config=config,
             registry=registry,
             service=ReportService(
@@ -110,20 +131,6 @@ class PowerAuthTelemetry:
             tell_refusal=watch.refused,
             clock=self._clock,
         )
-        instances.add(state, app.config)
-        self._in_use = True
-        app.cli.add_command(import_string("flask_powerauth_telemetry.cli:telemetry"))
-        if config.url_prefix is not None:
-            app.register_blueprint(self.blueprint, url_prefix=config.url_prefix[0])
-
-    def close(self, app: Flask) -> None:
-        """Close the connections that this instance keeps for an application.
-
-        For the end of a test or a script; a later request opens new ones. Engines that were
-        given to the constructor are left alone.
-        """
-        state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
-        state.close()
 
 
 def _further_routes() -> Sequence[Route]:

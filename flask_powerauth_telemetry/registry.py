@@ -132,16 +132,22 @@ class ReportRegistry:
 def load_entry_points(names: Collection[str]) -> Iterator[ReportProvider]:
     """Instances of the providers that installed packages offer under these entry-point names.
 
-    Raises ``LookupError`` for a name that no package offers, and what loading a class raises.
+    Raises ``LookupError`` for a name that no package offers, or several, and what loading a class
+    raises.
     """
     if not names:
         return  # packages are not even looked for, which takes milliseconds
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    offered = entry_points(group=ENTRY_POINT_GROUP)
     for name in names:
-        if name not in offered:
-            known = ", ".join(sorted(offered)) or "none"
+        # A package that is found twice on the path offers the same.
+        found = {point.value: point for point in offered if point.name == name}
+        if not found:
+            known = ", ".join(sorted(offered.names)) or "none"
             raise LookupError(f"no installed package offers {name!r} (offered: {known})")
-        yield offered[name].load()()
+        if len(found) > 1:
+            raise LookupError(f"several packages offer {name!r}: {', '.join(sorted(found))}")
+        (point,) = found.values()
+        yield point.load()()
 
 
 def _frozen(value: Any) -> Hashable:

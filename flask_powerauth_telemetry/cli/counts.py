@@ -53,6 +53,8 @@ def run_pass(context: ReportContext, application: Application, days: int, clock:
     statement = pass_statement(context.tables, application.id, start, end, farthest)
     users, newest, ahead, beyond = context.connection.execute(statement).one()
     seconds = time.monotonic() - started
+    if newest is not None and not isinstance(newest, datetime):
+        newest = datetime.combine(newest, datetime.min.time())  # of a column of dates
     if newest is not None and newest.tzinfo is not None:
         newest = context.database_time(newest)
     # Logins go on: what is not later than now, when the pass has ended, happened meanwhile.

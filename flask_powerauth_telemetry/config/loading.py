@@ -40,13 +40,14 @@ def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> Telemetr
 
 
 def _given(values: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """The fields that are configured; None counts only where it is a choice of its own."""
+    """The fields that are configured; None counts only where it is a choice or a slip."""
     for field, kind in KINDS.items():
         key = key_prefix(name) + field.upper()
         path = values.get(key + FILE_SUFFIX) if kind.file else None
         try:
             raw = _written(values, key, kind) if path is None else _content(values, key, path, kind)
-            if raw is not None or (key in values and kind.allow_none):
+            is_said = path is not None or (key in values and (kind.allow_none or kind.closing))
+            if raw is not None or is_said:
                 yield field, kind.deserialize(raw)
         except Refused as refused:
             cause = refused.cause if path is None else f"{refused.cause} ({key}{FILE_SUFFIX})"

@@ -96,6 +96,7 @@ class Scopes(ByName):
     """The names of applications that each principal may ask for."""
 
     must, example = "must map names to lists of applications", {"billing": ["retail"], "*": []}
+    closing = True
 
     def _read_one(self, name: str, one: Any) -> Any:
         try:

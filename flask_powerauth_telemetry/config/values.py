@@ -92,7 +92,8 @@ class Value(fields.Raw):
 
     ``words`` name its type and its unit in the documents. ``file`` says what the file holds that
     the key's ``_FILE`` names; where it is empty, there is no such key. What is ``secret`` is
-    never shown. The ``cure`` is told to whoever wrote something else.
+    never shown. The ``cure`` is told to whoever wrote something else. Where it is ``closing``,
+    None does not stand for the default, which is open.
     """
 
     types: type | UnionType
@@ -102,6 +103,7 @@ class Value(fields.Raw):
     cure = ""
     file = ""
     secret = False
+    closing = False
 
     def parse(self, text: str) -> Any:
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""

@@ -11,6 +11,7 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.blueprint import handle
 from flask_powerauth_telemetry.dashboard.addresses import (
     DAYS,
+    Forged,
     asked,
     asked_applications,
     asked_month,
@@ -141,7 +142,9 @@ class Pages:
         return self._alone(caller, self._part(caller, key, compute))
 
     def figure_csv(self, caller: Caller, key: str) -> Response:
-        """The report data of a figure."""
+        """The report data of a figure; a file leaves the page of who asks for many of them."""
+        if is_foreign():
+            raise Forged("A page of another site can't ask for this file")
         part = self._part(caller, key, caller.part)
         if part.error:
             # Whatever a report raised was logged and signalled as the part was computed.

@@ -68,7 +68,7 @@ def _installed_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
         yield from load_entry_points(config.load_entry_points)
     except LookupError as error:
         raise ConfigurationError(
-            config.key("load_entry_points"), str(error), "Install the package or correct the name"
+            config.key("load_entry_points"), str(error), "Correct the name, or what is installed"
         ) from error
 
 

@@ -51,33 +51,37 @@ class Instants:
     def next(self) -> datetime:
         """The instant for a pass that is made at once.
 
-        It is now, or on a standby the newest one since this call that it has the data of. Raises
-        ``NotNow`` where the clocks are apart, or a standby stays behind for ``WAIT_SECONDS``.
+        It is now by the server's clock, which is next to the one that uses are written by. On a
+        standby it is the newest one since this call that it has the data of. Raises ``NotNow``
+        where the clocks are apart, or a standby stays behind for ``WAIT_SECONDS``.
         """
         start, began = read_clock(self._clock), time.monotonic()
         first: Replay | None = None
         while True:
-            replay = self._look()
+            replay, behind = self._look()
             if replay is None:
-                return read_clock(self._clock)
-            first = first or replay
+                return read_clock(self._clock) + behind
+            if first is None:
+                first, start = replay, start + behind
             waited = time.monotonic() - began
             as_of = self._unchanged(replay) or _caught_up(replay, first, start, waited)
             if as_of is not None:
-                as_of = min(as_of, read_clock(self._clock))
+                as_of = min(as_of, read_clock(self._clock) + behind)
                 self._caught = _Caught(replay.replayed, as_of, time.monotonic())
                 return as_of
             if waited > WAIT_SECONDS:
                 raise NotNow(_how_far_behind(replay, start))
             time.sleep(_SECONDS_BETWEEN)
 
-    def _look(self) -> Replay | None:
+    def _look(self) -> tuple[Replay | None, timedelta]:
+        """How far a standby has come, and by how much our clock is behind the server's."""
         with self._database.connect() as connection:
-            self._check_clock(connection)
-            return dialect_named(connection.dialect.name).replay(connection)
+            behind = seconds_behind_server(connection, self._clock) or 0.0
+            self._check_clock(behind)
+            replay = dialect_named(connection.dialect.name).replay(connection)
+        return replay, timedelta(seconds=behind)
 
-    def _check_clock(self, connection: Connection) -> None:
-        behind = seconds_behind_server(connection, self._clock) or 0.0
+    def _check_clock(self, behind: float) -> None:
         if abs(behind) > CLOCK_TOLERANCE.total_seconds():
             word = "behind" if behind > 0 else "ahead of"
             raise NotNow(

@@ -156,7 +156,7 @@ class Recorder:
                 last = self._store.newest(connection, application.name, profile.as_of)
             except DatabaseFault:  # a damaged row tells nothing, and recording goes on
                 return
-        if last is None or last.application != application:
+        if last is None:
             return
         passed = -((last.profile.as_of - profile.as_of) // DAY)
         days = len(profile.users) - passed

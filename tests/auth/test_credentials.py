@@ -446,7 +446,8 @@ def test_scopes_are_closed_to_whom_they_do_not_name(
         def authenticate(self, username: str, password: str) -> str | None:
             return "CRM"
 
-    client = create_app(filled, arguments={"credentials": Store()}, SCOPES=scopes).test_client()
+    keys: dict[str, Any] = {} if scopes is None else {"SCOPES": scopes}
+    client = create_app(filled, arguments={"credentials": Store()}, **keys).test_client()
 
     answers = {name: status(client, ("a", "b"), name) for name in ("retail", "corporate")}
 

@@ -510,3 +510,36 @@ def test_main_database_that_is_only_recorded_is_checked_for_the_recorder(
     errors = {(one["check"], one["database"]) for one in found if one["level"] == "error"}
     assert errors == {("tables", "main"), ("pass", "main")}
     assert levels_of(found, "CURRENT_MAU") == {"ok"}
+
+
+def test_dates_in_place_of_times_are_an_error(postgresql: Engine) -> None:
+    fill(postgresql)
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE VIEW dated AS SELECT application_id, user_id,"
+            " CAST(timestamp_last_used AS date) AS timestamp_last_used FROM pa_activation"
+        )
+
+    found = findings(app_of(postgresql, TABLES={"pa_activation": "dated"}))
+
+    (error,) = [one for one in found if one["level"] == "error"]
+    assert "dated (timestamp_last_used) holds dates without a time of day" in error["message"]
+
+
+def test_table_of_the_same_name_in_another_schema_is_a_warning(postgresql: Engine) -> None:
+    fill(postgresql)
+    with role(postgresql, *LEAST) as account:
+        name = account.url.username
+        with postgresql.begin() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
+            connection.exec_driver_sql(f"CREATE TABLE {name}.pa_activation AS TABLE pa_activation")
+            connection.exec_driver_sql(f"ALTER TABLE {name}.pa_activation OWNER TO {name}")
+
+        shadowed = findings(app_of(account))
+        named = findings(app_of(account, DATABASE_SCHEMA="public"))
+
+    tables = [one for one in shadowed if one["check"] == "tables"]
+    (warning,) = [one for one in tables if one["level"] == "warning"]
+    assert f"{name}.pa_activation, public.pa_activation: the first is read" in warning["message"]
+    assert "POWERAUTH_TELEMETRY_DATABASE_SCHEMA" in warning["cure"]
+    assert {one["level"] for one in named if one["check"] == "tables"} == {"ok"}

@@ -117,10 +117,16 @@ def test_application_that_can_not_answer(
 
 @pytest.mark.parametrize("keys", STOPPED)
 def test_application_that_can_not_start(sqlite: Engine, keys: Mapping[str, Any]) -> None:
+    app = Flask("host")
+    settings = {"DATABASE_URL": url_of(sqlite), "CREDENTIALS": CREDENTIALS, **keys}
+    app.config.update({f"POWERAUTH_TELEMETRY_{key}": value for key, value in settings.items()})
+    del settings, keys  # the frames below are not this test's
+
     with pytest.raises(ConfigurationError) as stopped:
-        create_app(sqlite, **keys)
+        PowerAuthTelemetry(app)
 
     assert_silent(iter([*traceback.format_exception(stopped.value), repr(stopped.value)]))
+    assert_silent(frames(stopped.value, set()))
 
 
 def test_file_that_can_not_be_read(sqlite: Engine, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ IN_ENVIRONMENT = [
         "must map names to lists",
         f"{VARIABLE}SCOPES='",
     ),
+    Slip("SCOPES", "null", "must map names to lists of applications", f"{VARIABLE}SCOPES='"),
     Slip("SCOPES", "retail", "must map names to lists of applications", f"{VARIABLE}SCOPES='"),
     Slip("SCOPES", "{'*': ['retail']}", "not JSON", paste("SCOPES", '{"*": ["retail"]}')),
     Slip("SCOPES", '{"*": "retail"}', "'*' may see must be a list", '{"*": ["retail"]}'),
@@ -180,6 +181,7 @@ IN_ENVIRONMENT = [
 ]
 
 IN_PYTHON = [
+    Slip("SCOPES", None, "must map names to lists of applications", 'Set, for example, {"billing"'),
     Slip("STRICT_APPLICATION", "False", "not JSON", "Set False"),
     Slip("STATEMENT_TIMEOUT", "30", "must be a number of seconds", "Set 30"),
     Slip("REPORTS", "USERS_BY_STATUS", "must be a list of names", 'Set ["USERS_BY_STATUS"]'),
@@ -200,6 +202,8 @@ IN_A_FILE: list[tuple[str, bytes, str, str]] = [
     ("SCOPES", b" \n", "the file is empty", 'Set, for example, {"billing": '),
     ("CREDENTIALS", b'["billing"]', "must map principals to digests", CREATE),
     ("CREDENTIALS", '{"a": "b"}'.encode("utf-16"), "is not UTF-8", "Save it as UTF-8"),
+    ("SCOPES", b"null", "must map names to lists of applications", 'Set, for example, {"billing"'),
+    ("CREDENTIALS", b"null", "must map principals to digests", CREATE),
     ("SCOPES", b"{'*': ['retail']}", "does not hold JSON", 'Set {"*": ["retail"]}'),
     ("SCOPES", b'{"*": "retail"}', "must be a list of names", 'Set {"*": ["retail"]}'),
     ("DATABASE_URL", f"'{URL}'\n".encode(), "has quotes around it", "Take them away"),

@@ -824,6 +824,19 @@ def test_costly_figure_is_computed_by_a_click_on_our_own_page_alone(sqlite: Engi
     assert "Who is counted" in own.get_data(as_text=True)
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_files_that_another_site_asks_for_cost_nothing(client: FlaskClient, site: str) -> None:
+    """The page of the other site stays, and may ask for many."""
+    followed = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": site}
+
+    with recorded_statements() as statements:
+        for key in ("committed", "signatures", "now"):
+            path = f"/telemetry/figure/{key}.csv?application=retail"
+            assert client.get(path, headers=followed, auth=USER).status_code == 403
+
+    assert not [one for one in statements if "pa_application" not in one]
+
+
 def test_no_page_is_a_redirect(client: FlaskClient) -> None:
     for path in ("/telemetry", "/telemetry/", "/telemetry/compare/"):
         assert client.get(path).status_code == 401

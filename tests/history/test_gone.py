@@ -123,14 +123,16 @@ def test_bounds_that_contradict_each_other_are_none(sqlite: Engine) -> None:
     assert bounds(sqlite) == ("unknown", None, None, 2)
 
 
-def test_name_of_a_deleted_application_begins_anew(small_site: Site) -> None:
+def test_fall_of_another_application_of_the_same_name_is_refused(small_site: Site) -> None:
+    """It may as well be another database."""
     small_site.fill()
     small_site.record()
     change(small_site, "DELETE FROM pa_application WHERE id = 1")
     change(small_site, "INSERT INTO pa_application (id, name) VALUES (3, 'retail')")
     small_site.clock.now += HOUR
 
-    result = small_site.record()
+    refused, allowed = small_site.record(), small_site.record("--allow-zero")
 
-    assert result.exit_code == 0
+    assert (refused.exit_code, allowed.exit_code) == (1, 0)
+    assert "--allow-zero records it" in refused.stderr
     assert users_of(small_site.reader().test_client(), "retail", 365) == 0

@@ -12,6 +12,7 @@ from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
 from flask_powerauth_telemetry.history import instants
 from flask_powerauth_telemetry.history.instants import Instants, NotNow
 from flask_powerauth_telemetry.state import EXTENSION_KEY
+from tests.support import powerauth
 from tests.support.past import INSTANCE
 from tests.support.recorded import Clock, Site, run
 from tests.support.service import NOW, create_app
@@ -66,6 +67,22 @@ def test_clock_is_compared_with_the_servers(
     )
     assert "NTP" in result.stderr
     assert "recorded for" not in result.stdout
+
+
+@pytest.mark.usefixtures("server_clock")
+@pytest.mark.parametrize("seconds", [-25, -5, 0, 5, 25])
+def test_passes_count_up_to_now_by_the_servers_clock(postgresql_site: Site, seconds: int) -> None:
+    """A user whose last use was later than the pass would be gone, and an earlier use with it."""
+    site = postgresql_site
+    site.clock = Shifted(seconds)
+    used = datetime.now(UTC).replace(tzinfo=None)
+    powerauth.add_activations(site.powerauth, [powerauth.Activation("a", 1, "anna", used)])
+
+    assert site.record().exit_code == 0
+
+    (as_of, users), *_ = [row[1:] for row in site.rows("application_name, as_of, users")][1:]
+    assert abs(datetime.fromisoformat(as_of) - datetime.now(UTC)) < 3 * SECOND
+    assert users.startswith("[1,1,")
 
 
 @pytest.mark.usefixtures("server_clock")

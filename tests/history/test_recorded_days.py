@@ -87,6 +87,30 @@ def test_days_after_the_newest_row_are_not_recorded(small_site: Site) -> None:
     assert max(slots) == "2026-11-24T00:00Z/PT1440M"
 
 
+def test_audit_with_a_zone_is_recorded(postgresql_site: Site) -> None:
+    life = steady(postgresql_site, 5, "Europe/Prague")
+    with postgresql_site.powerauth.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE VIEW zoned AS SELECT activation_id, valid, signature_type,"
+                " signature_algorithm, timestamp_created AT TIME ZONE 'UTC'"
+                " AS timestamp_created FROM pa_signature_audit"
+            )
+        )
+    zoned = postgresql_site.recorder(**life.keys, TABLES={"pa_signature_audit": "zoned"})
+    life.record()
+    plain = {row[1]: row[2] for row in postgresql_site.rows("entry, slot, users")}
+    postgresql_site.execute("DELETE FROM telemetry_recording")
+    start = {"digest": "0" * 64}
+    postgresql_site.execute(
+        "UPDATE telemetry_history_head SET entries = 0, digest = :digest", **start
+    )
+
+    assert run(zoned, "--signatures").exit_code == 0
+
+    assert {row[1]: row[2] for row in postgresql_site.rows("entry, slot, users")} == plain
+
+
 def test_empty_audit_gives_no_days(site: Site) -> None:
     life = steady(site, 3)
     life.prune(datetime.max)

@@ -242,3 +242,61 @@ def test_activation_without_a_user_is_nobody(database: Engine) -> None:
     found = findings(app, "--verify", "--pass", "--application", "retail")
     assert of_check(found, "verify")["level"] == "ok"
     assert of_check(found, "pass")["facts"]["users"] == 2
+
+
+@pytest.mark.parametrize("zone", ["Europe/Prague", "Australia/Lord_Howe"])
+def test_columns_with_a_zone_hold_instants(postgresql: Engine, zone: str) -> None:
+    """Over changes of the clock too, from which a difference of instants is an hour off."""
+    source = random.Random(zone)
+    edges = [NOW - days * DAY for days in range(367)]
+    used = [edge + source.choice((-1, 0, 1, 3 * 10**9)) * TICK for edge in edges for _ in range(2)]
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail", "corporate"])
+    shown = [time.replace(tzinfo=None) for time in used]
+    rows = [Activation(f"{number}", 1, f"{number}", time) for number, time in enumerate(shown)]
+    powerauth.add_activations(postgresql, rows)
+    audit.add_verifications(postgresql, [Verification("0", time) for time in shown])
+    activation = "activation_id, application_id, user_id, activation_status"
+    signature = "activation_id, valid, signature_type, signature_algorithm"
+    in_utc = "timestamp_created AT TIME ZONE 'UTC' AS timestamp_created"
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE VIEW seen AS SELECT {activation}, {in_utc}, timestamp_last_used"
+            " AT TIME ZONE 'UTC' AS timestamp_last_used FROM pa_activation;"
+            f"CREATE VIEW heard AS SELECT {signature}, {in_utc} FROM pa_signature_audit"
+        )
+    tables = {"pa_activation": "seen", "pa_signature_audit": "heard"}
+    app = create_app(
+        postgresql, REPORTS=LIVE, TABLES=tables, DATABASE_TIMEZONE=zone, REPORT_TIMEZONE=zone
+    )
+    reports = Reports(app.test_client())
+
+    within = [sum(start <= time <= NOW for time in used) for start in edges[1:366]]
+    assert reports.of("USERS_BY_PAST_DAYS")["users"] == within
+    for days in (30, 40, 300):
+        found = reports.of("COMMITTED_USERS_IN_PAST_DAYS", days=days)
+        assert found["usersInPastDays"] == within[days - 1]
+        hours = reports.of("SIGNATURES_IN_PAST_DAYS", days=days)["byHour"]
+        start = datetime.fromisoformat(hours["start"])
+        each = [time.replace(minute=0, second=0, microsecond=0) for time in used if time <= NOW]
+        expected = [
+            sum(hour == start + number * DAY / 24 for hour in each if hour > start)
+            for number in range(1, days * 24 + 1)
+        ]
+        told = hours["verifications"][1:]
+        assert [one for one in told if one is not None] == _joined(told, expected)
+    month = reports.of("SIGNATURES_IN_MONTH", month=MONTH)
+    own = [time.astimezone(ZoneInfo(zone)) for time in used]
+    october = [time.day for time in own if f"{time:%Y-%m}" == MONTH]
+    assert month["byDay"] == [october.count(day) for day in range(1, MONTH_DAYS + 1)]
+
+
+def _joined(told: Sequence[int | None], each: Sequence[int]) -> Sequence[int]:
+    """The numbers of hours, those that the clock can't tell apart together."""
+    joined: list[int] = []
+    for one, number in zip(told, each, strict=False):
+        if one is None:
+            joined[-1] += number
+        else:
+            joined.append(number)
+    return joined

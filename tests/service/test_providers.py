@@ -128,6 +128,26 @@ def test_installed_package_is_found_by_its_entry_point(filled: Engine) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_name_that_two_packages_offer_is_refused(
+    sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "another-1.0.dist-info"
+    package.mkdir()
+    package.joinpath("METADATA").write_text("Name: another\nVersion: 1.0\n")
+    package.joinpath("entry_points.txt").write_text(
+        "[flask_powerauth_telemetry.providers]\ndevices = another:Devices\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_app(sqlite, LOAD_ENTRY_POINTS=["devices"])
+
+    assert "several packages offer 'devices': another:Devices, strangers_devices:Devices" in str(
+        refused.value
+    )
+
+
+@pytest.mark.usefixtures("installed")
 def test_installed_package_is_not_loaded_unasked(filled: Engine) -> None:
     client = create_app(filled).test_client()
 

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Date,
+    DateTime,
     Select,
     Table,
     bindparam,
@@ -83,6 +85,13 @@ _IS_SEEN = text(
     + _RELATIONS
     + " WHERE relation.relname = :name"
 )
+_SAME_NAME = text(
+    "SELECT namespace.nspname || '.' || relation.relname AS fullname"
+    + _RELATIONS
+    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    " AND has_schema_privilege(namespace.oid, 'USAGE')"
+    " ORDER BY NOT pg_table_is_visible(relation.oid), 1"
+)
 
 
 def check_tables(target: Target) -> Iterator[Finding]:
@@ -130,7 +139,8 @@ def _check_table(
     refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
     if refusal is None:
         yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
-        yield from _zoned_columns(target, relation, columns)
+        yield from _shadowed(target, relation)
+        yield from _times(target, relation, columns)
         return
     yield target.error(
         "tables",
@@ -164,8 +174,23 @@ def _cure(target: Target, relation: Table, grant: str) -> str:
     return f"{grant}, and USAGE on its schema; {found}, or {elsewhere}"
 
 
-def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
-    """Which times have a zone, though PowerAuth's have none."""
+def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
+    """Whether other schemas have a table of this name, which a connection could find instead."""
+    if target.dialect != "postgresql" or relation.schema is not None:
+        return
+    with target.database.connect() as connection:
+        rows = connection.execute(_SAME_NAME, {"name": relation.name}).all()
+    if len(rows) > 1:
+        listed = ", ".join(row.fullname for row in rows)
+        yield target.warning(
+            "tables",
+            f"{listed}: the first is read, by the account's search_path",
+            f"Say which one with {target.key('schema')}",
+        )
+
+
+def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
+    """Which times have a zone, though PowerAuth's have none, and which are dates alone."""
     if target.words.indexes:
         return  # its catalog can't be looked at either
     with target.database.connect() as connection:
@@ -173,12 +198,17 @@ def _zoned_columns(target: Target, relation: Table, columns: Sequence[str]) -> I
             found = inspect(connection).get_columns(relation.name, schema=relation.schema)
         except NoSuchTableError:
             return
-    zoned = [
-        one["name"]
+    kinds = {
+        one["name"]: one["type"]
         for one in found
         if one["name"] in (columns or relation.c)
-        and getattr(one["type"], "timezone", False) is True
-    ]
+        and isinstance(relation.c[one["name"]].type, DateTime)
+    }
+    if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
+        text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
+        cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
+        yield target.error("tables", text, cure, columns=dates)
+    zoned = [name for name, kind in kinds.items() if getattr(kind, "timezone", False) is True]
     if not zoned:
         return
     text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"

@@ -70,7 +70,7 @@ _BEGINS_QUERY = re.compile(
     r"|ROLLBACK\s+TO)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_ONE_STATEMENT = re.compile(r"(?:[^;'\"]|'[^']*'|\"[^\"]*\")*;?\s*")
+_ONE_STATEMENT = re.compile(r"(?:[^;'\"]++|'[^']*+'|\"[^\"]*+\")*+;?\s*")
 _HARD_TO_READ = re.compile(r"\\|\$|--|/\*")
 _WITH_CLIENT_CHECK = (14,)
 # One row always. What the role may not see is NULL, and what was told is no newer than positions.
@@ -119,13 +119,14 @@ class PostgreSQL(DatabaseDialect):
     closing_waits = False
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start = (compiler.process(clause, **options) for clause in element.clauses)
+        end, start = (_wall_time(compiler.process(one, **options)) for one in element.clauses)
         # Subtracting timestamps gives an interval of days and a time below 24 hours. date_part was
         # measured faster than extract, which computes with numeric since PostgreSQL 14.
         return f"date_part('day', {end} - {start})"
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+        end, start, seconds = (compiler.process(one, **options) for one in element.clauses)
+        end, start = _wall_time(end), _wall_time(start)
         # A double holds the microseconds of 285 years exactly.
         return f"floor(date_part('epoch', {end} - {start}) / {seconds})"
 
@@ -253,6 +254,14 @@ def _begin_read_only(connection: Connection) -> None:
         driver.read_only = True
     else:
         driver.readonly = True
+
+
+def _wall_time(time: str) -> str:
+    """What the clock of the session's zone shows, also for a column that holds instants.
+
+    Between instants, a change of the clock would be an hour more or less.
+    """
+    return f"CAST({time} AS TIMESTAMP)"
 
 
 def is_query(statement: str) -> bool:
