@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.reports import audit_by_day
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.verifications import Audit
 from tests.support import audit, powerauth
@@ -270,6 +271,24 @@ def test_month_that_is_over_is_kept_and_the_running_one_grows(sqlite: Engine) ->
         assert month_of(client, "2026-11")["total"] == 1
 
     assert sum("JOIN" in statement for statement in statements) == 1  # the running day alone
+
+
+def test_days_read_last_are_kept_of_too_many(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_by_day, "KEPT_DAYS", 31)
+    clock = Clock(NOW)
+    client = client_of(filled(sqlite, [YEAR]), clock)
+    for month in ("2026-08", "2026-09", "2026-10"):
+        month_of(client, month)
+    clock.now += 2 * DAY  # no answer is kept for so long
+
+    passes = {}
+    for month in ("2026-10", "2026-08"):
+        with recorded_statements() as statements:
+            month_of(client, month)
+        passes[month] = sum("JOIN" in statement for statement in statements)
+    assert passes == {"2026-10": 0, "2026-08": 4}
 
 
 def test_day_is_read_again_while_it_may_still_be_written(sqlite: Engine) -> None:
