@@ -16,9 +16,11 @@ from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, TooSlow
+from flask_powerauth_telemetry.providers import ReportContext
 from tests.database.test_guard import SLOW
 from tests.support.held import eventually
 from tests.support.proxy import Proxy, proxied
+from tests.support.service import NOW
 
 LIMIT = 1.0
 SOON_SECONDS = 10.0
@@ -249,6 +251,21 @@ class Hanging:
         self._interrupt()
         self._thread.join(SOON_SECONDS)
         assert not self._thread.is_alive()
+
+
+def test_context_tells_what_ends_what_runs_now(sqlite: Engine, opened: Open) -> None:
+    sqlite.connect().close()
+    database = opened(sqlite.url)
+    told: list[Callable[[], None] | None] = []
+    with ReportContext(database, NOW, told.append, history=database) as context:
+        context.connection.execute(text("SELECT 1"))
+        own = told[-1]
+        with context.history_connection():
+            assert told[-1] not in (own, None)
+        assert own is not None
+        assert told[-1] is own
+
+    assert told[-1] is None  # the connection may be somebody else's by now
 
 
 def test_statement_that_runs_is_interrupted(database: Engine, opened: Open) -> None:

@@ -147,7 +147,8 @@ def test_missing_privilege_is_a_fault_that_the_log_names(
             connection.exec_driver_sql("DROP ROLE nobody_here")
 
     assert (response.status_code, response.get_json()) == (500, FAULT)
-    assert "permission denied for table pa_application" in caplog.text
+    cure = "grant this account SELECT on pa_application, or on the columns that are read"
+    assert f"permission denied for table pa_application ({cure})" in caplog.text
 
 
 @pytest.mark.parametrize(

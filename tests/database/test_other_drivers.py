@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import ColumnElement, DateTime, literal_column
+from sqlalchemy.engine.default import DefaultDialect
 
+from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from tests.database.test_guard import Statement
 from tests.support.drivers import FAULT, Connection, StandIn, stand_in
 from tests.support.held import GRACE_SECONDS, Answer, answer_of
@@ -114,17 +117,23 @@ def test_error_of_sparks_driver(
     [
         (KeyError(8), TOO_SLOW),
         (KeyError(9), FAULT_OF_THE_SERVER),
-        (EOFError(), NOT_AVAILABLE),
+        (EOFError("closed"), NOT_AVAILABLE),
         (ConnectionResetError("reset"), NOT_AVAILABLE),
         (TTransportException("read 0 bytes"), NOT_AVAILABLE),
         (ValueError("TIMEDOUT_STATE"), FAULT_OF_THE_SERVER),
     ],
 )
 def test_error_that_sparks_driver_lets_through(
-    impyla: StandIn, tmp_path: Path, error: Exception, expected: tuple[int, str | None]
+    impyla: StandIn,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    expected: tuple[int, str | None],
 ) -> None:
     impyla.fault = raising(error)
     assert meaning(answer(impyla, tmp_path)) == expected
+    if expected == NOT_AVAILABLE:
+        assert f"OperationalError: {type(error).__name__}: {error}" in caplog.text
 
     impyla.refusal = error
     at_connecting = expected if expected == NOT_AVAILABLE else FAULT_OF_THE_SERVER
@@ -228,3 +237,23 @@ def test_code_of_another_drivers_error_is_not_clickhouses(
     clickhouse.fault = raising(error)
 
     assert meaning(answer(clickhouse, tmp_path)) == FAULT_OF_THE_SERVER
+
+
+@pytest.mark.parametrize(
+    ("name", "microseconds", "division"),
+    [
+        ("impala", "unix_micros(CAST({} AS TIMESTAMP))", "(({}) DIV ({} * 1000000L))"),
+        ("clickhousedb", "toUnixTimestamp64Micro({})", "intDiv({}, {} * 1000000)"),
+    ],
+)
+def test_spans_are_counted_in_microseconds(name: str, microseconds: str, division: str) -> None:
+    dialect = DefaultDialect()
+    dialect.name = name
+    older, newer = (literal_column(one, DateTime) for one in ("older", "newer"))
+
+    def compiled(element: ColumnElement[int]) -> str:
+        return str(element.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+    between = f"{microseconds.format('newer')} - {microseconds.format('older')}"
+    assert compiled(WholeDays(newer, older)) == division.format(between, 86400)
+    assert compiled(WholeSlots(newer, older, 1800)) == division.format(between, 1800)

@@ -11,6 +11,10 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.source import RecordedReport
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
+from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
@@ -38,7 +42,7 @@ REPORTS: Mapping[ReportProvider, Mapping[str, Any]] = {
     SignaturesInMonth(): {"application": "retail", "month": f"{NOW:%Y-%m}"},
     UsersByStatus(): {"application": "retail"},
 }
-MAPS = frozenset({"usersByApplication"})
+MAPS = frozenset({"usersByApplication", "usersByDay"})
 """Keys whose objects have the caller's words for keys."""
 OPTIONAL_COLUMNS = {"pa_signature_audit": {"signature_algorithm"}}
 """Those that only newer versions of PowerAuth have; a check must not ask for them."""
@@ -106,7 +110,19 @@ def test_nothing_of_the_data_may_be_left_out(
     database: ContractDatabase, provider: ReportProvider, parameters: Mapping[str, Any]
 ) -> None:
     data = run(database, provider, parameters).data
-    schema = ReportRegistry().register(provider).data_schema
+    assert_whole(ReportRegistry().register(provider).data_schema, data)
+
+
+@pytest.mark.parametrize("provider", [MauHistory, UsersInMonth, UsersByMonth])
+def test_nothing_of_the_data_of_a_recorded_report_may_be_left_out(
+    provider: type[RecordedReport],
+) -> None:
+    """The data are those that the documentation shows."""
+    assert_whole(provider.data_schema(), documented_orders()[provider.name])
+
+
+def assert_whole(schema: Schema, data: Any) -> None:
+    """A schema takes data, and takes them without none of their keys."""
     assert not refuses(schema, data)
 
     ways = list(places(data))
