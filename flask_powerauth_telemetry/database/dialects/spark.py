@@ -166,7 +166,7 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
         return None
     dbapi = _dbapi(context.dialect)
     wrapped: BaseException = DBAPIError.instance(
-        context.statement, None, dbapi.OperationalError(text), dbapi.Error, hide_parameters=True
+        context.statement, None, dbapi.OperationalError(text), dbapi.Error
     )
     return wrapped
 
