@@ -56,13 +56,20 @@ def spark(text: str) -> Exception:
         ("mssql", OperationalError, cause("08S01"), Unavailable),
         ("mssql", ProgrammingError, cause("42S02"), DatabaseFault),
         ("clickhousedb", DBAPIError, clickhouse(159), TooSlow),
-        ("clickhousedb", DBAPIError, clickhouse(202), Unavailable),
+        *(
+            ("clickhousedb", DBAPIError, clickhouse(code), Unavailable)
+            for code in (202, 209, 210, 241, 279, 415)
+        ),
         ("clickhousedb", DBAPIError, clickhouse(60), DatabaseFault),
         ("clickhousedb", DBAPIError, cause("of another module", code=159), DatabaseFault),
         ("impala", OperationalError, spark("TIMEDOUT_STATE"), TooSlow),
         ("impala", OperationalError, spark("an executor was lost"), Unavailable),
         ("impala", OperationalError, spark("AnalysisException: no table"), DatabaseFault),
+        ("impala", OperationalError, spark("ParseException"), DatabaseFault),
         ("impala", OperationalError, spark("SQLSTATE: 42P01"), DatabaseFault),
+        ("impala", OperationalError, spark("SQLSTATE: 22012"), DatabaseFault),
+        ("impala", OperationalError, spark("SQLSTATE: 08006"), Unavailable),
+        ("impala", OperationalError, spark("ERROR: permission denied"), DatabaseFault),
         ("impala", OperationalError, cause("SQLSTATE: 42P01"), Unavailable),
         ("impala", ProgrammingError, cause("of another module"), DatabaseFault),
         ("mysql", OperationalError, cause("gone away"), Unavailable),

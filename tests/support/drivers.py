@@ -22,27 +22,24 @@ FAULT = "SELECT 'fault'"
 class StandIn:
     """A driver: what it was given, and what ``fault`` and ``refusal`` have it do."""
 
-    def __init__(self, dialect: str, errors: str) -> None:
+    def __init__(self, dialect: str) -> None:
         self.dialect = dialect
         self.connected: list[dict[str, Any]] = []
         self.cursors: list[dict[str, Any]] = []
         self.connections: list[Connection] = []
         self.fault: Callable[[Connection], object] = lambda _: None
         self.refusal: Exception | None = None
-        base: type[Exception] = type("Error", (Exception,), {"__module__": errors})
-        self._errors = {"Error": base}
-        for name in ("DatabaseError", "OperationalError", "ProgrammingError"):
-            self._errors[name] = type(name, (base,), {"__module__": errors})
-        self.module = ModuleType(errors)
+        self.module = ModuleType(dialect)
         for name in ("sqlite_version_info", "paramstyle", "Binary"):
             setattr(self.module, name, getattr(sqlite3, name))
-        vars(self.module).update(self._errors, connect=self._connect)
-
-    def error(self, kind: str, text: str, **attributes: Any) -> Exception:
-        """An error of the driver's own class of this name."""
-        error = self._errors[kind](text)
-        vars(error).update(attributes)
-        return error
+        own = {"__module__": f"{dialect}.error"}
+        base = type("Error", (Exception,), own)
+        vars(self.module).update(
+            Error=base,
+            OperationalError=type("OperationalError", (base,), own),
+            ProgrammingError=type("ProgrammingError", (base,), own),
+            connect=self._connect,
+        )
 
     def _connect(self, file: str, **options: Any) -> "Connection":
         self.connected.append(options)
@@ -111,9 +108,9 @@ class _Context(SQLiteExecutionContext):
         return self._dbapi_connection.cursor(**given)
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, errors: str) -> StandIn:
-    """A driver whose dialect has this ``name``; its errors are those of the module ``errors``."""
-    driver = StandIn(name, errors)
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str) -> StandIn:
+    """A driver whose dialect has this ``name``."""
+    driver = StandIn(name)
 
     def create_connect_args(self: Any, url: URL) -> tuple[list[Any], Mapping[str, Any]]:
         return [url.database], dict(url.query)
