@@ -331,6 +331,19 @@ def test_connections_of_a_pool_are_forgotten_when_one_hangs(
 # Closed
 
 
+def test_connection_in_use_is_closed_after_all_were_forgotten(
+    database: Engine, opened: Open
+) -> None:
+    database.connect().close()
+    target = opened(database.url)
+    with target.connect() as connection:
+        used: Any = connection.connection.driver_connection
+        target.forget_connections()
+
+    with pytest.raises(target.engine().dialect.loaded_dbapi.Error):
+        used.cursor().close()
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_close_closes_what_is_pooled_by_an_engine_of_ours(
     database: Engine, opened: Open, ours: bool
