@@ -1,5 +1,6 @@
 """Connections of reports: how they are opened, held to one deadline, interrupted and closed."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -329,6 +330,23 @@ def test_connections_of_a_pool_are_forgotten_when_one_hangs(
 
 
 # Closed
+
+
+def test_process_that_is_forked_has_connections_of_its_own(
+    postgresql: Engine, opened: Open
+) -> None:
+    def session() -> Any:
+        with database.connect() as connection:
+            return connection.scalar(text("SELECT pg_backend_pid()"))
+
+    database = opened(postgresql.url)
+    ours = session()
+    child = os.fork()
+    if not child:
+        os._exit(1 if session() == ours else 0)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert session() == ours
 
 
 def test_connection_in_use_is_closed_after_all_were_forgotten(
