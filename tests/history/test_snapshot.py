@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, event, inspect
 
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
 from tests.support.recorded import Site, run
@@ -336,6 +336,24 @@ def test_store_can_have_a_schema_of_its_own(postgresql_site: Site) -> None:
 
     site.execute("SELECT 1 FROM telemetry.telemetry_recording")
     assert users_of(site.reader(BINDS=binds).test_client(), "retail", 1) == 0
+
+
+def test_slot_that_another_host_records_meanwhile_is_recorded_once(small_site: Site) -> None:
+    results = []
+
+    def record(_: object, __: object, statement: str, *others: object) -> None:
+        if "pa_activation" in statement and not results:
+            results.append(None)
+            results[0] = small_site.record()
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        results.append(small_site.record())
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+
+    assert [result.exit_code for result in results if result] == [0, 0]
+    assert [name for name, _, _ in small_site.rows()] == ["corporate", "retail"]
 
 
 def test_store_that_can_not_be_created_whole_is_not_created(small_site: Site) -> None:
