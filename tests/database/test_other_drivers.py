@@ -3,14 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, DateTime, literal_column
+from sqlalchemy import ColumnElement, DateTime, literal, literal_column, select
 from sqlalchemy.engine.default import DefaultDialect
 
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from tests.database.test_guard import Statement
 from tests.support.drivers import FAULT, Connection, StandIn, stand_in
@@ -197,3 +199,19 @@ def test_spans_are_counted_in_microseconds(name: str, microseconds: str, divisio
     between = f"{microseconds.format('newer')} - {microseconds.format('older')}"
     assert compiled(WholeDays(newer, older)) == division.format(between, 86400)
     assert compiled(WholeSlots(newer, older, 1800)) == division.format(between, 1800)
+
+
+def test_clickhouse_is_given_and_gives_microseconds_of_the_wall_clock() -> None:
+    kind: Any = dialect_named("clickhousedb").wall_clock
+    dialect = DefaultDialect()
+    shown = datetime(2026, 11, 25, 12, 0, 0, 1)
+
+    statement = select(literal(shown, kind)).compile(dialect=dialect)
+
+    assert "toDateTime64(:param_1, 6, 'UTC')" in str(statement)
+    given = [kind.process_bind_param(time, dialect) for time in (shown, None)]
+    assert given == ["2026-11-25 12:00:00.000001", None]
+    hour = timedelta(hours=1)
+    read = [shown, shown.replace(tzinfo=UTC), (shown + hour).replace(tzinfo=timezone(hour)), None]
+    found = [kind.process_result_value(time, dialect) for time in read]
+    assert found == [shown, shown, shown, None]

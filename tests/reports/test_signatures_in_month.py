@@ -349,6 +349,22 @@ def test_slices_that_are_too_slow_get_shorter(
     assert month_of(client, "2026-10")["total"] == 2
 
 
+def test_single_day_that_is_too_slow_is_told_as_that(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_slow(*_: Any) -> Any:
+        raise TooSlow("even one")
+
+    client = client_of(filled(sqlite, [datetime(2026, 10, 5)]))
+    monkeypatch.setattr(Audit, "read", too_slow)
+
+    answers = [ask(client, REPORT, {"application": "retail", "month": "2026-10"}) for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [503] * 5
+    # 8 days, 4, 2 and 1; then it is known to be too slow.
+    assert [answer.headers["Retry-After"] for answer in answers] == ["1", "1", "1", "60", "60"]
+
+
 def test_no_statement_reads_more_than_eight_days(postgresql: Engine) -> None:
     """By the index on the time that PowerAuth ships."""
     filled(postgresql)
