@@ -332,6 +332,8 @@ def test_connections_of_a_pool_are_forgotten_when_one_hangs(
 # Closed
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_process_that_is_forked_has_connections_of_its_own(
     postgresql: Engine, opened: Open
 ) -> None:
@@ -342,8 +344,12 @@ def test_process_that_is_forked_has_connections_of_its_own(
     database = opened(postgresql.url)
     ours = session()
     child = os.fork()
-    if not child:
-        os._exit(1 if session() == ours else 0)
+    if child == 0:
+        status = 1
+        try:
+            status = 2 if session() == ours else 0
+        finally:
+            os._exit(status)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert session() == ours

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import ColumnElement, DateTime, literal, literal_column, select
 from sqlalchemy.engine.default import DefaultDialect
 
-from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects import dialect_named, spark
 from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from tests.database.test_guard import Statement
 from tests.support.drivers import FAULT, Connection, StandIn, stand_in
@@ -57,15 +57,22 @@ def meaning(answer: Answer) -> tuple[int, str | None]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "first", "second"), [(2.3, "2s", "1s"), (0.5, "1s", "1s"), (0, "0s", "0s")]
+    ("limit", "first", "second"), [(9.5, "9s", "4s"), (0.5, "1s", "1s"), (0, "0s", "0s")]
 )
 def test_session_on_spark(
-    impyla: StandIn, tmp_path: Path, limit: float, first: str, second: str
+    impyla: StandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: float,
+    first: str,
+    second: str,
 ) -> None:
     """The server counts each statement alone, so the next one is given what is left."""
+    slow = iter([0, 5])
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + next(slow))
+    monkeypatch.setattr(spark, "time", clock)
     provider = Statement(FAULT)
     generate = provider.generate
-    impyla.fault = lambda _: time.sleep(0.35 if limit > 1 else 0)
 
     def twice(context: Any) -> Any:
         generate(context)
