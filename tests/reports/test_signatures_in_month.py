@@ -160,6 +160,17 @@ def test_day_that_the_audit_may_have_lost_in_part_has_no_number(database: Engine
         assert data["total"] == sum(row["total"] for row in data["byType"]) == 3
 
 
+def test_audit_begins_in_the_first_month_that_can_be_asked_for(sqlite: Engine) -> None:
+    """A row of a time before it, as of a clock that was never set, tells nothing."""
+    first = datetime(2000, 1, 1)
+    client = client_of(filled(sqlite, [first - TICK]), CACHE_SECONDS=0)
+    assert month_of(client, "2026-10")["auditSince"] is None
+
+    audit.add_verifications(sqlite, [Verification("a", first)], first=2)
+
+    assert month_of(client, "2026-10")["auditSince"] == "2000-01-01T00:00:00+00:00"
+
+
 def test_rows_that_are_brought_back_are_counted(sqlite: Engine) -> None:
     """What was read while they were gone is not kept."""
     late = [datetime(2026, 10, 20, 12), datetime(2026, 10, 21, 12)]
