@@ -1,4 +1,4 @@
-"""What Spark's and ClickHouse's drivers are given, and what they do at worst, by stand-ins."""
+"""What drivers of Spark, ClickHouse and Oracle are given, and how they fail, by stand-ins."""
 
 import threading
 import time
@@ -222,3 +222,11 @@ def test_clickhouse_is_given_and_gives_microseconds_of_the_wall_clock() -> None:
     read = [shown, shown.replace(tzinfo=UTC), (shown + hour).replace(tzinfo=timezone(hour)), None]
     found = [kind.process_result_value(time, dialect) for time in read]
     assert found == [shown, shown, shown, None]
+
+
+def test_statement_that_hangs_on_oracle_is_cancelled() -> None:
+    told: list[str] = []
+
+    dialect_named("oracle").interrupt(SimpleNamespace(cancel=lambda: told.append("cancel")))
+
+    assert told == ["cancel"]

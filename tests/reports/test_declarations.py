@@ -23,7 +23,10 @@ from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.reports.signatures_in_month import (
+    RecordedDaySchema,
+    SignaturesInMonth,
+)
 from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
@@ -121,6 +124,11 @@ def test_nothing_of_the_data_of_a_recorded_report_may_be_left_out(
     schema = provider.data_schema
     assert isinstance(schema, type)
     assert_whole(schema(), documented_orders()[provider.name])
+
+
+def test_nothing_of_a_recorded_day_may_be_left_out() -> None:
+    day = {"day": "2026-10-02", "recordedAt": "2026-10-03T01:00:00+00:00", "row": 7}
+    assert_whole(RecordedDaySchema(), day)
 
 
 def assert_whole(schema: Schema, data: Any) -> None:
