@@ -226,7 +226,7 @@ def _without_frames(error: SQLAlchemyError) -> SQLAlchemyError:
 
 def _leave_forgotten_pool(connection: Connection, pool: Pool) -> None:
     """Have a connection closed that would go back to a pool that nobody takes from any more."""
-    if connection.engine.pool is not pool and not connection.invalidated:
+    if connection.engine.pool is not pool:
         connection.invalidate()
 
 

@@ -78,6 +78,21 @@ def test_month_that_was_recorded_is_told_with_all_that_is_known(recorded: Site) 
     assert f"```text\n{told}```" in documented, told
 
 
+@pytest.mark.parametrize(
+    ("after", "told"), [(0, "0 s after"), (1.5, "1.5 s after"), (-2, "2 s before")]
+)
+def test_it_says_how_far_from_the_end_was_recorded(
+    small_site: Site, after: float, told: str
+) -> None:
+    end = local_midnight(date(2026, 4, 1), PRAGUE)
+    record(small_site.history, [profile(end + timedelta(seconds=after), 1_234)])
+
+    text = statement(app_of(small_site), "2026-03").stdout
+
+    assert f"1,234 unique users were active, as recorded {told} the end of the month." in text
+    assert "; it begins 1 h before the month, as the clock was set forward." in text
+
+
 def test_json_has_what_the_reports_answer(recorded: Site) -> None:
     app = app_of(recorded)
 

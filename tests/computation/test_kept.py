@@ -113,6 +113,12 @@ def test_what_takes_more_than_all_is_not_kept_and_pushes_nothing_out(callers: Ca
     assert not is_kept(callers, "huge")
 
 
+def test_what_takes_all_there_is_is_kept(callers: Callers) -> None:
+    is_kept(callers, "all", b"x" * (KEPT_BYTES - size_of(("all", b""))))
+
+    assert (keys(callers), kept_bytes(callers)) == ({"all"}, KEPT_BYTES)
+
+
 def test_keys_count_too(callers: Callers) -> None:
     is_kept(callers, "k" * 100_000)
     assert kept_bytes(callers) > 100_000

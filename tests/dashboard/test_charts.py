@@ -13,6 +13,7 @@ from flask_powerauth_telemetry.dashboard.charts import (
     Series,
     plot,
 )
+from flask_powerauth_telemetry.dashboard.figures.base import Bar, bar
 from flask_powerauth_telemetry.dashboard.formats import instant, number, percentage
 
 
@@ -129,3 +130,8 @@ def test_numbers_and_times_are_the_same_for_every_reader() -> None:
         "2026-07-02 01:30:00 Europe/Prague (UTC+02:00)"
     )
     assert instant(summer, ZoneInfo("America/St_Johns")).endswith("(UTC-02:30)")
+
+
+def test_parts_of_a_bar_follow_one_another_from_the_left() -> None:
+    assert bar(16, 4, 0, 10) == Bar([(0, 25), (25, 0), (25, 62.5)])
+    assert bar(0, 0) == Bar([(0, 0)])

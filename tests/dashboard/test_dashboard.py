@@ -271,6 +271,36 @@ def test_numbers_that_are_asked_for_equal_the_api(client: FlaskClient) -> None:
     ]
 
 
+def test_windows_of_a_curve_are_named_below_their_places(sqlite: Engine) -> None:
+    fill(sqlite, UTC)
+    client = dashboard(sqlite).test_client()
+
+    text = get(client, "/figure/curve", application="retail").get_data(as_text=True)
+
+    marks = re.findall(r'class="place" x="([\d.]+)%"[^>]*>(\d+)\u202fd<', text)
+    assert [int(days) for _, days in marks] == [30, 90, 180, 270, 365]
+    # The middle of the window's part of the width.
+    assert [round(float(percent) * 3.65 + 0.5) for percent, _ in marks] == [30, 90, 180, 270, 365]
+
+
+@pytest.mark.parametrize(
+    ("key", "is_newest_first"), [("curve", False), ("new-users", True), ("month-signatures", True)]
+)
+def test_chart_whose_table_has_the_newest_first_is_read_off_backwards(
+    client: FlaskClient, key: str, is_newest_first: bool
+) -> None:
+    response = get(client, f"/figure/{key}", **PARAMETERS)
+
+    assert (b" data-backwards" in response.data) == is_newest_first
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "DELETE"])
+def test_pages_are_only_read(client: FlaskClient, method: str) -> None:
+    response = client.open("/telemetry/", method=method, auth=USER)
+
+    assert (response.status_code, response.allow) == (405, {"GET", "HEAD"})
+
+
 @pytest.mark.parametrize("key", ["across", "curves"])
 @pytest.mark.parametrize("count", [1, 11])
 def test_too_few_and_too_many_are_not_compared(sqlite: Engine, key: str, count: int) -> None:

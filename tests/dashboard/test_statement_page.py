@@ -12,14 +12,15 @@ from sqlalchemy import Engine
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.service import Clock
 from tests.support import audit, powerauth
-from tests.support.audit import Verification
+from tests.support.audit import TICK, Verification
 from tests.support.commands import command
 from tests.support.dashboard import CLERK, CREDENTIALS, SCOPES, dashboard, get, page_of
 from tests.support.past import local_midnight, record
 from tests.support.powerauth import Activation
 from tests.support.recorded import Site
-from tests.support.service import NOW, create_app, recorded_statements
+from tests.support.service import NOW, ask, create_app, recorded_statements
 
 PRAGUE = ZoneInfo("Europe/Prague")
 REPORTS = ("USERS_IN_MONTH", "MAU_HISTORY", "SIGNATURES_IN_MONTH")
@@ -43,11 +44,11 @@ def recorded(small_site: Site) -> Site:
     return small_site
 
 
-def app_of(site: Site, **keys: Any) -> Flask:
+def app_of(site: Site, clock: Clock = lambda: NOW, **keys: Any) -> Flask:
     settings = {"REPORTS": REPORTS, "BINDS": site.binds, "REPORT_TIMEZONE": "Europe/Prague"}
     app = create_app(
         site.powerauth,
-        clock=lambda: NOW,
+        clock=clock,
         **{**settings, "CREDENTIALS": CREDENTIALS, "SCOPES": SCOPES, **keys},
     )
     PowerAuthTelemetryDashboard(app)
@@ -101,6 +102,20 @@ def test_month_that_is_none_or_has_not_begun_is_refused(recorded: Site, month: s
 
     assert response.status_code == 400
     assert "month" in response.get_data(as_text=True).lower()
+
+
+@pytest.mark.parametrize(("early", "status"), [(timedelta(), 200), (TICK, 400)])
+def test_month_begins_at_its_midnight(recorded: Site, early: timedelta, status: int) -> None:
+    begun = local_midnight(date(2026, 12, 1), PRAGUE)
+    client = app_of(recorded, clock=lambda: begun - early).test_client()
+    month: dict[str, Any] = {"application": "retail", "month": "2026-12"}
+
+    assert get(client, "/statement", **month).status_code == status
+
+    signatures = ask(client, SignaturesInMonth.name, month, user=CLERK)
+    assert signatures.status_code == status
+    if status == 200:
+        assert signatures.get_json()["responseObject"]["reportData"]["total"] == 0
 
 
 def test_month_of_which_nothing_is_known_says_so(recorded: Site) -> None:

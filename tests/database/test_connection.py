@@ -1,5 +1,6 @@
 """Connections of reports: how they are opened, held to one deadline, interrupted and closed."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,11 @@ from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, TooSlow
+from flask_powerauth_telemetry.providers import ReportContext
 from tests.database.test_guard import SLOW
 from tests.support.held import eventually
 from tests.support.proxy import Proxy, proxied
+from tests.support.service import NOW
 
 LIMIT = 1.0
 SOON_SECONDS = 10.0
@@ -251,6 +254,21 @@ class Hanging:
         assert not self._thread.is_alive()
 
 
+def test_context_tells_what_ends_what_runs_now(sqlite: Engine, opened: Open) -> None:
+    sqlite.connect().close()
+    database = opened(sqlite.url)
+    told: list[Callable[[], None] | None] = []
+    with ReportContext(database, NOW, told.append, history=database) as context:
+        context.connection.execute(text("SELECT 1"))
+        own = told[-1]
+        with context.history_connection():
+            assert told[-1] not in (own, None)
+        assert own is not None
+        assert told[-1] is own
+
+    assert told[-1] is None  # the connection may be somebody else's by now
+
+
 def test_statement_that_runs_is_interrupted(database: Engine, opened: Open) -> None:
     database.connect().close()
     hanging = Hanging(opened(database.url), SLOW[database.dialect.name])
@@ -312,6 +330,42 @@ def test_connections_of_a_pool_are_forgotten_when_one_hangs(
 
 
 # Closed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_process_that_is_forked_has_connections_of_its_own(
+    postgresql: Engine, opened: Open
+) -> None:
+    def session() -> Any:
+        with database.connect() as connection:
+            return connection.scalar(text("SELECT pg_backend_pid()"))
+
+    database = opened(postgresql.url)
+    ours = session()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 2 if session() == ours else 0
+        finally:
+            os._exit(status)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert session() == ours
+
+
+def test_connection_in_use_is_closed_after_all_were_forgotten(
+    database: Engine, opened: Open
+) -> None:
+    database.connect().close()
+    target = opened(database.url)
+    with target.connect() as connection:
+        used: Any = connection.connection.driver_connection
+        target.forget_connections()
+
+    with pytest.raises(target.engine().dialect.loaded_dbapi.Error):
+        used.cursor().close()
 
 
 @pytest.mark.parametrize("ours", [True, False])

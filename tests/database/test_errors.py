@@ -56,13 +56,22 @@ def spark(text: str) -> Exception:
         ("mssql", OperationalError, cause("08S01"), Unavailable),
         ("mssql", ProgrammingError, cause("42S02"), DatabaseFault),
         ("clickhousedb", DBAPIError, clickhouse(159), TooSlow),
-        ("clickhousedb", DBAPIError, clickhouse(202), Unavailable),
+        *(
+            ("clickhousedb", DBAPIError, clickhouse(code), Unavailable)
+            for code in (202, 209, 210, 241, 279, 415)
+        ),
         ("clickhousedb", DBAPIError, clickhouse(60), DatabaseFault),
         ("clickhousedb", DBAPIError, cause("of another module", code=159), DatabaseFault),
         ("impala", OperationalError, spark("TIMEDOUT_STATE"), TooSlow),
         ("impala", OperationalError, spark("an executor was lost"), Unavailable),
         ("impala", OperationalError, spark("AnalysisException: no table"), DatabaseFault),
+        ("impala", OperationalError, spark("ParseException"), DatabaseFault),
         ("impala", OperationalError, spark("SQLSTATE: 42P01"), DatabaseFault),
+        ("impala", OperationalError, spark("SQLSTATE: 22012"), DatabaseFault),
+        ("impala", OperationalError, spark("SQLSTATE: 08006"), Unavailable),
+        ("impala", OperationalError, spark("ERROR: permission denied"), DatabaseFault),
+        ("impala", OperationalError, cause("SQLSTATE: 42P01"), Unavailable),
+        ("impala", ProgrammingError, cause("of another module"), DatabaseFault),
         ("mysql", OperationalError, cause("gone away"), Unavailable),
         ("mysql", ProgrammingError, cause("no table"), DatabaseFault),
     ],
@@ -91,3 +100,26 @@ def test_message_of_spark_has_neither_the_plan_nor_the_stack() -> None:
     error = OperationalError("SELECT 1", None, spark("\nno column\n'Filter (name = secret)\n at x"))
 
     assert dialect_named("impala").translate(error).message == "OperationalError: no column"
+
+
+@pytest.mark.parametrize(
+    ("denied", "statement", "cure"),
+    [
+        ("schema pa", "SELECT 1", "USAGE on the schema pa"),
+        ("schema pa", "CREATE TABLE a (b int)", "USAGE and CREATE on the schema pa"),
+        ('table "pa_x"', "select 1", "SELECT on pa_x, or on the columns that are read"),
+        ("relation pa_x", "", "SELECT on pa_x, or on the columns that are read"),
+        ("materialized view v", " SELECT 1", "SELECT on v, or on the columns that are read"),
+        ("view v", "INSERT INTO v VALUES (1)", "INSERT on v"),
+        ("sequence s", "SELECT nextval('s')", "USAGE and SELECT on the sequence s"),
+        ("function f", "SELECT f()", "EXECUTE on the function f"),
+        ("language plpgsql", "SELECT 1", None),
+    ],
+)
+def test_cure_of_a_privilege_that_is_missing(denied: str, statement: str, cure: str | None) -> None:
+    text = f"permission denied for {denied}"
+    error = ProgrammingError(statement, None, cause(text, sqlstate="42501"))
+
+    told = f" (grant this account {cure})" if cure else ""
+    meant = dialect_named("postgresql").translate(error)
+    assert meant.message == f"ProgrammingError: {text}{told}"

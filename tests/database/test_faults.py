@@ -20,7 +20,7 @@ from flask_powerauth_telemetry import (
     Unavailable,
 )
 from tests.support import powerauth
-from tests.support.service import ask, create_app, error
+from tests.support.service import ask, create_app, error, url_of
 
 FAULT = error("ERROR_GENERIC", "The report could not be generated, see the log of the server")
 NOT_NOW = error("ERROR_GENERIC", "The report is not available now, try again later")
@@ -94,6 +94,20 @@ def test_provider_fault_is_logged_and_not_told(
     assert len(sent) == 1
 
 
+def test_log_holds_no_value_of_a_statement(
+    database: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    powerauth.create_schema(database)
+    failing, values = text("SELECT * FROM nowhere WHERE name = :name"), {"name": "a value"}
+    provider = Faulty(lambda context: context.connection.execute(failing, values))
+    app = create_app(DATABASE_URL=url_of(database), arguments={"providers": [provider]})
+
+    assert ask(app.test_client(), "FAULTY", RETAIL).status_code == 500
+
+    assert "nowhere WHERE name" in caplog.text
+    assert "a value" not in caplog.text
+
+
 def test_telemetry_error_of_a_provider_is_told(database: Engine) -> None:
     app = app_of(database, raises(TelemetryError("There are no devices yet")))
 
@@ -147,7 +161,8 @@ def test_missing_privilege_is_a_fault_that_the_log_names(
             connection.exec_driver_sql("DROP ROLE nobody_here")
 
     assert (response.status_code, response.get_json()) == (500, FAULT)
-    assert "permission denied for table pa_application" in caplog.text
+    cure = "grant this account SELECT on pa_application, or on the columns that are read"
+    assert f"permission denied for table pa_application ({cure})" in caplog.text
 
 
 @pytest.mark.parametrize(

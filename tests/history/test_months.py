@@ -401,17 +401,22 @@ def test_senseless_month_is_refused(
     )
 
 
-def test_month_begins_at_midnight_of_the_report_zone(sqlite: Engine) -> None:
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [(MONTH, {"month": "2025-02"}), (DAYS, {"from": "2025-02-01", "to": "2025-02-01"})],
+)
+def test_month_and_day_begin_at_midnight_of_the_report_zone(
+    sqlite: Engine, name: str, asked: dict[str, str]
+) -> None:
     record(sqlite, [ActivityProfile(END, (5,) * 365)])
-    now = datetime(2025, 1, 31, 22, 59, 59, tzinfo=UTC)
-    parameters = {"application": "retail", "month": "2025-02"}
+    begun = datetime(2025, 1, 31, 23, tzinfo=UTC)
 
-    statuses = [
-        ask(reader(sqlite, "Europe/Prague", moment), MONTH, parameters).status_code
-        for moment in (now, now + SECOND)
+    answers = [
+        ask(reader(sqlite, "Europe/Prague", now), name, {"application": "retail"} | asked)
+        for now in (begun - TICK, begun)
     ]
 
-    assert statuses == [400, 200]
+    assert [one.status_code for one in answers] == [400, 200]
 
 
 @pytest.mark.parametrize("name", [MONTH, DAYS])

@@ -266,4 +266,4 @@ def test_keys_come_from_a_file_and_stand_in_no_text(tmp_path: Path) -> None:
 
     assert config.history_key is not None
     assert config.history_key.values == (NEW.encode(), OLD.encode())
-    assert NEW not in repr(config)
+    assert NEW not in repr(config) + repr(config.history_key)

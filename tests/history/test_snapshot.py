@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, inspect, text
 
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
 from tests.support.recorded import Site, run
@@ -352,6 +352,42 @@ def test_store_can_have_a_schema_of_its_own(postgresql_site: Site) -> None:
 
     site.execute("SELECT 1 FROM telemetry.telemetry_recording")
     assert users_of(site.reader(BINDS=binds).test_client(), "retail", 1) == 0
+
+
+def test_slot_that_another_host_records_meanwhile_is_recorded_once(small_site: Site) -> None:
+    first_pass = iter([True])
+    results = []
+
+    def record(_: object, __: object, statement: str, *others: object) -> None:
+        if "pa_activation" in statement and next(first_pass, False):
+            results.append(small_site.record())
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        results.append(small_site.record())
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+
+    assert [result.exit_code for result in results] == [0, 0]
+    assert [name for name, _, _ in small_site.rows()] == ["corporate", "retail"]
+
+
+def test_store_that_can_not_be_created_whole_is_not_created(small_site: Site) -> None:
+    """A table without its unique index would let a slot be recorded twice."""
+    small_site.execute("CREATE TABLE other (number integer)")
+    small_site.execute("CREATE INDEX telemetry_recording_slot ON other (number)")
+
+    assert small_site.record().exit_code == 1
+
+    assert inspect(small_site.history).get_table_names() == ["other"]
+
+
+def test_store_takes_no_row_that_lacks_more_than_a_reason_and_a_seal(small_site: Site) -> None:
+    small_site.record()
+
+    store = inspect(small_site.history)
+    columns = [column for name in store.get_table_names() for column in store.get_columns(name)]
+    assert {column["name"] for column in columns if column["nullable"]} == {"reason", "seal"}
 
 
 def test_progress_is_shown_on_a_terminal_alone(small_site: Site, folder: Path) -> None:

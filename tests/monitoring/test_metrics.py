@@ -1,5 +1,6 @@
 """Prometheus metrics: what they count, and that they never cost a query."""
 
+import math
 import subprocess
 import sys
 from datetime import UTC, timedelta
@@ -78,6 +79,11 @@ def test_requests_are_counted_by_report_source_and_status(
     }
     assert samples(registry, "report_seconds_count") == {("CURRENT_MAU",): 1}
     assert 0 < samples(registry, "report_seconds_sum")["CURRENT_MAU",] < 60
+    # Rules and panels of operators name these.
+    assert [float(bound) for bound, _ in samples(registry, "report_seconds_bucket")] == [
+        *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+        math.inf,
+    ]
 
 
 def test_users_are_shown_as_last_reported(users: Engine, registry: CollectorRegistry) -> None:

@@ -11,6 +11,10 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.source import RecordedReport
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
+from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
@@ -19,7 +23,10 @@ from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
+from flask_powerauth_telemetry.reports.signatures_in_month import (
+    RecordedDaySchema,
+    SignaturesInMonth,
+)
 from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
@@ -38,7 +45,7 @@ REPORTS: Mapping[ReportProvider, Mapping[str, Any]] = {
     SignaturesInMonth(): {"application": "retail", "month": f"{NOW:%Y-%m}"},
     UsersByStatus(): {"application": "retail"},
 }
-MAPS = frozenset({"usersByApplication"})
+MAPS = frozenset({"usersByApplication", "usersByDay"})
 """Keys whose objects have the caller's words for keys."""
 
 _COLUMN = re.compile(r"\b(pa_\w+)\.(\w+)")
@@ -102,7 +109,26 @@ def test_nothing_of_the_data_may_be_left_out(
     database: ContractDatabase, provider: ReportProvider, parameters: Mapping[str, Any]
 ) -> None:
     data = run(database, provider, parameters).data
-    schema = ReportRegistry().register(provider).data_schema
+    assert_whole(ReportRegistry().register(provider).data_schema, data)
+
+
+@pytest.mark.parametrize("provider", [MauHistory, UsersInMonth, UsersByMonth])
+def test_nothing_of_the_data_of_a_recorded_report_may_be_left_out(
+    provider: type[RecordedReport],
+) -> None:
+    """The data are those that the documentation shows."""
+    schema = provider.data_schema
+    assert isinstance(schema, type)
+    assert_whole(schema(), documented_orders()[provider.name])
+
+
+def test_nothing_of_a_recorded_day_may_be_left_out() -> None:
+    day = {"day": "2026-10-02", "recordedAt": "2026-10-03T01:00:00+00:00", "row": 7}
+    assert_whole(RecordedDaySchema(), day)
+
+
+def assert_whole(schema: Schema, data: Any) -> None:
+    """A schema takes data, and takes them without none of their keys."""
     assert not refuses(schema, data)
 
     ways = list(places(data))

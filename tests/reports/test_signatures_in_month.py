@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.reports import audit_by_day
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.verifications import Audit
 from tests.support import audit, powerauth
@@ -161,6 +162,17 @@ def test_day_that_the_audit_may_have_lost_in_part_has_no_number(database: Engine
         assert data["total"] == sum(row["total"] for row in data["byType"]) == 3
 
 
+def test_audit_begins_in_the_first_month_that_can_be_asked_for(sqlite: Engine) -> None:
+    """A row of a time before it, as of a clock that was never set, tells nothing."""
+    first = datetime(2000, 1, 1)
+    client = client_of(filled(sqlite, [first - TICK]), CACHE_SECONDS=0)
+    assert month_of(client, "2026-10")["auditSince"] is None
+
+    audit.add_verifications(sqlite, [Verification("a", first)], first=2)
+
+    assert month_of(client, "2026-10")["auditSince"] == "2000-01-01T00:00:00+00:00"
+
+
 def test_rows_that_are_brought_back_are_counted(sqlite: Engine) -> None:
     """What was read while they were gone is not kept."""
     late = [datetime(2026, 10, 20, 12), datetime(2026, 10, 21, 12)]
@@ -274,6 +286,24 @@ def test_month_that_is_over_is_kept_and_the_running_one_grows(sqlite: Engine) ->
     assert sum("JOIN" in statement for statement in statements) == 1  # the running day alone
 
 
+def test_days_read_last_are_kept_of_too_many(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_by_day, "KEPT_DAYS", 31)
+    clock = Clock(NOW)
+    client = client_of(filled(sqlite, [YEAR, wall_clock(NOW, UTC)]), clock)
+    for month in ("2026-08", "2026-09", "2026-10"):
+        month_of(client, month)
+    clock.now += 2 * DAY  # no answer is kept for so long
+
+    passes = {}
+    for month in ("2026-10", "2026-08"):
+        with recorded_statements() as statements:
+            month_of(client, month)
+        passes[month] = sum("JOIN" in statement for statement in statements)
+    assert passes == {"2026-10": 0, "2026-08": 4}
+
+
 def test_day_is_read_again_while_it_may_still_be_written(sqlite: Engine) -> None:
     """A row with a time before midnight that was committed after it is counted."""
     midnight = datetime(2026, 11, 1, tzinfo=UTC)
@@ -355,6 +385,22 @@ def test_slices_that_are_too_slow_get_shorter(
 
     assert [ask(client, REPORT, asked).status_code for _ in range(2)] == [503, 503]
     assert month_of(client, "2026-10")["total"] == 2
+
+
+def test_single_day_that_is_too_slow_is_told_as_that(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_slow(*_: Any) -> Any:
+        raise TooSlow("even one")
+
+    client = client_of(filled(sqlite, [datetime(2026, 10, 5)]))
+    monkeypatch.setattr(Audit, "read", too_slow)
+
+    answers = [ask(client, REPORT, {"application": "retail", "month": "2026-10"}) for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [503] * 5
+    # 8 days, 4, 2 and 1; then it is known to be too slow.
+    assert [answer.headers["Retry-After"] for answer in answers] == ["1", "1", "1", "60", "60"]
 
 
 def test_no_statement_reads_more_than_eight_days(postgresql: Engine) -> None:

@@ -195,3 +195,8 @@ def test_clickhouse_gives_a_naive_time_whatever_its_driver_is_told(zone: tzinfo 
 
     assert kind.process_result_value(given, None) == shown
     assert kind.process_result_value(None, None) is None
+
+
+def test_context_without_a_history_has_no_connection_to_it() -> None:
+    with pytest.raises(ValueError, match="there is no history"):
+        anywhere("UTC").history_connection().__enter__()

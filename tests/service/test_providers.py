@@ -381,11 +381,12 @@ def test_errors_of_a_providers_schema_are_told(
     }
 
 
-def test_schema_that_loads_no_mapping_is_a_fault(sqlite: Engine) -> None:
+@pytest.mark.parametrize("made", [list, lambda: 1 / 0])
+def test_schema_that_loads_no_mapping_or_fails_is_a_fault(sqlite: Engine, made: Any) -> None:
     class NoMapping(Schema):
         @post_load
-        def make(self, data: dict[str, Any], **_: Any) -> list[str]:
-            return list(data)
+        def make(self, data: dict[str, Any], **_: Any) -> Any:
+            return made()
 
     class Odd(Plain):
         name = "ODD"

@@ -106,11 +106,13 @@ def test_data_are_those_of_the_newest_result(retail: Engine) -> None:
 def test_many_different_questions_are_not_all_remembered(retail: Engine) -> None:
     app = create_app(retail)
     client = app.test_client()
+    service = app.extensions["powerauth_telemetry"]["powerauth_telemetry"].service
+    remembered = []
     for number in range(300):
         parameters = {"application": "retail", "days": 1 + number % 365, "more": number}
         assert ask(client, "USERS_IN_PAST_DAYS", parameters).status_code == 200
-    service = app.extensions["powerauth_telemetry"]["powerauth_telemetry"].service
-    assert len(service._questions) <= 128
+        remembered.append(len(service._questions))
+    assert max(remembered) == 128
 
 
 class Roundabout(ReportProvider):

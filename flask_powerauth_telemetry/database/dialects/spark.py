@@ -65,7 +65,7 @@ class Spark(DatabaseDialect):
     def prepare(self, engine: Engine) -> None:
         """Have the engine raise the errors of a driver, and name the user of its sessions."""
         event.listen(engine, "do_connect", partial(_connect, engine.url.username or SESSION_LABEL))
-        event.listen(engine, "handle_error", _driver_error, retval=True)
+        event.listen(engine, "handle_error", _driver_error)
 
     @contextmanager
     def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
@@ -166,7 +166,7 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
         return None
     dbapi = _dbapi(context.dialect)
     wrapped: BaseException = DBAPIError.instance(
-        context.statement, None, dbapi.OperationalError(text), dbapi.Error, hide_parameters=True
+        context.statement, None, dbapi.OperationalError(text), dbapi.Error
     )
     return wrapped
 
