@@ -98,6 +98,8 @@ IN_ENVIRONMENT = [
     Slip("SOURCE", "Snapshot", "is no source", paste("SOURCE", "snapshot")),
     Slip("SOURCE", "recorded", "is no source", "The other one is snapshot"),
     Slip("DATABASE_TIMEZONE", "europe/prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
+    Slip("REPORT_TIMEZONE", "right/Europe/Prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
+    Slip("DATABASE_TIMEZONE", "localtime", "no time zone 'localtime'", "an IANA name"),
     Slip("DATABASE_TIMEZONE", "CET+1", "no time zone 'CET+1'", "an offset has no summer time"),
     Slip("DATABASE_TIMEZONE", "+01:00", "no time zone", "of a place"),
     Slip("DATABASE_TIMEZONE", "UTC\r", "white space or a line end", "save it with LF"),
