@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from types import UnionType
@@ -48,6 +49,8 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MOST_DIGITS = 18
 _GROUPED = re.compile(r"(\d{1,3}(?:[ _,]\d{3})+|\d+)(?:\.0)?")
 _OFFSET = re.compile(r"[+-]\d")
+# Not of IANA's: with leap seconds, which no server counts, or another zone on each host.
+_OF_NO_PLACE = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
 _IS_MEANT_AS_JSON = re.compile(r"\s*(\{|\[|(True|False|None)\s*$)")
@@ -330,11 +333,11 @@ class TimeZone(Text):
     def _read(self, value: str) -> tzinfo:
         if value == "UTC":
             return UTC
-        try:
-            return ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            pass
-        if not (names := available_timezones()):
+        if _OF_NO_PLACE.fullmatch(value) is None:
+            with suppress(KeyError, ValueError, OSError):
+                return ZoneInfo(value)
+        names = [name for name in available_timezones() if not _OF_NO_PLACE.fullmatch(name)]
+        if not names:
             raise Refused("there is no time zone database here", "Install one: pip install tzdata")
         cure = "It is an IANA name"
         if "/" not in value or _OFFSET.search(value):

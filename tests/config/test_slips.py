@@ -132,6 +132,8 @@ IN_ENVIRONMENT = [
     Slip("REPORTS", '["WEATHER"]', "no further report", "Use some of USERS_BY_PAST_DAYS, USERS_"),
     Slip("DATABASE_TIMEZONE", "europe/prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
     Slip("DATABASE_TIMEZONE", "asia/kolkata", "no time zone", "_TIMEZONE='Asia/Kolkata'."),
+    Slip("REPORT_TIMEZONE", "right/Europe/Prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
+    Slip("DATABASE_TIMEZONE", "localtime", "no time zone 'localtime'", "an IANA name"),
     Slip("DATABASE_TIMEZONE", "CET+1", "no time zone 'CET+1'", "an offset has no summer time"),
     Slip("DATABASE_TIMEZONE", "+01:00", "no time zone", "of a place"),
     Slip("DATABASE_TIMEZONE", "Prague", "no time zone", "_TIMEZONE='Europe/Prague'."),
