@@ -9,7 +9,7 @@ from sqlalchemy import Engine, MetaData, Table, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from flask_powerauth_telemetry.database.tables import PowerAuthTables
+from flask_powerauth_telemetry.database.tables import PowerAuthTables, integration_table
 from tests.support import powerauth
 from tests.support.powerauth_columns import OPERATION_APPLICATION_COLUMNS, OPERATION_COLUMNS
 from tests.support.service import NOW, create_app, users_of
@@ -120,11 +120,21 @@ def test_columns_for_authors_are_those_of_powerauth(postgresql: Engine) -> None:
         run(postgresql, f"CREATE TABLE {name} ({', '.join(map(' '.join, columns.items()))})")
     there = MetaData()
     there.reflect(postgresql, only=list(COLUMNS_FOR_AUTHORS))
-    ours = PowerAuthTables().metadata
+    ours = PowerAuthTables().metadata.tables.values()
 
-    found = {table.name: " ".join(table.c.keys()) for table in ours.tables.values()}
+    found = {table.name: " ".join(table.c.keys()) for table in ours}
 
     assert found == COLUMNS_FOR_AUTHORS
-    assert columns_of(postgresql, ours.tables.values()) == columns_of(
-        postgresql, there.tables.values()
-    )
+    assert columns_of(postgresql, ours) == columns_of(postgresql, there.tables.values())
+
+
+def test_columns_for_credentials_are_those_of_powerauth(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    there = Table("pa_integration", MetaData(), autoload_with=postgresql)
+
+    of_both = [
+        {column.name: str(column.type) for column in table.c}
+        for table in (integration_table(), there)
+    ]
+
+    assert of_both[0] == of_both[1]
