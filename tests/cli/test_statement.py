@@ -143,6 +143,19 @@ def test_month_without_a_recording_at_its_end_has_bounds(small_site: Site) -> No
     assert "No recording was made within five minutes of the end" in result.stdout
 
 
+def test_single_days_are_told_as_one(recorded: Site) -> None:
+    record(recorded.history, [profile(END + 3 * HOUR, 1_250)])
+    audit.delete_verifications(recorded.powerauth)
+    first = [Verification("a", datetime(2026, 11, 1, 10))]
+    audit.add_verifications(recorded.powerauth, first)
+
+    text = statement(app_of(recorded, now=END + 36 * HOUR), "2026-11").stdout
+
+    assert "over 1 recorded day of the month" in text
+    assert "1 day has no recording: 2026-11-02." in text
+    assert "and 1 day was not recorded: 2026-11-01." in text
+
+
 def test_running_month_has_bounds_so_far(recorded: Site) -> None:
     result = statement(app_of(recorded, END - DAY), "2026-10")
 

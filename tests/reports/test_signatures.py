@@ -273,6 +273,26 @@ def test_algorithms_are_told_apart_where_they_are_recorded(database: Engine, ver
     assert errors == []
 
 
+@pytest.mark.parametrize(
+    ("passed", "algorithm"), [(MINUTE - TICK, None), (MINUTE, "HMAC"), (-TICK, "HMAC")]
+)
+def test_column_that_an_upgrade_brings_is_looked_for_each_minute(
+    sqlite: Engine, passed: timedelta, algorithm: str | None
+) -> None:
+    audit.add_verifications(filled(sqlite, "1.4"), VERIFICATIONS[:1], "1.4")
+    times = {"now": NOW + HOUR}
+    app = create_app(sqlite, clock=lambda: times["now"], REPORTS=[REPORT], CACHE_SECONDS=0)
+    assert signatures(app.test_client(), 30)["byType"][0]["algorithm"] is None
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE pa_signature_audit ADD signature_algorithm TEXT DEFAULT 'HMAC'"
+        )
+
+    times["now"] += passed
+
+    assert signatures(app.test_client(), 30)["byType"][0]["algorithm"] == algorithm
+
+
 COLUMNS = "activation_id, valid, signature_type, timestamp_created"
 
 
