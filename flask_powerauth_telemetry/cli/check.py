@@ -4,11 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from flask_powerauth_telemetry.cli.checks.accounts import (
-    check_read_only,
-    check_secrets,
-    check_tables,
-)
+from flask_powerauth_telemetry.cli.checks.accounts import check_read_only, check_secrets
 from flask_powerauth_telemetry.cli.checks.application import check_keys, check_routes, check_scopes
 from flask_powerauth_telemetry.cli.checks.databases import (
     check_clock,
@@ -27,6 +23,7 @@ from flask_powerauth_telemetry.cli.checks.findings import (
 )
 from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
 from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
+from flask_powerauth_telemetry.cli.checks.tables import check_tables
 from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND

@@ -9,11 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
+from flask.cli import FlaskGroup
 from sqlalchemy import Engine
 
+from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import StaticCredentials, digest
+from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.config.loading import load_config
+from tests.support.commands import SEPARATELY
 from tests.support.service import create_app
 
 
@@ -65,16 +70,17 @@ def test_credential_works_as_it_is_printed(
     assert json.loads(value) == {"billing department": digest(token[1])}
 
 
-def test_each_credential_is_another_one(tmp_path: Path) -> None:
-    outputs = {run(tmp_path, "telemetry", "create-credential", "a").stdout for _ in range(2)}
+def test_each_credential_is_another_one() -> None:
+    arguments = ["create-credential", "a"]
+    outputs = {CliRunner().invoke(telemetry, arguments).stdout for _ in range(2)}
     assert len(outputs) == 2
 
 
 @pytest.mark.parametrize("name", ["a:b", "", "a\nb", "*"])
-def test_name_that_basic_can_not_carry_is_refused(tmp_path: Path, name: str) -> None:
-    result = run(tmp_path, "telemetry", "create-credential", name)
+def test_name_that_basic_can_not_carry_is_refused(name: str) -> None:
+    result = CliRunner(**SEPARATELY).invoke(telemetry, ["create-credential", name])
 
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "Choose another name" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -86,26 +92,29 @@ def test_commands_are_there_for_the_application_too(sqlite: Engine) -> None:
     assert "create-credential" in result.output
 
 
-@pytest.mark.parametrize("command", ["check", "snapshot", "applications", "report"])
-def test_configuration_error_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
-    (tmp_path / "wrong.py").write_text(
-        "from flask import Flask\n"
-        "from flask_powerauth_telemetry import PowerAuthTelemetry\n"
-        "def create_app():\n"
-        "    app = Flask('wrong')\n"
-        "    PowerAuthTelemetry(app)\n"
-        "    return app\n"
-    )
-    arguments = ["CURRENT_MAU"] if command == "report" else []
-    ended = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wrong", "telemetry", command, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 2
+def create_wrong() -> Flask:
+    app = Flask("wrong")
+    PowerAuthTelemetry(app)
+    return app
+
+
+@pytest.mark.parametrize("command", ["check", "snapshot", "applications", "report CURRENT_MAU"])
+def test_configuration_error_is_one_line_and_exit_code_2(command: str) -> None:
+    arguments = ["telemetry", *command.split()]
+
+    ended = CliRunner(**SEPARATELY).invoke(FlaskGroup(create_app=create_wrong), arguments)
+
+    assert ended.exit_code == 2
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
     assert "POWERAUTH_TELEMETRY_" in ended.stderr
+
+
+def test_configuration_error_of_a_process_is_one_line(tmp_path: Path) -> None:
+    wrong = "from flask import Flask\nfrom flask_powerauth_telemetry import PowerAuthTelemetry\n"
+    wrong += "app = Flask('wrong')\nPowerAuthTelemetry(app)\n"
+    (tmp_path / "wrong.py").write_text(wrong, encoding="utf-8")
+
+    ended = run(tmp_path, "--app", "wrong", "telemetry", "check")
+
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)

@@ -1,7 +1,7 @@
 """What proves the rows of days is what proves all others: whoever alters one is found out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,8 @@ from flask_powerauth_telemetry.history.recording import digest_of
 from tests.history.test_chain import COLUMNS, broken, digest_of_rows, last_row, put
 from tests.history.test_seal import NEW, WAYS, all_rows, verify, write_anew
 from tests.support.audit import DAY
-from tests.support.recorded import Site, run
+from tests.support.databases import Databases, Loan
+from tests.support.recorded import Site, create_site, run
 from tests.support.recorded_days import NOVEMBER, REPORT, Life, month_of, steady
 from tests.support.service import ask
 
@@ -21,13 +22,21 @@ MANY = json.dumps(
 )
 
 
-@pytest.fixture
-def life(small_site: Site) -> Life:
+@pytest.fixture(scope="module")
+def recorded_life(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """Two rows of users, then ten days of each application; the audit is gone."""
-    life = steady(small_site, 10)
+    loan = Loan(databases)
+    life = steady(create_site(loan, ("sqlite", "sqlite"), tmp_path_factory.mktemp("life")), 10)
     life.record()
     life.prune(datetime.max)
-    return life
+    yield life
+    loan.end()
+
+
+@pytest.fixture
+def life(recorded_life: Life, small_site: Site) -> Life:
+    """A copy for one test, since recording takes longer than most of them."""
+    return recorded_life.copied(small_site)
 
 
 def status(life: Life) -> int:
@@ -99,21 +108,29 @@ def test_row_that_says_it_is_a_profile_is_no_day_and_the_other_way_round(life: L
 Forge = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
-@pytest.fixture
-def sealed(small_site: Site) -> Life:
+@pytest.fixture(scope="module")
+def sealed_life(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """Two rows of users and two days without a seal, then as many with one; the audit is gone."""
-    life = steady(small_site, 2)
-    now = small_site.clock.now
-    small_site.clock.now = now - DAY
-    line = run(small_site.recorder(**life.keys), "--signatures").stdout.splitlines()[-1]
-    small_site.clock.now = now
+    loan = Loan(databases)
+    site = create_site(loan, ("sqlite", "sqlite"), tmp_path_factory.mktemp("sealed"))
+    life = steady(site, 2)
+    now = site.clock.now
+    site.clock.now = now - DAY
+    line = run(site.recorder(**life.keys), "--signatures").stdout.splitlines()[-1]
+    site.clock.now = now
     keys = {**life.keys, "HISTORY_KEY": NEW}
-    result = run(small_site.recorder(**keys), "--signatures", "--expect", line)
+    result = run(site.recorder(**keys), "--signatures", "--expect", line)
     assert result.exit_code == 0, result.output
-    assert [row["seal"] is None for row in all_rows(small_site)] == [True] * 4 + [False] * 4
-    assert verify(small_site) == []
+    assert [row["seal"] is None for row in all_rows(site)] == [True] * 4 + [False] * 4
+    assert verify(site) == []
     life.prune(datetime.max)
-    return life
+    yield life
+    loan.end()
+
+
+@pytest.fixture
+def sealed(sealed_life: Life, small_site: Site) -> Life:
+    return sealed_life.copied(small_site)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -22,7 +22,9 @@ LEAST = (
 """What docs/databases.md grants: five columns."""
 
 # Click before 8.2 mixes both outputs, unless told not to.
-SEPARATELY = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+SEPARATELY: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+)
 
 _numbers = itertools.count()
 

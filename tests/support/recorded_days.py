@@ -1,7 +1,9 @@
 """An audit that is written, recorded and pruned, and what must be known of it."""
 
 import random
+import shutil
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -41,6 +43,16 @@ class Life:
             [Activation("a", 1, "anna", YEAR), Activation("b", 2, "bob", YEAR)],
         )
         audit.add_verifications(self.site.powerauth, self.rows)
+
+    def copied(self, site: Site) -> "Life":
+        """The same in another place, whose databases are new files of SQLite."""
+        for name in ("powerauth", "history"):
+            own, other = getattr(self.site, name), getattr(site, name)
+            other.dispose()
+            shutil.copyfile(own.url.database, other.url.database)
+        life = copy(self)
+        life.site, life.known = site, dict(self.known)
+        return life
 
     @property
     def keys(self) -> dict[str, Any]:

@@ -1,36 +1,28 @@
-"""Checks of what an account can do: read what reports need, read secrets, and write."""
+"""Checks of what an account of a database may do: read secrets, and write."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Date,
-    DateTime,
     Select,
-    Table,
     bindparam,
-    column,
-    inspect,
-    literal,
     literal_column,
     select,
     table,
     text,
 )
-from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.databases import setting
-from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import refusal_cure, refusal_of
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
+from flask_powerauth_telemetry.cli.checks.reports import refusal_of
+from flask_powerauth_telemetry.cli.checks.tables import (
+    CLIENT_SECRET,
+    RELATIONS,
+    reads_credentials,
+    relation_of,
+)
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
-from flask_powerauth_telemetry.database.tables import SINCE, TABLE_NAMES, integration_table
-from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
-from flask_powerauth_telemetry.reports.verifications import columns_of
-
-CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a column
-
 
 SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_activation": (
@@ -47,9 +39,6 @@ SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 # Views and synonyms by other names are found by the names that are configured.
-_RELATIONS = (
-    " FROM pg_class relation JOIN pg_namespace namespace ON namespace.oid = relation.relnamespace"
-)
 _OUR_RELATIONS = (
     " (relation.relname LIKE 'pa!_%' ESCAPE '!' OR relation.relname IN :names)"
     " AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
@@ -57,7 +46,7 @@ _OUR_RELATIONS = (
 )
 _READABLE_COLUMNS = text(
     "SELECT namespace.nspname || '.' || relation.relname || '.' || attribute.attname"
-    + _RELATIONS
+    + RELATIONS
     + " JOIN pg_attribute attribute ON attribute.attrelid = relation.oid WHERE"
     + _OUR_RELATIONS
     + " AND attribute.attname IN :columns AND NOT attribute.attisdropped"
@@ -65,159 +54,12 @@ _READABLE_COLUMNS = text(
 ).bindparams(bindparam("names", expanding=True), bindparam("columns", expanding=True))
 _WRITABLE_RELATIONS = text(
     "SELECT namespace.nspname || '.' || relation.relname"
-    + _RELATIONS
+    + RELATIONS
     + " WHERE"
     + _OUR_RELATIONS
     + " AND (has_any_column_privilege(relation.oid, 'INSERT, UPDATE')"
     " OR has_table_privilege(relation.oid, 'DELETE, TRUNCATE')) ORDER BY 1"
 ).bindparams(bindparam("names", expanding=True))
-
-
-_SCHEMAS = text(
-    "SELECT namespace.nspname"
-    + _RELATIONS
-    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
-)
-_IS_SEEN = text(
-    "SELECT bool_or(CASE WHEN CAST(:schema AS text) IS NULL"
-    " THEN namespace.nspname = ANY (current_schemas(true))"
-    " ELSE namespace.nspname = :schema AND has_schema_privilege(namespace.oid, 'USAGE') END)"
-    + _RELATIONS
-    + " WHERE relation.relname = :name"
-)
-_SAME_NAME = text(
-    "SELECT namespace.nspname || '.' || relation.relname AS fullname"
-    + _RELATIONS
-    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
-    " AND has_schema_privilege(namespace.oid, 'USAGE')"
-    " ORDER BY NOT pg_table_is_visible(relation.oid), 1"
-)
-
-
-def check_tables(target: Target) -> Iterator[Finding]:
-    """Whether each table that a report names can be read."""
-    readers: dict[tuple[str, Sequence[str]], list[str]] = {}
-    for report in target.reports:
-        for named in _read_columns(report.provider.tables):
-            readers.setdefault(named, []).append(report.name)
-    if target.is_recorded:
-        for named in _read_columns(READ_COLUMNS):
-            readers.setdefault(named, []).append("flask telemetry snapshot")
-    if reads_credentials(target):
-        readers[PA_INTEGRATION, ("id", "name", "client_token", CLIENT_SECRET)] = [
-            "application credentials"
-        ]
-    for (name, columns), reports in readers.items():
-        yield from _check_table(target, name, columns, ", ".join(reports))
-    if not readers and target.reports:
-        yield target.note("tables", "no report names a table of this database")
-    elif not readers and target.bind is not None:
-        config = target.state.config
-        cure = f"Correct its name, name it in {config.key('report_binds')}, or take it out"
-        yield target.warning("tables", "nothing reads this database", cure)
-    elif not readers:
-        yield target.note("tables", "nothing reads this database")
-
-
-def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Each table that a report names, with the columns that it names, if it does."""
-    for name in tables:
-        yield name, tuple(tables[name]) if isinstance(tables, Mapping) else ()
-
-
-def _check_table(
-    target: Target, name: str, columns: Sequence[str], reader: str
-) -> Iterator[Finding]:
-    relation = relation_of(target, name)
-    if relation is None:
-        yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
-        return
-    columns = _there(target, relation, columns)
-    names = f" ({', '.join(columns)})" if columns else ""
-    # Without columns to name, any one that may be read lets this pass.
-    chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
-    refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
-    if refusal is None:
-        yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
-        yield from _shadowed(target, relation)
-        yield from _times(target, relation, columns)
-        return
-    yield target.error(
-        "tables",
-        f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
-        refusal_cure(refusal, _cure(target, relation, f"Grant SELECT{names} on it")),
-    )
-
-
-def _there(target: Target, relation: Table, columns: Sequence[str]) -> Sequence[str]:
-    """The columns, without those of a later PowerAuth that the table does not have."""
-    if SINCE.keys().isdisjoint(columns):
-        return columns
-    with target.database.connect() as connection:
-        found = columns_of(connection, relation)
-    return tuple(one for one in columns if one not in SINCE or one in found)
-
-
-def _cure(target: Target, relation: Table, grant: str) -> str:
-    """What to do about a table that can't be read: find it, or ``grant`` what is missing."""
-    elsewhere = f"say where it is with {target.state.config.key('tables')}"
-    if target.dialect != "postgresql":
-        return f"{grant}, and USAGE on its schema; or {elsewhere} or {target.key('schema')}"
-    with target.database.connect() as connection:
-        schemas = connection.scalars(_SCHEMAS, {"name": relation.name}).all()
-        seen = connection.scalar(_IS_SEEN, {"name": relation.name, "schema": relation.schema})
-    if not schemas:
-        return f"Let {target.key('url')} name PowerAuth's database, or {elsewhere}"
-    if seen:
-        return grant
-    found = f"set {target.key('schema')} to that, {' or '.join(schemas)}"
-    return f"{grant}, and USAGE on its schema; {found}, or {elsewhere}"
-
-
-def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
-    """Whether other schemas have a table of this name, which a connection could find instead."""
-    if target.dialect != "postgresql" or relation.schema is not None:
-        return
-    with target.database.connect() as connection:
-        rows = connection.execute(_SAME_NAME, {"name": relation.name}).all()
-    if len(rows) > 1:
-        listed = ", ".join(row.fullname for row in rows)
-        yield target.warning(
-            "tables",
-            f"{listed}: the first is read, by the account's search_path",
-            f"Say which one with {target.key('schema')}",
-        )
-
-
-def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
-    """Which times have a zone, though PowerAuth's have none, and which are dates alone."""
-    if target.words.indexes:
-        return  # its catalog can't be looked at either
-    with target.database.connect() as connection:
-        try:
-            found = inspect(connection).get_columns(relation.name, schema=relation.schema)
-        except NoSuchTableError:
-            return
-    kinds = {
-        one["name"]: one["type"]
-        for one in found
-        if one["name"] in (columns or relation.c)
-        and isinstance(relation.c[one["name"]].type, DateTime)
-    }
-    if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
-        text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
-        cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
-        yield target.error("tables", text, cure, columns=dates)
-    zoned = [name for name, kind in kinds.items() if getattr(kind, "timezone", False) is True]
-    if not zoned:
-        return
-    text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"
-    if target.dialect == "postgresql":
-        zone = target.database.timezone
-        yield target.note("tables", f"{text}, which are compared in {zone}", columns=zoned)
-    else:
-        cure = "Map the table to a view that casts them to times without one"
-        yield target.warning("tables", f"{text}, which the session decides", cure, columns=zoned)
 
 
 def check_secrets(target: Target) -> Iterator[Finding]:
@@ -303,28 +145,6 @@ def _relations(target: Target) -> Sequence[str]:
     """The names of what is read instead of PowerAuth's tables, without a schema."""
     mapped = target.state.config.tables.values()
     return [relation.rpartition(".")[2] for relation in mapped] or ["pa_activation"]
-
-
-def reads_credentials(target: Target) -> bool:
-    """Whether application credentials are read from this database."""
-    if target.state.config.credentials != PA_INTEGRATION:
-        return False
-    return target.bind == (INTEGRATION_BIND if INTEGRATION_BIND in target.state.databases else None)
-
-
-def relation_of(target: Target, name: str) -> Table | None:
-    """A table as it is mapped, None for one that is not known."""
-    if name == PA_INTEGRATION:
-        return integration_of(target)
-    return getattr(target.database.tables, name) if name in TABLE_NAMES else None
-
-
-def integration_of(target: Target) -> Table:
-    """``pa_integration`` as it is mapped on this database."""
-    config = target.state.config
-    bind = config.binds.get(target.name)
-    schema = bind.schema if bind and bind.schema else config.database_schema
-    return integration_table(schema, config.tables)
 
 
 def readable_columns(

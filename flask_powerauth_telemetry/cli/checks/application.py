@@ -10,9 +10,9 @@ from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
-from flask_powerauth_telemetry.cli.checks.accounts import integration_of
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.reports import application_names
+from flask_powerauth_telemetry.cli.checks.tables import integration_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.schemas import error_envelope
