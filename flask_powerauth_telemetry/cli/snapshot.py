@@ -147,15 +147,19 @@ def snapshot(
         database = _database_of(state, _ANSWERED, how.time_limit)
         recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
-        days = None
-        if how.signatures:
-            database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
-            days = DayRecorder(database=database, writer=writer)
+        days = _day_recorder(state, writer, how)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
         if is_complete and expected is not None:
             _check_begun(recorder)
     if not is_complete:
         raise click.exceptions.Exit(1)
+
+
+def _day_recorder(state: TelemetryState, writer: Writer, how: _Manner) -> DayRecorder | None:
+    if not how.signatures:
+        return None
+    database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
+    return DayRecorder(database=database, writer=writer)
 
 
 def _check_begun(recorder: Recorder) -> None:

@@ -159,8 +159,12 @@ def test_pass_keeps_a_time_limit_of_its_own(postgresql_site: Site) -> None:
         run(postgresql_site.recorder(STATEMENT_TIMEOUT=1), "--time-limit", "0", "--correct", "so")
 
     settings = [statement for statement in statements if "statement_timeout" in statement]
-    limits = {one.partition("statement_timeout = '")[2].partition("'")[0] for one in settings}
-    assert limits == {"600000ms", "0ms"}
+    limits = {
+        int(one.partition("statement_timeout = '")[2].partition("ms'")[0]) for one in settings
+    }
+    assert min(limits) == 0
+    assert max(limits) == 600_000
+    assert all(one > 590_000 for one in limits if one)  # what is left of it on a busy machine
 
 
 def empty(site: Site, keep: int = 0) -> None:
