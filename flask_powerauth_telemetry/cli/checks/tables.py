@@ -30,23 +30,20 @@ RELATIONS = (
 )
 """Where PostgreSQL's catalog has tables and views, with their schemas."""
 
-_SCHEMAS = text(
-    "SELECT namespace.nspname"
-    + RELATIONS
-    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+_NAMESAKES = (
+    RELATIONS + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
 )
+_SCHEMAS = text(f"SELECT namespace.nspname {_NAMESAKES} ORDER BY 1")
 _IS_SEEN = text(
     "SELECT bool_or(CASE WHEN CAST(:schema AS text) IS NULL"
     " THEN namespace.nspname = ANY (current_schemas(true))"
     " ELSE namespace.nspname = :schema AND has_schema_privilege(namespace.oid, 'USAGE') END)"
-    + RELATIONS
-    + " WHERE relation.relname = :name"
+    + _NAMESAKES
 )
-_SAME_NAME = text(
-    "SELECT namespace.nspname || '.' || relation.relname AS fullname"
-    + RELATIONS
-    + " WHERE relation.relname = :name AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')"
-    " AND has_schema_privilege(namespace.oid, 'USAGE')"
+_USABLE = text(
+    "SELECT namespace.nspname || '.' || relation.relname"
+    + _NAMESAKES
+    + " AND has_schema_privilege(namespace.oid, 'USAGE')"
     " ORDER BY NOT pg_table_is_visible(relation.oid), 1"
 )
 
@@ -136,9 +133,9 @@ def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
     if target.dialect != "postgresql" or relation.schema is not None:
         return
     with target.database.connect() as connection:
-        rows = connection.execute(_SAME_NAME, {"name": relation.name}).all()
-    if len(rows) > 1:
-        listed = ", ".join(row.fullname for row in rows)
+        names = connection.scalars(_USABLE, {"name": relation.name}).all()
+    if len(names) > 1:
+        listed = ", ".join(names)
         yield target.warning(
             "tables",
             f"{listed}: the first is read, by the account's search_path",
