@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import click
 
 from benchmarks import (
+    attack,
     kept,
     logins,
+    memory,
     months,
     pacing,
     passes,
+    pooler,
     queries,
     recording,
     reports,
     shapes,
     sizes,
+    waiting,
 )
 from benchmarks.measuring import Figure, table
 from benchmarks.run import Run
@@ -27,6 +31,10 @@ _FIGURES: Mapping[str, Callable[[Run], Iterator[Figure]]] = {
     "sizes": sizes.figures,
     "kept": kept.figures,
     "queries": queries.figures,
+    "attack": attack.figures,
+    "waiting": waiting.figures,
+    "pooler": pooler.figures,
+    "memory": memory.figures,
     "reports": reports.figures,
     "month": months.figures,
     "logins": logins.figures,

@@ -1,31 +1,35 @@
-"""Whether memory grows with requests that all differ: ``python -m benchmarks.memory``.
+"""Whether memory grows with requests that all differ.
 
 Sends requests to an application in this process, on SQLite: for applications that don't exist,
 for windows of 1 to 365 days, for reports of a provider whose parameter is free, and bodies that
-are refused. Compares the resident memory after 10,000 and after all; Linux only.
+are refused. Compares the resident memory after 10,000 and after all, in a process of its own;
+Linux only.
 """
 
 import gc
 import logging
-import sys
+import resource
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import click
 from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 from sqlalchemy import create_engine
 
+from benchmarks.measuring import Figure, figure
+from benchmarks.run import Run
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import digest
 
 PATH = "/rest/v3/telemetry/report"
-WARM = 10_000
-ALLOWED_RATIO = 1.05
+_WARM = 10_000
+_REQUESTS = 100_000
 _SCHEMA = (
     "CREATE TABLE pa_application (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
     "CREATE TABLE pa_activation (application_id INTEGER NOT NULL, user_id TEXT NOT NULL,"
@@ -45,6 +49,20 @@ class Echo(ReportProvider):
     def generate(self, context: ReportContext, key: str) -> Mapping[str, Any]:
         """The parameter."""
         return {"key": key}
+
+
+def figures(run: Run) -> Iterator[Figure]:
+    """The figure."""
+    run.say(f"memory after {_REQUESTS:,} requests that differ")
+    with ProcessPoolExecutor(1, get_context("spawn")) as processes:
+        first, last = processes.submit(megabytes_after, _REQUESTS).result()
+    yield figure(
+        f"memory after {_REQUESTS:,} requests that differ",
+        f"after {_WARM:,}",
+        "MB",
+        [last],
+        [first],
+    )
 
 
 def request_number(number: int) -> tuple[str, dict[str, object], int]:
@@ -79,41 +97,27 @@ def create_app(folder: Path) -> Flask:
 
 
 def send(client: FlaskClient, numbers: range) -> None:
-    """Send these requests; raises ``ClickException`` for an unexpected answer."""
+    """Send these requests; raises ``RuntimeError`` for an unexpected answer."""
     for number in numbers:
         name, parameters, status = request_number(number)
         body = {"requestObject": {"name": name, "parameters": parameters}}
         response = client.post(PATH, json=body, auth=("billing", "a-token"))
         if response.status_code != status:
-            raise click.ClickException(f"{name}: {response.status_code}, not {status}")
+            raise RuntimeError(f"{name}: {response.status_code}, not {status}")
 
 
-def resident_bytes() -> int:
-    """The resident memory of this process, after a collection."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4_096
-
-
-@click.command()
-@click.option("--requests", default=100_000, show_default=True, help="How many in all.")
-@click.option("--step", default=10_000, show_default=True, help="How often to tell.")
-def main(requests: int, step: int) -> None:
-    """Print the resident memory as requests are sent; fail if it grew by more than 5 %."""
-    logging.getLogger("flask_powerauth_telemetry").addHandler(logging.NullHandler())
+def megabytes_after(requests: int) -> Sequence[float]:
+    """The resident memory of this process after 10,000 requests, and after all."""
+    logging.getLogger("flask_powerauth_telemetry").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         client = create_app(Path(folder)).test_client()
-        send(client, range(WARM))
-        first = last = resident_bytes()
-        click.echo(f"{WARM:>9,} requests  {first / 1e6:7.2f} MB")
-        for start in range(WARM, requests, step):
-            end = min(start + step, requests)
-            send(client, range(start, end))
-            last = resident_bytes()
-            click.echo(f"{end:>9,} requests  {last / 1e6:7.2f} MB  {last / first:.3f} x")
-    if last > first * ALLOWED_RATIO:
-        sys.exit(1)
+        send(client, range(_WARM))
+        first = _resident_megabytes()
+        send(client, range(_WARM, requests))
+        return first, _resident_megabytes()
 
 
-if __name__ == "__main__":
-    main()
+def _resident_megabytes() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
 from flask_powerauth_telemetry import ReportContext
 from tests.database.test_guard import Several
-from tests.pooler.conftest import SESSIONS
+from tests.support.pooler import SESSIONS
 from tests.support.questions import answers, fill
 from tests.support.recorded import run
 from tests.support.service import NOW, ask, create_app
