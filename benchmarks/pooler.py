@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 from sqlalchemy import create_engine
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine
 from benchmarks.application import application, ask
 from benchmarks.measuring import CPU_SECONDS, SECONDS, Figure, compare, take_turns, timed
 from benchmarks.run import Run
+from tests.support.needs import PGBOUNCER
 from tests.support.pooler import pooled_url
 
 _ROWS = 10_000
@@ -19,7 +21,10 @@ _DIRECT = "without it"
 
 
 def figures(run: Run) -> Iterator[Figure]:
-    """The figures; each report is a pass of its own."""
+    """The figures, each report a pass of its own; none where there is no PgBouncer."""
+    if not Path(PGBOUNCER).exists():
+        run.say(f"no {PGBOUNCER}: what a pooler costs is NOT measured")
+        return
     server, engine = run.server(), run.population(_ROWS).engine
     run.say("reports by PgBouncer")
     with (
