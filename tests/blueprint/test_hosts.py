@@ -23,6 +23,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
 from tests.support import powerauth
+from tests.support.held import eventually
 from tests.support.recorded import Clock
 from tests.support.service import (
     CREDENTIALS,
@@ -245,6 +246,28 @@ def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> No
     assert ask(client, "CURRENT_MAU", RETAIL, path="/report").status_code == 200
     assert ask(client, "CURRENT_MAU", RETAIL, path="/").status_code == 404
     telemetry.close(app)
+
+
+def test_close_leaves_no_session_and_a_later_request_opens_one(postgresql: Engine) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_applications(postgresql, ["retail"])
+    telemetry, app = PowerAuthTelemetry(clock=lambda: NOW), Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(postgresql)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_CACHE_SECONDS"] = 0
+    telemetry.init_app(app)
+
+    def sessions() -> int:
+        with postgresql.connect() as connection:
+            count = "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
+            return int(connection.exec_driver_sql(count).scalar_one())
+
+    before = sessions()
+    for _ in range(2):
+        assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+        assert sessions() > before
+        telemetry.close(app)
+        eventually(lambda: sessions() == before)
 
 
 def test_two_instances_in_one_application(filled: Engine) -> None:

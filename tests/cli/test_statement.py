@@ -130,16 +130,23 @@ def test_command_that_it_tells_checks_the_history(recorded: Site) -> None:
     assert command(app, *shlex.split(check)).exit_code == 1
 
 
-def test_month_without_a_recording_at_its_end_has_bounds(small_site: Site) -> None:
-    rows = [(END - DAY, 900), (END + 3 * HOUR, 1_000)]
+@pytest.mark.parametrize(
+    ("rows", "bounds"),
+    [
+        ([(END - DAY, 900), (END + 3 * HOUR, 1_000)], "at least 900 and at most 1,000"),
+        ([(END - DAY, 900)], "at least 900"),
+        ([(END + 3 * HOUR, 1_000)], "at least 0 and at most 1,000"),
+    ],
+)
+def test_month_without_a_recording_at_its_end_has_bounds(
+    small_site: Site, rows: list[tuple[datetime, int]], bounds: str
+) -> None:
     record(small_site.history, [profile(*row) for row in rows])
 
     result = statement(app_of(small_site), "2026-10")
 
     assert result.exit_code == 1
-    assert (
-        "The number of users is not known; it is at least 900 and at most 1,000." in result.stdout
-    )
+    assert f"The number of users is not known; it is {bounds}." in result.stdout
     assert "No recording was made within five minutes of the end" in result.stdout
 
 

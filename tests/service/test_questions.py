@@ -8,7 +8,7 @@ import pytest
 from marshmallow import Schema, fields
 from sqlalchemy import Engine
 
-from flask_powerauth_telemetry import Computation, ReportContext, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import digest
 from tests.support import powerauth
 from tests.support.service import NOW, ask, create_app
@@ -101,6 +101,25 @@ def test_data_are_those_of_the_newest_result(retail: Engine) -> None:
     second = ask(client, "USERS_IN_PAST_DAYS", QUESTION).get_json()
     numbers = [given["responseObject"]["reportData"]["users"] for given in (first, second)]
     assert numbers == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["CURRENT_MAU", "USERS_IN_PAST_DAYS"])
+def test_parameters_of_a_documented_report_are_loaded_once(
+    retail: Engine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    loaded: list[object] = []
+    load = ApplicationField.deserialize
+
+    def counted(field: ApplicationField, value: object, *others: Any, **more: Any) -> object:
+        loaded.append(value)
+        return load(field, value, *others, **more)
+
+    monkeypatch.setattr(ApplicationField, "deserialize", counted)
+    client = create_app(retail).test_client()
+    answers = [ask(client, name, QUESTION) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert loaded == ["retail"]
 
 
 def test_many_different_questions_are_not_all_remembered(retail: Engine) -> None:
