@@ -4,7 +4,10 @@ import functools
 import logging
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -15,6 +18,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from flask_powerauth_telemetry import Unavailable
+from flask_powerauth_telemetry.auth import pa_integration
 from flask_powerauth_telemetry.auth.credentials import (
     DIGEST_PREFIX,
     StaticCredentials,
@@ -26,8 +30,8 @@ from flask_powerauth_telemetry.auth.pa_integration import (
     RETRY_SECONDS,
     IntegrationCredentials,
 )
-from flask_powerauth_telemetry.database.connection import Database
-from flask_powerauth_telemetry.database.tables import integration_table
+from flask_powerauth_telemetry.database.connection import MAIN, Database, always
+from flask_powerauth_telemetry.database.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from tests.support import powerauth
 from tests.support.service import (
@@ -246,6 +250,40 @@ def test_integrations_stay_valid_for_an_hour_while_the_database_is_down(
     engines.pop()
     time.seconds += REFRESH_SECONDS
     assert store.authenticate("token-1", "secret-1") == "billing"
+
+
+def test_locked_table_is_waited_for_less_long_where_it_was_read_before(
+    postgresql: Engine, engines: list[Engine], time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_integrations(postgresql, INTEGRATIONS)
+    database = Database(
+        engine=always(postgresql),
+        timezone=UTC,
+        tables=PowerAuthTables(),
+        statement_timeout=0,
+        ours=False,
+    )
+    store = IntegrationCredentials(database, integration_table(), clock=time)
+
+    def seconds_while_locked(first: float, again: float) -> float:
+        monkeypatch.setattr(pa_integration, "_LONGEST_READING_SECONDS", first)
+        monkeypatch.setattr(pa_integration, "_LONGEST_REREADING_SECONDS", again)
+        with postgresql.connect() as locker:
+            locker.exec_driver_sql("LOCK TABLE pa_integration IN ACCESS EXCLUSIVE MODE")
+            start = monotonic()
+            with suppress(Unavailable):
+                assert store.authenticate("token-1", "secret-1") == "billing"
+            return monotonic() - start
+
+    assert seconds_while_locked(0.3, 20) < 5
+    with pytest.raises(Unavailable) as raised:
+        store.authenticate("token-1", "secret-1")
+    assert raised.value.database == MAIN
+    time.seconds += RETRY_SECONDS
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    time.seconds += REFRESH_SECONDS
+    assert seconds_while_locked(20, 0.3) < 5
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ UNREAD: list[tuple[str, Any, str]] = [
     ("BILLING_MY_CREDENTIALS", {}, f"Did you mean {PREFIX}BILLING_CREDENTIALS"),
     ("BILLNG_SKOPES", {}, f"Did you mean {PREFIX}BILLING_SCOPES"),
     ("OWNER", "me", "Correct or remove it"),
+    ("DB", "mine", "Correct or remove it"),
+    ("IN", "Prague", "Correct or remove it"),
 ]
 
 
