@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError
 from flask_powerauth_telemetry.text import describe, shortened
@@ -40,10 +40,6 @@ class _RequestObjectSchema(Schema):
     name = fields.String(required=True, validate=_not_blank)
     parameters = fields.Dict(load_default=None, allow_none=True)
 
-    @post_load
-    def _request(self, data: dict[str, Any], **_: Any) -> ReportRequest:
-        return ReportRequest(name=data["name"], parameters=data["parameters"] or {})
-
 
 class _RequestSchema(Schema):
     class Meta:
@@ -58,12 +54,15 @@ _REQUEST_SCHEMA = _RequestSchema()
 def load_request(body: bytes) -> ReportRequest:
     """The request in a body of UTF-8, UTF-16 or UTF-32; raises ``InvalidRequest``."""
     payload = _decode(body)
-    asked = _well_formed(payload)
-    return _validated(payload) if asked is None else asked
+    # A tenth of the schema's time; the schema tells what is wrong.
+    request = _well_formed(payload)
+    if request is None:
+        raise InvalidRequest(f"Invalid request: {describe(_REQUEST_SCHEMA.validate(payload))}")
+    return request
 
 
 def _well_formed(payload: Any) -> ReportRequest | None:
-    """The request, if nothing is wrong with it: without the schema, in a tenth of its time."""
+    """The request, if nothing is wrong with it."""
     asked = payload.get("requestObject") if isinstance(payload, dict) else None
     if isinstance(asked, dict):
         name, parameters = asked.get("name"), asked.get("parameters")
@@ -74,15 +73,6 @@ def _well_formed(payload: Any) -> ReportRequest | None:
         ):
             return ReportRequest(name, parameters or {})
     return None
-
-
-def _validated(payload: Any) -> ReportRequest:
-    try:
-        loaded = _REQUEST_SCHEMA.load(payload)
-    except ValidationError as error:
-        raise InvalidRequest(f"Invalid request: {describe(error.messages)}") from error
-    request: ReportRequest = loaded["request_object"]
-    return request
 
 
 def report_envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
