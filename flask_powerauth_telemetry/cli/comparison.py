@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
+from flask_powerauth_telemetry.cli.checks.findings import Target
 from flask_powerauth_telemetry.cli.checks.numbers import offset_text
-from flask_powerauth_telemetry.cli.counts import Window, users_in_windows
-from flask_powerauth_telemetry.database.connection import Database
+from flask_powerauth_telemetry.cli.counts import users_in_windows
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
-from flask_powerauth_telemetry.service import Clock
 
 EQUAL = "equal"
 EXPLAINED = "explained"
@@ -43,13 +42,13 @@ class Comparison:
 
 
 def compare(
-    database: Database, clock: Clock, ask: Ask, application: Application, days: Sequence[int]
+    target: Target, ask: Ask, application: Application, days: Sequence[int]
 ) -> list[Comparison]:
     """Compare the windows of one application; what differs is asked for once more."""
     for _ in range(_ATTEMPTS):
-        before = _profile(database, clock, application, max(days))
+        before = _profile(target, application, max(days))
         answers = [ask(application.name, window) for window in days]
-        after = _profile(database, clock, application, max(days))
+        after = _profile(target, application, max(days))
         found = [
             Comparison(
                 application.name,
@@ -65,31 +64,29 @@ def compare(
     return found
 
 
-def _profile(
-    database: Database, clock: Clock, application: Application, days: int
-) -> ActivityProfile:
+def _profile(target: Target, application: Application, days: int) -> ActivityProfile:
     width = min(width for width in WIDTHS if width >= days)
-    with ReportContext(database, clock()) as context:
+    with ReportContext(target.database, target.state.clock()) as context:
         return read_profile(context, application, width)
 
 
 def hints(
-    database: Database,
-    clock: Clock,
-    applications: Sequence[Application],
-    compared: Sequence[Comparison],
-    timezone_key: str,
+    target: Target, applications: Sequence[Application], compared: Sequence[Comparison]
 ) -> Iterator[str]:
-    """What may be the reason for the differences of one application, the likely ones first.
+    """What may be the reason for the differences, if there are any, the likely ones first.
 
-    ``compared`` are all of its windows.
+    They are those of the first application that differs: one is enough to find the reason.
     """
-    name = compared[0].application
+    name = next((one.application for one in compared if one.verdict == DIFFERENT), None)
+    if name is None:
+        return
+    windows = [one for one in compared if one.application == name]
     (application,) = (one for one in applications if one.name == name)
-    if zones := _fitting_zones(database, clock, application, compared):
+    if zones := _fitting_zones(target, application, windows):
         yield (
             f"{name}: in every window our number is PowerAuth Server's in the zone"
-            f" {_listed(zones, clock())}: set {timezone_key} to that of PowerAuth's JVM"
+            f" {_listed(zones, target.state.clock())}: set {target.key('timezone')} to that of"
+            " PowerAuth's JVM"
         )
     others = [one.name for one in applications if _folded(one.name) == _folded(name)]
     if len(others) > 1:
@@ -97,7 +94,7 @@ def hints(
             f"{name}: {', '.join(repr(other) for other in others)} differ in case or blanks alone;"
             " on a database that ignores these, PowerAuth Server counts them together"
         )
-    if all(one.server == 0 for one in compared):
+    if all(one.server == 0 for one in windows):
         yield f"{name}: PowerAuth Server answers 0 for an application that it doesn't know"
     yield (
         f"{name}: is it the PowerAuth Server of this very database,"
@@ -106,18 +103,19 @@ def hints(
 
 
 def _fitting_zones(
-    database: Database, clock: Clock, application: Application, compared: Sequence[Comparison]
+    target: Target, application: Application, compared: Sequence[Comparison]
 ) -> Sequence[str]:
     """The zones in which all windows fit best, UTC first; none if that is ours, or they don't.
 
     Logins go on meanwhile, so a tenth of all differences may remain.
     """
-    own = database.timezone
+    own = target.database.timezone
     zones: dict[str, tzinfo] = {name: ZoneInfo(name) for name in _zone_names()} | {str(own): own}
     misses = dict.fromkeys(zones, 0)
     for one in compared:
-        with ReportContext(database, clock()) as context:
-            windows = {name: _window(context.now, one.days, zone) for name, zone in zones.items()}
+        with ReportContext(target.database, target.state.clock()) as context:
+            now, start = context.now, context.now - one.days * DAY
+            windows = {name: (_wall(start, zone), _wall(now, zone)) for name, zone in zones.items()}
             users = users_in_windows(context, application, sorted({*windows.values()}))
         for name, window in windows.items():
             misses[name] += abs(users[window] - one.server)
@@ -125,7 +123,8 @@ def _fitting_zones(
     allowed = sum(abs(one.after - one.server) for one in compared) / 10
     if least > allowed or misses[str(own)] == least:
         return []
-    return sorted((name for name in zones if misses[name] == least), key=_utc_first)
+    fitting = (name for name in zones if misses[name] == least)
+    return sorted(fitting, key=lambda name: (name != "UTC", name))
 
 
 def _listed(zones: Sequence[str], instant: datetime) -> str:
@@ -146,16 +145,8 @@ def _zone_names() -> Iterator[str]:
             yield name
 
 
-def _utc_first(name: str) -> tuple[bool, str]:
-    return name != "UTC", name
-
-
-def _window(now: datetime, days: int, zone: tzinfo) -> Window:
-    """The window of so many days up to an aware instant, by a zone's clock."""
-    start, end = (
-        instant.astimezone(zone).replace(tzinfo=None) for instant in (now - days * DAY, now)
-    )
-    return start, end
+def _wall(instant: datetime, zone: tzinfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)
 
 
 def _folded(name: str) -> str:

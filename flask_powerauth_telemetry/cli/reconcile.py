@@ -2,19 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, Any
 
 import click
 
 from flask_powerauth_telemetry.cli.checks.findings import Target, cause_of
-from flask_powerauth_telemetry.cli.comparison import (
-    DIFFERENT,
-    Comparison,
-    compare,
-    hints,
-)
+from flask_powerauth_telemetry.cli.comparison import DIFFERENT, Comparison, compare, hints
 from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
@@ -29,12 +24,13 @@ from flask_powerauth_telemetry.text import one_line, printable
 TOKEN_VARIABLE = "POWERAUTH_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 
 _COLUMNS = "{:<32}{:>6}{:>14}{:>18}{:>14}  {}"
+_HEADINGS = ("application", "days", "ours before", "PowerAuth Server", "ours after", "verdict")
 
 
-def _read_days(context: click.Context, parameter: click.Parameter, value: str) -> Sequence[int]:
+def _days(text: str) -> Sequence[int]:
     """Windows in days, such as ``7,30,90,365``."""
     try:
-        days = sorted({int(part) for part in value.split(",")})
+        days = sorted({int(part) for part in text.split(",")})
     except ValueError:
         days = []
     if not days or not 1 <= days[0] <= days[-1] <= MAXIMUM_DAYS:
@@ -55,7 +51,12 @@ def _read_days(context: click.Context, parameter: click.Parameter, value: str) -
     help=f"File with the token, the client_secret. Default: ${TOKEN_VARIABLE}, or a prompt.",
 )
 @click.option(
-    "--days", callback=_read_days, default="7,30,90,365", show_default=True, help="Windows in days."
+    "--days",
+    type=_days,
+    metavar="TEXT",
+    default="7,30,90,365",
+    show_default=True,
+    help="Windows in days.",
 )
 @click.option(
     "--application", "names", multiple=True, help="Compare this one only; may be repeated."
@@ -92,10 +93,9 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
 
 def _server(options: Mapping[str, Any]) -> PowerAuthServer:
     user = options["user"]
-    credentials = None if user is None else (user, _token(options["token_file"]))
     return PowerAuthServer(
         options["url"],
-        credentials,
+        None if user is None else (user, _token(options["token_file"])),
         timeout=options["timeout"],
         plain_http=options["insecure_http"],
     )
@@ -115,25 +115,22 @@ def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[
     rows: list[Comparison] = []
     json_wanted = options["json_wanted"]
     if not json_wanted:
-        click.echo(
-            _COLUMNS.format(
-                "application", "days", "ours before", "PowerAuth Server", "ours after", "verdict"
-            )
-        )
+        click.echo(_COLUMNS.format(*_HEADINGS))
     for application in _chosen(applications, options["names"]):
-        found = compare(
-            target.database, state.clock, server.users_in_past_days, application, options["days"]
-        )
+        found = compare(target, server.users_in_past_days, application, options["days"])
         rows += found
         if not json_wanted:
-            _echo_rows(found)
-    told = list(_hints(target, applications, rows))
+            click.echo("\n".join(_line(row) for row in found))
+    told = list(hints(target, applications, rows))
+    exit_code = 1 if any(row.verdict == DIFFERENT for row in rows) else 0
     if json_wanted:
-        click.echo(json.dumps(_document(rows, told), indent=2))
+        compared = [{**asdict(row), "verdict": row.verdict} for row in rows]
+        document = {"exitCode": exit_code, "comparisons": compared, "hints": told}
+        click.echo(json.dumps(document, indent=2))
     else:
         for hint in told:
             click.echo(f"Hint: {one_line(hint)}")
-    raise click.exceptions.Exit(1 if _differing(rows) else 0)
+    raise click.exceptions.Exit(exit_code)
 
 
 def _target(state: TelemetryState, time_limit: float | None) -> Target:
@@ -152,33 +149,7 @@ def _chosen(applications: Sequence[Application], names: Sequence[str]) -> Sequen
     return [one for one in applications if not names or one.name in names]
 
 
-def _echo_rows(rows: Sequence[Comparison]) -> None:
-    for row in rows:
-        verdict = row.verdict.upper() if row.verdict == DIFFERENT else row.verdict
-        name = printable(row.application)
-        click.echo(
-            _COLUMNS.format(name, row.days, row.before, row.server, row.after, verdict).rstrip()
-        )
-
-
-def _hints(
-    target: Target, applications: Sequence[Application], rows: Sequence[Comparison]
-) -> Iterator[str]:
-    """Hints for the first application that differs: one is enough to find the reason."""
-    if differing := _differing(rows):
-        first = [row for row in rows if row.application == differing[0].application]
-        yield from hints(
-            target.database, target.state.clock, applications, first, target.key("timezone")
-        )
-
-
-def _differing(rows: Sequence[Comparison]) -> list[Comparison]:
-    return [row for row in rows if row.verdict == DIFFERENT]
-
-
-def _document(rows: Sequence[Comparison], told: Sequence[str]) -> Mapping[str, Any]:
-    return {
-        "exitCode": 1 if _differing(rows) else 0,
-        "comparisons": [{**asdict(row), "verdict": row.verdict} for row in rows],
-        "hints": told,
-    }
+def _line(row: Comparison) -> str:
+    verdict = row.verdict.upper() if row.verdict == DIFFERENT else row.verdict
+    numbers = (row.days, row.before, row.server, row.after)
+    return _COLUMNS.format(printable(row.application), *numbers, verdict)
