@@ -4,16 +4,18 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
@@ -22,10 +24,6 @@ SECONDS_BETWEEN = 15.0
 """How long it waits after an attempt that left something out."""
 
 logger = logging.getLogger("flask_powerauth_telemetry.snapshot")
-
-_CLEAR_LINE = "\r\x1b[K"
-
-Record = Callable[[Application], Outcome]
 
 
 class Attempts:
@@ -37,7 +35,7 @@ class Attempts:
     def __init__(
         self,
         recorder: Recorder,
-        record: Record,
+        record: Callable[[Application], Outcome],
         names: Sequence[str],
         days: DayRecorder | None = None,
     ) -> None:
@@ -103,13 +101,13 @@ class Attempts:
         recording = outcome.recording
         slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
         if outcome.is_new:
-            _say(f"{name}: recorded for {slot}, {_summary(recording)}")
+            users = recording.profile.users_in_past_days(30)
+            seconds = recording.milliseconds / 1000
+            _say(f"{name}: recorded for {slot}, {users} users in 30 days, in {seconds:.1f} s")
         else:
             _say(f"{name}: is recorded already for {slot}")
         if recording.distance > TOLERANCE:
-            self._warn(
-                f"{name}: the pass for {slot} was made at {recording.profile.as_of:%H:%M:%S}"
-            )
+            self._warn_of_distance(f"{name}: the pass for {slot}", recording.profile.as_of)
 
     def _record_days(self) -> None:
         """Record what days there are of all that are asked for; nothing where they aren't."""
@@ -135,10 +133,11 @@ class Attempts:
         self._failures.append(line)
         self._say_once(line)
 
-    def _warn(self, line: str) -> None:
-        minutes = TOLERANCE.total_seconds() / 60
-        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone."
-        line += " Start it at the full hour"
+    def _warn_of_distance(self, what: str, as_of: datetime) -> None:
+        line = (
+            f"{what} was made at {as_of:%H:%M:%S}, more than {TOLERANCE.total_seconds() / 60:g}"
+            " minutes off: a month that ends then has bounds alone. Start it at the full hour"
+        )
         _say(line, err=True)
         if logger.hasHandlers():  # without any, Python prints it a second time
             logger.warning(one_line(line))
@@ -173,10 +172,5 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
 def _say(line: str, *, err: bool = False) -> None:
     """Print a line in place of the bar, if there is one; it is drawn anew below."""
     if sys.stderr.isatty():
-        click.echo(_CLEAR_LINE, nl=False, err=True)
+        click.echo(CLEAR_LINE, nl=False, err=True)
     click.echo(line, err=err)
-
-
-def _summary(recording: Recording) -> str:
-    users = recording.profile.users_in_past_days(30)
-    return f"{users} users in 30 days, in {recording.milliseconds / 1000:.1f} s"

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import click
 
-_CLEAR_LINE = "\r\x1b[K"
+CLEAR_LINE = "\r\x1b[K"
+"""What takes a line away from a terminal that stands on it."""
 
 
 @contextmanager
@@ -36,6 +37,6 @@ def _tell(what: str, every: float, done: threading.Event) -> None:
     while not done.wait(every):
         shown = True
         seconds = time.monotonic() - start
-        click.echo(f"{_CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
+        click.echo(f"{CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
     if shown:
-        click.echo(_CLEAR_LINE, nl=False, err=True)
+        click.echo(CLEAR_LINE, nl=False, err=True)

@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.visitors import iterate
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.cli.catalogue import parameter_fields
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
-from flask_powerauth_telemetry.cli.report import parameter_fields
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database, InterruptBy
 from flask_powerauth_telemetry.exceptions import (
