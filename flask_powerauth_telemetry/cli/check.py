@@ -9,6 +9,7 @@ from flask_powerauth_telemetry.cli.checks.application import check_keys, check_r
 from flask_powerauth_telemetry.cli.checks.databases import (
     check_clock,
     check_connection,
+    check_history,
     check_indexes,
     check_server,
 )
@@ -22,7 +23,7 @@ from flask_powerauth_telemetry.cli.checks.findings import (
     exit_code,
 )
 from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
-from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
+from flask_powerauth_telemetry.cli.checks.reports import check_answers
 from flask_powerauth_telemetry.cli.checks.tables import check_tables
 from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import on_instance

@@ -1,21 +1,11 @@
 """Checks of what an account of a database may do: read secrets, and write."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    bindparam,
-    literal_column,
-    select,
-    table,
-    text,
-)
+from sqlalchemy import Select, bindparam, func, literal_column, select, table, text
 
-from flask_powerauth_telemetry.cli.checks.databases import setting
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
-from flask_powerauth_telemetry.cli.checks.reports import refusal_of
 from flask_powerauth_telemetry.cli.checks.tables import (
     CLIENT_SECRET,
     RELATIONS,
@@ -24,7 +14,7 @@ from flask_powerauth_telemetry.cli.checks.tables import (
 )
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 
-SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
+_SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_activation": (
         "server_private_key_base64",
         "ctr_data",
@@ -36,7 +26,6 @@ SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
     PA_INTEGRATION: (CLIENT_SECRET,),
 }
 """Keys, counters and secrets, which an account for reports should not be able to read."""
-
 
 # Views and synonyms by other names are found by the names that are configured.
 _OUR_RELATIONS = (
@@ -67,7 +56,8 @@ def check_secrets(target: Target) -> Iterator[Finding]:
     if target.dialect == "sqlite":
         yield target.ok("secrets", "not applicable: who can open an SQLite file can read all of it")
         return
-    is_own = _is_own_integration(target)
+    has_own_bind = INTEGRATION_BIND in target.state.config.binds
+    is_own = has_own_bind and target.bind == INTEGRATION_BIND and reads_credentials(target)
     readable = _readable_secrets(target)
     found = [name for name in readable if not (is_own and name.endswith(f".{CLIENT_SECRET}"))]
     if found:
@@ -82,7 +72,7 @@ def check_secrets(target: Target) -> Iterator[Finding]:
         own = ", but client_secret, which it is for" if is_own else ""
         text = f"this account can't read PowerAuth's keys and secrets{own}"
         yield target.ok("secrets", text)
-    if reads_credentials(target) and INTEGRATION_BIND not in target.state.config.binds:
+    if reads_credentials(target) and not has_own_bind:
         yield target.warning(
             "secrets",
             "application credentials are read by the account of the reports",
@@ -93,27 +83,21 @@ def check_secrets(target: Target) -> Iterator[Finding]:
 
 def _readable_secrets(target: Target) -> Sequence[str]:
     if target.dialect == "postgresql":
-        columns = [column for names in SECRET_COLUMNS.values() for column in names]
+        columns = [column for names in _SECRET_COLUMNS.values() for column in names]
+        names = {"names": _relations(target), "columns": columns}
         with target.database.connect() as connection:
-            return readable_columns(connection, _relations(target), columns)
+            return connection.scalars(_READABLE_COLUMNS, names).all()
     return [
         f"{name}.{column}"
-        for name, columns in SECRET_COLUMNS.items()
+        for name, columns in _SECRET_COLUMNS.items()
         for column in columns
-        if refusal_of(target, _select_column(target, name, column)) is None
+        if target.refusal_of(_select_column(target, name, column)) is None
     ]
 
 
 def _select_column(target: Target, name: str, column: str) -> Select[Any]:
     known = relation_of(target, name)
-    relation = table(known.name, schema=known.schema) if known is not None else table(name)
-    return select(literal_column(column)).select_from(relation)
-
-
-def _is_own_integration(target: Target) -> bool:
-    """Whether it is the account that is for reading credentials alone."""
-    own = target.bind == INTEGRATION_BIND and INTEGRATION_BIND in target.state.config.binds
-    return own and reads_credentials(target)
+    return select(literal_column(column)).select_from(table(name) if known is None else known)
 
 
 def check_read_only(target: Target) -> Iterator[Finding]:
@@ -126,8 +110,8 @@ def check_read_only(target: Target) -> Iterator[Finding]:
         yield target.note("read-only", target.words.writing)
         return
     with target.database.connect() as connection:
-        guarded = setting(connection, "transaction_read_only") == "on"
-        writable = list(writable_relations(connection, _relations(target)))
+        guarded = connection.scalar(select(func.current_setting("transaction_read_only"))) == "on"
+        writable = connection.scalars(_WRITABLE_RELATIONS, {"names": _relations(target)}).all()
     if not guarded:
         yield target.error("read-only", "the transaction is not read-only", "Report this as a bug")
     if writable:
@@ -145,19 +129,3 @@ def _relations(target: Target) -> Sequence[str]:
     """The names of what is read instead of PowerAuth's tables, without a schema."""
     mapped = target.state.config.tables.values()
     return [relation.rpartition(".")[2] for relation in mapped] or ["pa_activation"]
-
-
-def readable_columns(
-    connection: Connection, relations: Collection[str], columns: Collection[str]
-) -> Sequence[str]:
-    """Which columns of these names this account can read, as schema.relation.column.
-
-    In PowerAuth's tables in every schema, and in the ``relations`` named.
-    """
-    names = {"names": list(relations), "columns": list(columns)}
-    return connection.execute(_READABLE_COLUMNS, names).scalars().all()
-
-
-def writable_relations(connection: Connection, relations: Collection[str]) -> Sequence[str]:
-    """In which of PowerAuth's tables, and of the ``relations``, this account may change rows."""
-    return connection.execute(_WRITABLE_RELATIONS, {"names": list(relations)}).scalars().all()

@@ -11,7 +11,6 @@ from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import application_names
 from flask_powerauth_telemetry.cli.checks.tables import integration_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
@@ -36,7 +35,7 @@ def check_scopes(target: Target) -> Iterator[Finding]:
     """Of the main database, or of the history without one: who sees which applications."""
     main = None if None in target.state.databases else HISTORY_BIND
     if target.bind == main:
-        yield from _judge_scopes(target, application_names(target))
+        yield from _judge_scopes(target, target.application_names())
 
 
 def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:

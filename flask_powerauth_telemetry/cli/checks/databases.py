@@ -1,23 +1,30 @@
-"""Checks of a database server: whether it answers, its part in replication, clock, indexes."""
+"""Checks of a database: whether it answers, its part in replication, clock, indexes, recordings."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, inspect, literal, select, text
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import Connection, Table, func, inspect, literal, select, text
+from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import Replay
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import seconds_behind_server
+from flask_powerauth_telemetry.history.recording import Recording
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.service import read_clock
 
 CLOCK_TOLERANCE_SECONDS = 5
 LAG_SECONDS = 10
 """How old the last transaction may be that a standby replayed, while there are more."""
+
+RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
+GRANT = "Have what it names created, or granted to the account of this database"
 
 _SIZE = text(
     "SELECT reltuples, relpages * CAST(current_setting('block_size') AS bigint)"
@@ -57,7 +64,7 @@ def check_server(target: Target) -> Iterator[Finding]:
     with target.database.connect() as connection:
         replay = dialect_named(connection.dialect.name).replay(connection)
         behind = seconds_behind_server(connection, target.state.clock) or 0.0
-        delay = setting(connection, "max_standby_streaming_delay")
+        delay = connection.scalar(select(func.current_setting("max_standby_streaming_delay")))
     if replay is None:
         yield target.note(
             "server",
@@ -70,7 +77,7 @@ def check_server(target: Target) -> Iterator[Finding]:
     yield _judge_standby(target, replay, now, delay)
 
 
-def _judge_standby(target: Target, replay: Replay, now: datetime, delay: str) -> Finding:
+def _judge_standby(target: Target, replay: Replay, now: datetime, delay: object) -> Finding:
     behind = max(replay.received - replay.replayed, 0)
     age, when = None, "never"
     if replay.committed is not None:
@@ -123,7 +130,7 @@ def check_indexes(target: Target) -> Iterator[Finding]:
             found = inspect(connection).get_indexes(activation.name, schema=activation.schema)
         except NoSuchTableError:
             found = []
-    indexes = [_columns(index) for index in found]
+    indexes = [_columns_of(index) for index in found]
     if not indexes:
         yield target.note("indexes", f"none on {activation.fullname}: it is a view, or not there")
         return
@@ -142,11 +149,56 @@ def check_indexes(target: Target) -> Iterator[Finding]:
         yield target.ok("indexes", text, indexes=indexes)
 
 
-def _columns(index: Mapping[str, Any]) -> Sequence[str]:
+def _columns_of(index: Mapping[str, Any]) -> Sequence[str]:
     """The names of an index's columns, those that it only includes as well."""
     included = index.get("dialect_options", {}).get("postgresql_include") or []
     names = [name or "an expression" for name in index["column_names"]]
     return [*names, *(name for name in included if name not in names)]
+
+
+def check_history(target: Target) -> Iterator[Finding]:
+    """Whether the newest recording of each application is young enough to answer from."""
+    config = target.state.config
+    store = HistoryStore.from_config(config)
+    now = read_clock(target.state.clock)
+    try:
+        with target.database.connect() as connection:
+            store.check(connection)
+            newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
+            names = target.application_names()
+            if newest is None:
+                yield target.error("history", "nothing is recorded yet", RECORD)
+            elif config.source == SNAPSHOT:
+                for name in names:
+                    yield _judge_age(
+                        target, name, store.newest(connection, name, now + CLOCK_TOLERANCE), now
+                    )
+            else:
+                as_of = newest.profile.as_of
+                text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
+                yield target.note("history", f"{text}, for the reports of months")
+    except TelemetryError as error:
+        is_refused = isinstance(error.__cause__, SQLAlchemyError)
+        yield target.error("history", error.message, GRANT if is_refused else RECORD)
+
+
+def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:
+    if newest is None:
+        return target.error(
+            "history", f"{name}: nothing is recorded of it", RECORD, application=name
+        )
+    config = target.state.config
+    as_of = newest.profile.as_of
+    age = (now - as_of).total_seconds()
+    text = (
+        f"{name}: the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC, {age / 3600:.1f} h old"
+    )
+    facts = {"application": name, "age_seconds": round(age)}
+    if age <= config.max_age:
+        return target.ok("history", text, **facts)
+    if config.serve_stale:
+        return target.warning("history", f"{text}, and is still answered from", RECORD, **facts)
+    return target.error("history", f"{text}: too old to answer from", RECORD, **facts)
 
 
 def estimated_size(connection: Connection, table: Table) -> str:
@@ -158,9 +210,3 @@ def estimated_size(connection: Connection, table: Table) -> str:
     if row is None or row[0] <= 0:  # a view, or never analysed
         return ""
     return f"about {int(row[0]):,} activations in {max(1, round(row[1] / 1e6))} MB; "
-
-
-def setting(connection: Connection, name: str) -> str:
-    """The value of a setting, as this transaction has it."""
-    statement = text("SELECT current_setting(:name)")
-    return str(connection.execute(statement, {"name": name}).scalar_one())

@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
 import click
+from sqlalchemy import Select, false
 
-from flask_powerauth_telemetry.config.values import SNAPSHOT
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.snapshot import read_applications
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
@@ -65,7 +70,7 @@ class Finding:
     database: str
     message: str
     cure: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +121,29 @@ class Target:
             return "engine="
         return config.key(_MAIN_KEYS.get(name, name))
 
+    def application_names(self) -> Sequence[str]:
+        """The applications that its reports are asked for.
+
+        Those of PowerAuth's own database, for recordings too: without it, those that are recorded.
+        Raises ``TelemetryError`` where they can't be read.
+        """
+        if self.bind != HISTORY_BIND:
+            return [application.name for application in read_applications(self.database)]
+        if main := self.state.databases.get(None):
+            with suppress(TelemetryError):
+                return [application.name for application in read_applications(main)]
+        with self.database.connect() as connection:
+            return sorted(HistoryStore.from_config(self.state.config).names(connection))
+
+    def refusal_of(self, statement: Select[Any]) -> TelemetryError | None:
+        """Why a statement is refused, None when it runs; it reads no row."""
+        try:
+            with self.database.connect() as connection:
+                connection.execute(statement.where(false())).all()
+        except TelemetryError as error:
+            return error
+        return None
+
     def ok(self, check: str, message: str, **facts: Any) -> Finding:
         """Something that is as it should be."""
         return Finding(Level.OK, check, self.name, message, facts=facts)
@@ -135,7 +163,7 @@ class Target:
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """0 when all is well, 1 with a warning, 2 with an error."""
-    return max((_EXIT_CODES.get(finding.level, 0) for finding in findings), default=0)
+    return max(_EXIT_CODES.get(finding.level, 0) for finding in findings)
 
 
 def echo_line(finding: Finding) -> None:

@@ -43,7 +43,10 @@ def check_passes(
             with ReportContext(target.database, target.state.clock()) as context:
                 one = run_pass(context, application, days, target.state.clock)
         except TelemetryError as error:
-            yield _failed_pass(target, application, error)
+            raised = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
+            cure = raised if isinstance(error, TooSlow) else "See the findings above"
+            text = f"{application.name}: {cause_of(error)}"
+            yield target.error("pass", text, cure, application=application.name)
             continue
         seen.append(one)
         yield _pass_finding(target, application, days, one)
@@ -55,13 +58,11 @@ def check_passes(
             f"0 users in {days} days in each of: {', '.join(one.name for one in applications)}",
             "See that this is PowerAuth's database, and that all of it was copied",
         )
-    yield judge_zone(
-        target, max((one.newest for one in seen if one.newest), default=None), target.state.clock()
-    )
+    newest = max((one.newest for one in seen if one.newest), default=None)
+    yield _judge_zone(target, newest, target.state.clock())
     if len(seen) == len(applications):
-        yield _cost_finding(
-            target, applications, sum(one.seconds for one in seen) / len(seen), days
-        )
+        average = sum(one.seconds for one in seen) / len(seen)
+        yield _cost_finding(target, applications, average, days)
 
 
 def _pass_finding(target: Target, application: Application, days: int, seen: Seen) -> Finding:
@@ -84,16 +85,6 @@ def _pass_finding(target: Target, application: Application, days: int, seen: See
         cure = f"{_kinder(target)} The limit of {limit:g} s is near"
         return target.warning("pass", text, cure, **facts)
     return target.ok("pass", text, **facts)
-
-
-def _failed_pass(target: Target, application: Application, error: TelemetryError) -> Finding:
-    cure = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
-    return target.error(
-        "pass",
-        f"{application.name}: {cause_of(error)}",
-        cure if isinstance(error, TooSlow) else "See the findings above",
-        application=application.name,
-    )
 
 
 def _cost_finding(
@@ -163,7 +154,7 @@ def _kinder(target: Target) -> str:
     return f"Use a replica, or record reports with {source} = {SNAPSHOT!r}."
 
 
-def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Finding:
+def _judge_zone(target: Target, newest: datetime | None, now: datetime) -> Finding:
     """What the newest use tells about the zone.
 
     ``newest`` is a naive time of the database's clock, None without a use in the past days.
@@ -173,9 +164,11 @@ def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findin
         return target.note("zone", "nothing was used lately, so the zone can't be told")
     here = target.database.wall_clock(now)
     ahead = newest - here
+    zone = target.database.timezone
+    offset = now.astimezone(zone).utcoffset() or timedelta(0)
     text = (
         f"the newest use is {newest:%Y-%m-%d %H:%M:%S}, now is {here:%Y-%m-%d %H:%M:%S}"
-        f" in {_zone(target, now)}"
+        f" in {zone} ({offset_text(offset)})"
     )
     facts = {
         "newestUse": newest.isoformat(),
@@ -214,12 +207,6 @@ def offset_text(offset: timedelta) -> str:
     sign = "-" if offset < timedelta(0) else "+"
     hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
     return f"UTC{sign}{hours:02}:{minutes:02}"
-
-
-def _zone(target: Target, now: datetime) -> str:
-    zone = target.database.timezone
-    offset = now.astimezone(zone).utcoffset() or timedelta(0)
-    return f"{zone} ({offset_text(offset)})"
 
 
 def check_numbers(target: Target, applications: Sequence[Application]) -> Iterator[Finding]:

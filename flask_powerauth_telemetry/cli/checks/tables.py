@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import refusal_cure, refusal_of
+from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import SINCE, TABLE_NAMES, integration_table
 from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
@@ -90,7 +90,7 @@ def _check_table(
     names = f" ({', '.join(columns)})" if columns else ""
     # Without columns to name, any one that may be read lets this pass.
     chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
-    refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
+    refusal = target.refusal_of(select(*(chosen or [literal(1)])).select_from(relation))
     if refusal is None:
         yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
         yield from _shadowed(target, relation)
