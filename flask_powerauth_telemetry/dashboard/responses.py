@@ -91,16 +91,12 @@ def _cell(value: float | str | Share | None) -> Markup:
     return escape(formats.number(value))
 
 
-def _is_number(value: object) -> bool:
-    return value is None or isinstance(value, int | float | Share)
-
-
-def _is_bar(value: object) -> bool:
-    return isinstance(value, Bar)
-
-
 _environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
     number=formats.number, cell=_cell, isolated=formats.isolated, instant=formats.instant
 )
-_environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)
+_environment.tests.update(
+    bar=lambda value: isinstance(value, Bar),
+    numeric=lambda value: value is None or isinstance(value, int | float | Share),
+    utc=formats.is_utc,
+)
