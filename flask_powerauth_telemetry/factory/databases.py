@@ -28,7 +28,6 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
 
-
 HISTORY_FILE = "telemetry-history.sqlite"
 
 
@@ -58,25 +57,13 @@ def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | 
 
 def no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
     """The error of a configuration without the main database, which is ``needed`` for this."""
-    return ConfigurationError(
-        config.key("database_url"),
-        f"no database is configured, and {needed}",
-        cure_of_missing(
-            config.key("database_url"),
-            "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
-        ),
-    )
+    key = config.key("database_url")
+    cure = "Set it to the URL of PowerAuth's database, or pass engine= to the constructor"
+    cause = f"no database is configured, and {needed}"
+    return ConfigurationError(key, cause, cure_of_missing(key, cure))
 
 
 def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) -> Database:
-    if isinstance(engine, Engine):
-        _check_engine(engine)
-    elif not callable(engine):
-        raise ConfigurationError(
-            "engine=",
-            f"is a {type(engine).__name__}",
-            "Give an Engine of SQLAlchemy, or a callable that returns one",
-        )
     return Database(
         engine=_engine_source(app, engine),
         timezone=config.database_timezone,
@@ -89,7 +76,13 @@ def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) ->
 
 def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
     if isinstance(engine, Engine):
-        return always(engine)
+        return always(_check_engine(engine))
+    if not callable(engine):
+        raise ConfigurationError(
+            "engine=",
+            f"is a {type(engine).__name__}",
+            "Give an Engine of SQLAlchemy, or a callable that returns one",
+        )
 
     def engine_in_context() -> Engine:
         with app.app_context():
@@ -120,12 +113,10 @@ def _main_database(config: TelemetryConfig) -> Database:
 
 def _integration_database(config: TelemetryConfig) -> Database:
     """The main database by a connection of its own, so that reports never hold up credentials."""
-    pool_of_one = {"pool_size": 1, "max_overflow": 0}
-    options = {
-        name: value for name, value in config.engine_options.items() if not name.startswith("pool")
-    }
-    main = _main_database(replace(config, engine_options={**options, **pool_of_one}))
-    return replace(main, name=INTEGRATION_BIND)
+    given = config.engine_options.items()
+    options = {name: value for name, value in given if not name.startswith("pool")}
+    options |= {"pool_size": 1, "max_overflow": 0}
+    return replace(_main_database(replace(config, engine_options=options)), name=INTEGRATION_BIND)
 
 
 def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
