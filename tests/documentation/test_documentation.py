@@ -186,7 +186,7 @@ def test_monitoring_code_shows_what_it_says() -> None:
 def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:
     refusal = Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None)
     origin = Origin(instance="powerauth_telemetry")
-    fields = access_log.fields_of_refusal("request_refused", refusal, origin)
+    fields = access_log.fields_of("request_refused", origin, refusal)
     access_log.write(logging.WARNING, fields)
 
     (record,) = caplog.records
