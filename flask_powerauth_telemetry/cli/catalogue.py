@@ -8,6 +8,7 @@ from typing import Any
 import click
 from flask import current_app
 from marshmallow import fields, missing
+from werkzeug.routing import Rule
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.credentials import Principal, Scopes
@@ -115,7 +116,11 @@ def _path(config: TelemetryConfig) -> str:
     """Where the routes of an instance are in the application; / where they can't be found."""
     if config.url_prefix:
         return config.url_prefix[0] or "/"
-    for rule in current_app.url_map.iter_rules():
-        if f".{rule.endpoint}".endswith(f".{config.name}.report"):
-            return rule.rule.removesuffix("/report") or "/"
-    return "/"
+    rules = report_rules(config)
+    return (rules[0].rule.removesuffix("/report") if rules else "") or "/"
+
+
+def report_rules(config: TelemetryConfig) -> list[Rule]:
+    """Where the application takes requests for reports of an instance, by whatever blueprint."""
+    own = f".{config.name}.report"
+    return [rule for rule in current_app.url_map.iter_rules() if f".{rule.endpoint}".endswith(own)]

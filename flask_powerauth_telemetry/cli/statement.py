@@ -76,10 +76,8 @@ def statement(
     Exit codes: 0 the users of the month are known, 1 only bounds are, 2 nothing is, or it failed.
     """
     if not any(known.name in REPORTS for known in state.registry):
-        raise Failed(
-            f"no report of it is switched on: add {', '.join(REPORTS)} to"
-            f" {state.config.key('reports')}"
-        )
+        key = state.config.key("reports")
+        raise Failed(f"no report of it is switched on: add {', '.join(REPORTS)} to {key}")
     with waiting_shown("statement"):
         made = make_statement(
             application,
@@ -92,7 +90,10 @@ def statement(
         )
     click.echo(_printed(made, form), nl=False)
     if page is not None:
-        _write(page, html_of(made))
+        try:
+            page.write_text(html_of(made), encoding="utf-8")
+        except OSError as error:
+            raise Failed(f"{page}: {error.strerror}") from error
     if not made.is_known:
         raise click.exceptions.Exit(1 if made.is_bounded else 2)
 
@@ -139,10 +140,3 @@ def _without_lists(data: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "missing":
             kept[key] = " ".join(value)
     return kept
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Failed(f"{page}: {error.strerror}") from error

@@ -28,7 +28,6 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
-from flask_powerauth_telemetry.cli.checks.findings import CHECKS
 from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.keys import known_keys
 from flask_powerauth_telemetry.dashboard.figures import (
@@ -56,6 +55,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.documentation.columns import lines as lines_of_columns
 from tests.documentation.keys import lines as lines_of_keys
 from tests.support import powerauth
+from tests.support.commands import CHECKS
 from tests.support.documents import (
     COMMANDS_PAGE,
     COMPATIBILITY,

@@ -1,16 +1,15 @@
 """Checks of what an account of a database may do: read secrets, and write."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, select, table, text
+from sqlalchemy import bindparam, func, literal_column, select, text
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
 from flask_powerauth_telemetry.cli.checks.tables import (
     CLIENT_SECRET,
     RELATIONS,
+    integration_of,
     reads_credentials,
-    relation_of,
 )
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 
@@ -87,17 +86,16 @@ def _readable_secrets(target: Target) -> Sequence[str]:
         names = {"names": _relations(target), "columns": columns}
         with target.database.connect() as connection:
             return connection.scalars(_READABLE_COLUMNS, names).all()
+    relations = {
+        "pa_activation": target.database.tables.pa_activation,
+        PA_INTEGRATION: integration_of(target),
+    }
     return [
         f"{name}.{column}"
         for name, columns in _SECRET_COLUMNS.items()
         for column in columns
-        if target.refusal_of(_select_column(target, name, column)) is None
+        if not target.refusal_of(select(literal_column(column)).select_from(relations[name]))
     ]
-
-
-def _select_column(target: Target, name: str, column: str) -> Select[Any]:
-    known = relation_of(target, name)
-    return select(literal_column(column)).select_from(table(name) if known is None else known)
 
 
 def check_read_only(target: Target) -> Iterator[Finding]:

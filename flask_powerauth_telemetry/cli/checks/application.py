@@ -10,6 +10,7 @@ from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
+from flask_powerauth_telemetry.cli.catalogue import report_rules
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.tables import integration_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
@@ -33,12 +34,9 @@ def check_keys(target: Target) -> Iterator[Finding]:
 
 def check_scopes(target: Target) -> Iterator[Finding]:
     """Of the main database, or of the history without one: who sees which applications."""
-    main = None if None in target.state.databases else HISTORY_BIND
-    if target.bind == main:
-        yield from _judge_scopes(target, target.application_names())
-
-
-def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
+    if target.bind != (None if None in target.state.databases else HISTORY_BIND):
+        return
+    applications = target.application_names()
     config = target.state.config
     configured = config.scopes or {}
     known = _principals(target)
@@ -97,12 +95,7 @@ def check_routes(target: Target) -> Iterator[Finding]:
     """
     if target.bind != next(iter(target.state.databases)):
         return
-    endpoint = f"{target.state.config.name}.report"
-    rules = [
-        rule
-        for rule in current_app.url_map.iter_rules()
-        if f".{rule.endpoint}".endswith(f".{endpoint}")
-    ]
+    rules = report_rules(target.state.config)
     for rule in rules:
         if not rule.arguments:  # a host's prefix may hold variables
             yield _ask_stranger(target, rule)
@@ -129,23 +122,20 @@ def _ask_stranger(target: Target, rule: Rule) -> Finding:
     ours = error_envelope(Unauthorized())
     if answer.status_code == Unauthorized.status and answer.get_json(silent=True) == ours:
         return target.ok("routes", f"POST {path} asks for credentials", **facts)
+    likely = ""
+    if answer.status_code in (400, 403):
+        likely = " (protection from CSRF?)"
+    elif 300 <= answer.status_code < 400 or answer.status_code == Unauthorized.status:
+        likely = " (a hook that asks for a login?)"
     text = (
         f"POST {path} without credentials is answered {answer.status_code}"
-        f" before the extension could refuse it{_likely_cause(answer.status_code)}"
+        f" before the extension could refuse it{likely}"
     )
     cure = (
         "Leave these routes out of what answers in its place. Of Flask-WTF:"
         " csrf.exempt(telemetry.blueprint). Of a hook: return None for this path"
     )
     return target.error("routes", text, cure, **facts)
-
-
-def _likely_cause(status: int) -> str:
-    if status in (400, 403):
-        return " (protection from CSRF?)"
-    if 300 <= status < 400 or status == Unauthorized.status:
-        return " (a hook that asks for a login?)"
-    return ""
 
 
 def _nothing(record: logging.LogRecord) -> bool:

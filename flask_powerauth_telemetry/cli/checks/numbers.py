@@ -7,10 +7,7 @@ from datetime import UTC, datetime, timedelta
 from marshmallow import fields
 
 from flask_powerauth_telemetry.cli.catalogue import parameter_fields
-from flask_powerauth_telemetry.cli.checks.databases import (
-    CLOCK_TOLERANCE_SECONDS,
-    estimated_size,
-)
+from flask_powerauth_telemetry.cli.checks.databases import CLOCK_TOLERANCE_SECONDS, estimated_size
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.cli.checks.reports import example_parameters, lengths_of
 from flask_powerauth_telemetry.cli.counts import Seen, reference_users, run_pass
