@@ -46,19 +46,15 @@ class _Names(ReportProvider):
         return {"names": self._history.names(context.connection)}
 
 
-class Applications:
-    """The applications of an instance, from where its documented reports are read."""
+def names_service(state: TelemetryState) -> ReportService:
+    """What tells the names; apart, so that its runs are neither logged nor counted as reports."""
+    recorded = state.config.source == SNAPSHOT
+    registry = ReportRegistry()
+    registry.register(_Names(HistoryStore.from_config(state.config) if recorded else None))
+    return ReportService(registry, state.databases, state.clock, keep_seconds=_KEEP_SECONDS)
 
-    def __init__(self, state: TelemetryState) -> None:
-        recorded = state.config.source == SNAPSHOT
-        registry = ReportRegistry()
-        registry.register(_Names(HistoryStore.from_config(state.config) if recorded else None))
-        # A service of its own, so that these runs are neither logged nor counted as reports.
-        self._service = ReportService(
-            registry, state.databases, state.clock, keep_seconds=_KEEP_SECONDS
-        )
 
-    def names(self, principal: Principal) -> Sequence[str]:
-        """Those within the principal's scope, in order; raises what a report raises."""
-        names = self._service.run(_Names.name, {}, principal).data["names"]
-        return sorted(name for name in names if principal.may_read(name))
+def visible_names(service: ReportService, principal: Principal) -> Sequence[str]:
+    """Those within the principal's scope, in order; raises what a report raises."""
+    names = service.run(_Names.name, {}, principal).data["names"]
+    return sorted(name for name in names if principal.may_read(name))

@@ -58,15 +58,13 @@ def html_response(
     text: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A page."""
-    kind = {"Content-Type": "text/html; charset=utf-8"}
-    return StrictResponse(text, status, {**kind, **_NEVER_STORED, **(headers or {})})
+    return StrictResponse(text, status, {**_NEVER_STORED, **(headers or {})}, mimetype="text/html")
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
     saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    kind = {"Content-Type": "text/csv; charset=utf-8"}
-    return StrictResponse(text, 200, {**kind, **saved, **_NEVER_STORED})
+    return StrictResponse(text, 200, {**saved, **_NEVER_STORED}, mimetype="text/csv")
 
 
 def error_page(error: Exception) -> Response:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from flask_powerauth_telemetry.dashboard.figures.across_applications import across, curves
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
 from flask_powerauth_telemetry.dashboard.figures.calendar import history, months, trend
 from flask_powerauth_telemetry.dashboard.figures.signatures import (
@@ -11,8 +10,10 @@ from flask_powerauth_telemetry.dashboard.figures.signatures import (
     signatures_of_month,
 )
 from flask_powerauth_telemetry.dashboard.figures.users import (
+    across,
     committed,
     curve,
+    curves,
     new_users,
     now,
     statuses,

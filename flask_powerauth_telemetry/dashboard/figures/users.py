@@ -1,4 +1,4 @@
-"""Figures of users, out of the reports that know no calendar."""
+"""Figures of users, of one application or of several, by the reports that know no calendar."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,14 +14,15 @@ from flask_powerauth_telemetry.dashboard.figures.base import (
     in_days,
     table_of_shares,
 )
+from flask_powerauth_telemetry.dashboard.formats import isolated
 
-SHOWN_DAYS = (1, 7, 30, 90, 365)
+_SHOWN_DAYS = (1, 7, 30, 90, 365)
 """The windows in days that are shown as numbers."""
 
-WINDOW_LABELS = {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)}
+_WINDOW_LABELS = {days - 1: f"{days}\u202fd" for days in (30, 90, 180, 270, 365)}
 """The labels below a chart of all windows, by place."""
 
-ALL_WINDOWS = "from the users of the past 24 hours to those of the past 365 days"
+_ALL_WINDOWS = "from the users of the past 24 hours to those of the past 365 days"
 """What a chart of all windows shows, for its description."""
 
 
@@ -39,7 +40,7 @@ def now(data: Data, _: Asked) -> Content:
     report="USERS_IN_PAST_DAYS",
     # The widest first: its pass answers the others.
     ask=lambda asked: [
-        {"application": asked.application, "days": days} for days in reversed(SHOWN_DAYS)
+        {"application": asked.application, "days": days} for days in reversed(_SHOWN_DAYS)
     ],
     unless="USERS_BY_PAST_DAYS",
 )
@@ -59,7 +60,7 @@ def trend_by_window(data: Data, _: Asked) -> Content:
     """The curve over all windows."""
     users = data[0]["users"]
     return Content(
-        plot=plot(f"A line that rises {ALL_WINDOWS}.", [Series("line", users)], WINDOW_LABELS),
+        plot=plot(f"A line that rises {_ALL_WINDOWS}.", [Series("line", users)], _WINDOW_LABELS),
         table=Table("Active users by window", ("Days", "Users"), list(enumerate(users, start=1))),
         empty="Nobody used the application in the past 365 days.",
     )
@@ -69,7 +70,7 @@ def trend_by_window(data: Data, _: Asked) -> Content:
 def curve(data: Data, asked: Asked) -> Content:
     """The curve over all windows, and some of them as numbers."""
     users = data[0]["users"]
-    numbers = [Number(in_days(days), users[days - 1]) for days in SHOWN_DAYS]
+    numbers = [Number(in_days(days), users[days - 1]) for days in _SHOWN_DAYS]
     return replace(trend_by_window.show(data, asked), numbers=numbers)
 
 
@@ -145,4 +146,55 @@ def statuses(data: Data, _: Asked) -> Content:
             unfolded=True,
         ),
         notes=["A user with activations of several statuses is in each of them."],
+    )
+
+
+@partial(
+    Figure,
+    key="across",
+    title="Users across applications",
+    report="USERS_ACROSS_APPLICATIONS",
+    ask=lambda asked: [{"applications": list(asked.applications), "days": asked.days}],
+    by_days=True,
+)
+def across(data: Data, _: Asked) -> Content:
+    """Everyone once, each application, and each pair of them."""
+    (one,) = data
+    by_application, pairs = one["usersByApplication"], one["overlaps"]
+    return Content(
+        numbers=[Number(in_days(one["days"]), one["users"], "each user once")],
+        table=table_of_shares(
+            "Users of each application, and of each two in common",
+            ("Applications", "Users", "Share of everyone"),
+            one["users"],
+            [(name, by_application[name]) for name in one["applications"]]
+            + [
+                (" and ".join(map(isolated, pair["applications"])), pair["users"]) for pair in pairs
+            ],
+        ),
+        notes=["Users of two applications may be users of a third one as well."],
+    )
+
+
+@partial(
+    Figure,
+    key="curves",
+    title="Active users by window, side by side",
+    report="USERS_BY_PAST_DAYS",
+    ask=lambda asked: [{"application": name} for name in asked.applications],
+    cost="It reads the activations of each application.",
+)
+def curves(data: Data, _: Asked) -> Content:
+    """A line for each application, over all windows."""
+    names = [one["application"] for one in data]
+    users_of_each = [one["users"] for one in data]
+    lines = [
+        Series(f"line line-{number}", users, name)
+        for number, (name, users) in enumerate(zip(names, users_of_each, strict=True), start=1)
+    ]
+    rows = [(days, *users) for days, users in enumerate(zip(*users_of_each, strict=True), start=1)]
+    return Content(
+        plot=plot(f"A line for each application, {_ALL_WINDOWS}.", lines[::-1], _WINDOW_LABELS),
+        table=Table("Active users of each application by window", ("Days", *names), rows),
+        empty="Nobody used any of these applications in the past 365 days.",
     )
