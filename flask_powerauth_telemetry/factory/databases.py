@@ -18,7 +18,7 @@ from flask_powerauth_telemetry.config.values import (
     PA_INTEGRATION,
     SNAPSHOT,
 )
-from flask_powerauth_telemetry.database.connection import Database, always
+from flask_powerauth_telemetry.database.connection import MAIN, Database, always
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
@@ -51,7 +51,8 @@ def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | 
         if config.credentials == PA_INTEGRATION:
             databases[INTEGRATION_BIND] = _integration_database(config)
     for name, bind in config.binds.items():
-        databases[name] = _bind_database(config, name, bind)
+        key = f"{config.key('binds')}[{name!r}]"
+        databases[name] = _own_database(config, name, bind, key, f"{key}['options']")
     return databases
 
 
@@ -99,16 +100,13 @@ def _check_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _main_database(config: TelemetryConfig) -> Database:
+def _main_database(config: TelemetryConfig, name: str = MAIN) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
         raise no_database(config, "reports are read from it")
-    bind = Bind(
-        config.database_url,
-        parallel_workers=config.parallel_workers,
-        options=config.engine_options,
-    )
-    return _readable(key, _own_database(config, bind, key, config.key("engine_options")))
+    options, workers = config.engine_options, config.parallel_workers
+    bind = Bind(config.database_url, parallel_workers=workers, options=options)
+    return _own_database(config, name, bind, key, config.key("engine_options"))
 
 
 def _integration_database(config: TelemetryConfig) -> Database:
@@ -116,17 +114,15 @@ def _integration_database(config: TelemetryConfig) -> Database:
     given = config.engine_options.items()
     options = {name: value for name, value in given if not name.startswith("pool")}
     options |= {"pool_size": 1, "max_overflow": 0}
-    return replace(_main_database(replace(config, engine_options=options)), name=INTEGRATION_BIND)
+    return _main_database(replace(config, engine_options=options), INTEGRATION_BIND)
 
 
-def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
-    key = f"{config.key('binds')}[{name!r}]"
-    database = replace(_own_database(config, bind, key, f"{key}['options']"), name=name)
-    return database if name == HISTORY_BIND else _readable(key, database)
-
-
-def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
+def _own_database(
+    config: TelemetryConfig, name: str, bind: Bind, url_key: str, options_key: str
+) -> Database:
     engine = _create_engine(bind, url_key, options_key)
+    if name != HISTORY_BIND:
+        _check_dialect(url_key, engine.dialect.name)
     own_timeout = bind.statement_timeout
     return Database(
         engine=always(engine),
@@ -135,6 +131,7 @@ def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key
         statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
         parallel_workers=bind.parallel_workers,
         ours=True,
+        name=name,
     )
 
 
@@ -176,13 +173,8 @@ def _missing_driver(key: str, dialect: DatabaseDialect, driver: str) -> Configur
     )
 
 
-def _readable(key: str, database: Database) -> Database:
-    """The database, if reports can read it; any other kind can only hold the history."""
-    _check_dialect(key, database.engine().dialect.name)
-    return database
-
-
 def _check_dialect(key: str, dialect: str) -> None:
+    """Refuse what reports can't read; any other kind of database can only hold the history."""
     if dialect not in DIALECTS:
         raise _unreadable(key, f"reports can't read {dialect}")
 
