@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import click
@@ -26,26 +27,20 @@ SECONDS_BETWEEN = 15.0
 logger = logging.getLogger("flask_powerauth_telemetry.snapshot")
 
 
+@dataclass
 class Attempts:
     """Attempts to record the applications of these ``names``, or all, each by ``record``.
 
     ``days`` records their verifications afterwards; None leaves them out.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        record: Callable[[Application], Outcome],
-        names: Sequence[str],
-        days: DayRecorder | None = None,
-    ) -> None:
-        self._recorder = recorder
-        self._record = record
-        self._names = names
-        self._days = days
-        self._done: set[int] = set()
-        self._said: set[str] = set()
-        self._failures: list[str] = []
+    recorder: Recorder
+    record: Callable[[Application], Outcome]
+    names: Sequence[str]
+    days: DayRecorder | None
+    _done: set[int] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
+    _failures: list[str] = field(default_factory=list)
 
     def make(self, seconds: float) -> bool:
         """Record what is missing, again and again for these seconds; whether nothing is missing."""
@@ -62,11 +57,11 @@ class Attempts:
         """Whether all that was asked for is recorded now; ``_failures`` may be tried again."""
         self._failures = []
         try:
-            applications = self._recorder.begin()
-            before = self._recorder.head()
+            applications = self.recorder.begin()
+            before = self.recorder.head()
             is_complete = self._record_all(applications)
             self._record_days()
-            if (head := self._recorder.head()) != before:
+            if (head := self.recorder.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")
@@ -75,10 +70,10 @@ class Attempts:
 
     def _record_all(self, applications: Sequence[Application]) -> bool:
         """Whether there are applications of all names; those that fail are in ``_failures``."""
-        unknown = sorted(set(self._names) - {one.name for one in applications})
+        unknown = sorted(set(self.names) - {one.name for one in applications})
         for name in unknown:
             self._say_once(f"{printable(name)}: there is no such application")
-        wanted = [one for one in applications if not self._names or one.name in self._names]
+        wanted = [one for one in applications if not self.names or one.name in self.names]
         if not wanted:
             self._fail("Error: There is no application to record.")
         try:
@@ -91,7 +86,7 @@ class Attempts:
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
-            outcome = self._record(application)
+            outcome = self.record(application)
         except NotNow:
             raise
         except TelemetryError as error:
@@ -111,12 +106,12 @@ class Attempts:
 
     def _record_days(self) -> None:
         """Record what days there are of all that are asked for; nothing where they aren't."""
-        if self._days is None:
+        if self.days is None:
             return
         try:
-            for application in self._days.begin():
-                if not self._names or application.name in self._names:
-                    self._record_days_of(self._days, application)
+            for application in self.days.begin():
+                if not self.names or application.name in self.names:
+                    self._record_days_of(self.days, application)
         except TelemetryError as error:
             self._fail(f"Error: No verifications are recorded: {error}")
 

@@ -90,16 +90,16 @@ def _judge_standby(target: Target, replay: Replay, now: datetime, delay: object)
     facts = {"standby": True, "bytesBehind": behind, "secondsSinceReplay": age}
     is_old = age is None or age > LAG_SECONDS
     if replay.paused:
-        cure = "Numbers are those of that time. On it, run: SELECT pg_wal_replay_resume()"
-        return target.warning("server", f"{text}; its replay is paused", cure, **facts)
-    if behind and is_old:
-        cure = "Numbers are those of that time. See what holds the replay up: a query, or the disk"
-        return target.warning("server", f"{text}; it lags", cure, **facts)
-    if is_old and replay.receiver is None:
-        cure = "Numbers are those of that time. See that it reaches its primary"
-        return target.warning("server", f"{text}; it receives nothing", cure, **facts)
-    cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
-    return target.note("server", text, cure, **facts)
+        fault, cure = "its replay is paused", "On it, run: SELECT pg_wal_replay_resume()"
+    elif behind and is_old:
+        fault, cure = "it lags", "See what holds the replay up: a query, or the disk"
+    elif is_old and replay.receiver is None:
+        fault, cure = "it receives nothing", "See that it reaches its primary"
+    else:
+        cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
+        return target.note("server", text, cure, **facts)
+    cure = f"Numbers are those of that time. {cure}"
+    return target.warning("server", f"{text}; {fault}", cure, **facts)
 
 
 def check_clock(target: Target) -> Iterator[Finding]:
