@@ -76,23 +76,15 @@ class Pages:
         ]
         parts, width = caller.parts(pieces), len(self._overview)
         cards = [parts[place : place + width] for place in range(0, len(parts), width)]
-        return self._page(
-            "overview.html", caller, cards=cards, off=switched_off(OVERVIEW_FIGURES, self._reports)
-        )
+        off = switched_off(OVERVIEW_FIGURES, self._reports)
+        return self._page("overview.html", caller, cards=cards, off=off)
 
     def application(self, caller: Caller) -> Response:
         """One application, with all its figures."""
         about = asked(self._state, asked_applications(caller.visible, 1, 1))
         parts = caller.parts([(figure, about) for figure in self._figures])
         off = switched_off(APPLICATION_FIGURES, self._reports)
-        return self._page(
-            "application.html",
-            caller,
-            parts=parts,
-            asked=about,
-            off=off,
-            has_statement=self._has_statement,
-        )
+        return self._page("application.html", caller, parts=parts, asked=about, off=off)
 
     def statement(self, caller: Caller) -> Response:
         """All that is known of a month of an application, the past one unless another is named."""
@@ -123,15 +115,7 @@ class Pages:
         enough = FEWEST <= len(about.applications) <= MOST
         parts = caller.parts([(figure, about) for figure in self._compared if enough])
         by_days = any(figure.by_days for figure in self._compared)
-        return self._page(
-            "compare.html",
-            caller,
-            parts=parts,
-            asked=about,
-            by_days=by_days,
-            fewest=FEWEST,
-            most=MOST,
-        )
+        return self._page("compare.html", caller, parts=parts, asked=about, by_days=by_days)
 
     def figure(self, caller: Caller, key: str) -> Response:
         """One figure alone, with the status of its error."""
@@ -170,7 +154,10 @@ class Pages:
             principal=caller.principal.name,
             visible=caller.visible,
             comparable=bool(self._compared) and len(caller.visible) >= FEWEST,
+            has_statement=self._has_statement,
             windows=DAYS,
+            fewest=FEWEST,
+            most=MOST,
             **values,
         )
         return html_response(text, status)
