@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import click
@@ -107,21 +107,23 @@ def _find(
     time_limit: float | None,
 ) -> Iterator[Finding]:
     bind, database = next(iter(state.databases.items()))
-    yield from application.check_keys(Target(state=state, bind=bind, database=database))
+    yield from application.check_keys(
+        Target(state=state, bind=bind, database=database, check="keys")
+    )
     for bind, database in state.databases.items():
         target = Target(state=state, bind=bind, database=limited(database, time_limit))
         if bind == HISTORY_BIND and not target.reports:
             continue  # nothing is answered from there
-        connection = databases.check_connection(target)
+        connection = databases.check_connection(replace(target, check="connection"))
         yield connection
         if connection.level is Level.ERROR:
             continue
         checks = _OF_THE_HISTORY if bind == HISTORY_BIND else _OF_EACH_DATABASE
         for name, check_one in checks:
-            yield from _caught(target, name, check_one)
+            yield from _caught(replace(target, check=name), check_one)
         if target.is_scanned and (measured or verify):
             counted = partial(_count, measured=measured, verify=verify, names=names)
-            yield from _caught(target, "pass", counted)
+            yield from _caught(replace(target, check="pass"), counted)
 
 
 def _count(
@@ -129,20 +131,20 @@ def _count(
 ) -> Iterator[Finding]:
     applications = read_applications(target.database)
     for name in sorted(set(names) - {one.name for one in applications}):
-        yield target.error("pass", f"there is no application {name!r}", "Correct --application")
+        yield target.error(f"there is no application {name!r}", "Correct --application")
     chosen: list[Application] = [one for one in applications if not names or one.name in names]
     if measured:
         yield from numbers.check_passes(target, chosen, measured)
     if verify:
-        yield from numbers.check_numbers(target, chosen)
+        yield from numbers.check_numbers(replace(target, check="verify"), chosen)
 
 
-def _caught(target: Target, name: str, check_one: Check) -> Iterator[Finding]:
+def _caught(target: Target, check_one: Check) -> Iterator[Finding]:
     """The findings of a check, and as the last one what has stopped it."""
     try:
         yield from check_one(target)
     except TelemetryError as error:
-        yield target.error(name, f"not checked: {cause_of(error)}", "See the findings above")
+        yield target.error(f"not checked: {cause_of(error)}", "See the findings above")
 
 
 def _exit_code(findings: Iterable[Finding]) -> int:

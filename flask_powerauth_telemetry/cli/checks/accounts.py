@@ -53,7 +53,7 @@ _WRITABLE_RELATIONS = text(
 def check_secrets(target: Target) -> Iterator[Finding]:
     """Whether the account is unable to read keys and secrets."""
     if target.dialect == "sqlite":
-        yield target.ok("secrets", "not applicable: who can open an SQLite file can read all of it")
+        yield target.ok("not applicable: who can open an SQLite file can read all of it")
         return
     has_own_bind = INTEGRATION_BIND in target.state.config.binds
     is_own = has_own_bind and target.bind == INTEGRATION_BIND and reads_credentials(target)
@@ -61,7 +61,6 @@ def check_secrets(target: Target) -> Iterator[Finding]:
     found = [name for name in readable if not (is_own and name.endswith(f".{CLIENT_SECRET}"))]
     if found:
         yield target.warning(
-            "secrets",
             f"THIS ACCOUNT CAN READ SECRETS: {', '.join(found)}",
             "Give the service an account that can read only the columns it needs:"
             " docs/databases.md, Least privileges",
@@ -70,10 +69,9 @@ def check_secrets(target: Target) -> Iterator[Finding]:
     else:
         own = ", but client_secret, which it is for" if is_own else ""
         text = f"this account can't read PowerAuth's keys and secrets{own}"
-        yield target.ok("secrets", text)
+        yield target.ok(text)
     if reads_credentials(target) and not has_own_bind:
         yield target.warning(
-            "secrets",
             "application credentials are read by the account of the reports",
             f"Set {target.state.config.key('binds')}[{INTEGRATION_BIND!r}]"
             " to the URL of an account for pa_integration alone",
@@ -102,25 +100,24 @@ def check_read_only(target: Target) -> Iterator[Finding]:
     """Whether nothing can be written."""
     if target.dialect == "sqlite":
         how = "the file is opened read-only" if target.database.ours else "as engine= was made"
-        yield target.ok("read-only", how)
+        yield target.ok(how)
         return
     if target.dialect != "postgresql":
-        yield target.note("read-only", target.words.writing)
+        yield target.note(target.words.writing)
         return
     with target.database.connect() as connection:
         guarded = connection.scalar(select(func.current_setting("transaction_read_only"))) == "on"
         writable = connection.scalars(_WRITABLE_RELATIONS, {"names": _relations(target)}).all()
     if not guarded:
-        yield target.error("read-only", "the transaction is not read-only", "Report this as a bug")
+        yield target.error("the transaction is not read-only", "Report this as a bug")
     if writable:
         yield target.warning(
-            "read-only",
             f"transactions are read-only, but this account could change {', '.join(writable)}",
             "Revoke INSERT, UPDATE, DELETE and TRUNCATE, or use an account without them",
             tables=writable,
         )
     elif guarded:
-        yield target.ok("read-only", "transactions are read-only, and this account can't write")
+        yield target.ok("transactions are read-only, and this account can't write")
 
 
 def _relations(target: Target) -> Sequence[str]:

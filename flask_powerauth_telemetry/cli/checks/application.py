@@ -27,9 +27,9 @@ def check_keys(target: Target) -> Iterator[Finding]:
     instances.told = True  # here, not in the log
     unread = instances.unread(current_app.config)
     for key in unread:
-        yield target.error("keys", f"{key.name}: {key.cause}", key.cure, key=key.name)
+        yield target.error(f"{key.name}: {key.cause}", key.cure, key=key.name)
     if not unread:
-        yield target.ok("keys", "each key of the configuration is read")
+        yield target.ok("each key of the configuration is read")
 
 
 def check_scopes(target: Target) -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def check_scopes(target: Target) -> Iterator[Finding]:
     for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
         if known is not None and name not in known:
             cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
-            yield target.warning("scopes", f"there is no principal {name}", cure, principal=name)
+            yield target.warning(f"there is no principal {name}", cure, principal=name)
         else:
             yield _seen(target, name, scopes.principal(name), applications)
     if known is None:
@@ -53,7 +53,6 @@ def check_scopes(target: Target) -> Iterator[Finding]:
     for name, allowed in configured.items():
         if unknown := sorted(set(allowed) - set(applications)):
             yield target.warning(
-                "scopes",
                 f"the scope of {name} names what is no application: {', '.join(unknown)}",
                 f"Correct {config.key('scopes')}; the names are: {', '.join(sorted(applications))}",
                 principal=name,
@@ -81,11 +80,11 @@ def _seen(
     target: Target, name: str, principal: Principal, applications: Collection[str]
 ) -> Finding:
     if principal.applications is None:
-        return target.ok("scopes", f"{name} sees every application", principal=name)
+        return target.ok(f"{name} sees every application", principal=name)
     seen = ", ".join(sorted(set(applications) & principal.applications))
     if not seen:
-        return target.note("scopes", f"{name} sees no application", principal=name)
-    return target.ok("scopes", f"{name} sees {seen}", principal=name)
+        return target.note(f"{name} sees no application", principal=name)
+    return target.ok(f"{name} sees {seen}", principal=name)
 
 
 def check_routes(target: Target) -> Iterator[Finding]:
@@ -101,7 +100,7 @@ def check_routes(target: Target) -> Iterator[Finding]:
             yield _ask_stranger(target, rule)
     if not rules:
         cure = "Register telemetry.blueprint, or set " + target.state.config.key("url_prefix")
-        yield target.warning("routes", "reports have no route in this application", cure)
+        yield target.warning("reports have no route in this application", cure)
 
 
 def _ask_stranger(target: Target, rule: Rule) -> Finding:
@@ -115,13 +114,13 @@ def _ask_stranger(target: Target, rule: Rule) -> Finding:
         )
     except Exception as error:
         text = f"POST {path} fails in the application: {type(error).__name__}: {cause_of(error)}"
-        return target.error("routes", text, "Mend the hook that raises it", path=path)
+        return target.error(text, "Mend the hook that raises it", path=path)
     finally:
         access_log.removeFilter(_nothing)
     facts = {"path": path, "status": answer.status_code}
     ours = error_envelope(Unauthorized())
     if answer.status_code == Unauthorized.status and answer.get_json(silent=True) == ours:
-        return target.ok("routes", f"POST {path} asks for credentials", **facts)
+        return target.ok(f"POST {path} asks for credentials", **facts)
     likely = ""
     if answer.status_code in (400, 403):
         likely = " (protection from CSRF?)"
@@ -135,7 +134,7 @@ def _ask_stranger(target: Target, rule: Rule) -> Finding:
         "Leave these routes out of what answers in its place. Of Flask-WTF:"
         " csrf.exempt(telemetry.blueprint). Of a hook: return None for this path"
     )
-    return target.error("routes", text, cure, **facts)
+    return target.error(text, cure, **facts)
 
 
 def _nothing(record: logging.LogRecord) -> bool:

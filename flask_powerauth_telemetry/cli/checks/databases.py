@@ -45,21 +45,19 @@ def check_connection(target: Target) -> Finding:
             cure = f"The URL is in {key}"
         else:
             cure = f"Check {key}, the network, and that the server runs"
-        return target.error("connection", f"can't connect: {cause_of(error)}", cure)
+        return target.error(f"can't connect: {cause_of(error)}", cure)
     seconds = time.monotonic() - started
     server = f"{target.dialect} {'.'.join(str(part) for part in version)}"
-    return target.ok(
-        "connection", f"connected to {server} in {duration(seconds)}", seconds=round(seconds, 3)
-    )
+    return target.ok(f"connected to {server} in {duration(seconds)}", seconds=round(seconds, 3))
 
 
 def check_server(target: Target) -> Iterator[Finding]:
     """Whether reports share the server with logins, and how far a standby is behind."""
     if target.dialect == "sqlite":
-        yield target.ok("server", target.words.server)
+        yield target.ok(target.words.server)
         return
     if target.dialect != "postgresql":
-        yield target.note("server", target.words.server)
+        yield target.note(target.words.server)
         return
     with target.database.connect() as connection:
         replay = dialect_named(connection.dialect.name).replay(connection)
@@ -67,7 +65,6 @@ def check_server(target: Target) -> Iterator[Finding]:
         delay = connection.scalar(select(func.current_setting("max_standby_streaming_delay")))
     if replay is None:
         yield target.note(
-            "server",
             "a primary, or a logical replica",
             "If logins run on it, prefer a replica or reports that are recorded",
             standby=False,
@@ -97,9 +94,9 @@ def _judge_standby(target: Target, replay: Replay, now: datetime, delay: object)
         fault, cure = "it receives nothing", "See that it reaches its primary"
     else:
         cure = f"Keep max_standby_streaming_delay = {delay} above a pass, which it may cancel then"
-        return target.note("server", text, cure, **facts)
+        return target.note(text, cure, **facts)
     cure = f"Numbers are those of that time. {cure}"
-    return target.warning("server", f"{text}; {fault}", cure, **facts)
+    return target.warning(f"{text}; {fault}", cure, **facts)
 
 
 def check_clock(target: Target) -> Iterator[Finding]:
@@ -107,14 +104,14 @@ def check_clock(target: Target) -> Iterator[Finding]:
     with target.database.connect() as connection:
         ahead = seconds_behind_server(connection, target.state.clock)
     if ahead is None:
-        yield target.ok("clock", "not applicable: this database has no clock of its own")
+        yield target.ok("not applicable: this database has no clock of its own")
         return
     facts = {"aheadSeconds": round(ahead, 3)}
     text = f"the database's clock is {duration(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
     if abs(ahead) > CLOCK_TOLERANCE_SECONDS:
-        yield target.warning("clock", text, "Synchronise both clocks, by NTP for example", **facts)
+        yield target.warning(text, "Synchronise both clocks, by NTP for example", **facts)
     else:
-        yield target.ok("clock", text, **facts)
+        yield target.ok(text, **facts)
 
 
 def check_indexes(target: Target) -> Iterator[Finding]:
@@ -122,7 +119,7 @@ def check_indexes(target: Target) -> Iterator[Finding]:
     if not target.is_scanned:
         return
     if target.words.indexes:
-        yield target.note("indexes", target.words.indexes)
+        yield target.note(target.words.indexes)
         return
     activation = target.database.tables.pa_activation
     with target.database.connect() as connection:
@@ -132,13 +129,12 @@ def check_indexes(target: Target) -> Iterator[Finding]:
             found = []
     indexes = [_columns_of(index) for index in found]
     if not indexes:
-        yield target.note("indexes", f"none on {activation.fullname}: it is a view, or not there")
+        yield target.note(f"none on {activation.fullname}: it is a view, or not there")
         return
     listed = ", ".join(f"({', '.join(index)})" for index in indexes)
     text = f"{activation.fullname} has indexes on {listed}"
     if any("timestamp_last_used" in index for index in indexes):
         yield target.note(
-            "indexes",
             f"{text}; timestamp_last_used is in one",
             "Where PowerAuth itself writes, that slows every authentication down:"
             " keep such an index on a replica",
@@ -146,7 +142,7 @@ def check_indexes(target: Target) -> Iterator[Finding]:
         )
     else:
         text += "; a pass reads all activations of an application"
-        yield target.ok("indexes", text, indexes=indexes)
+        yield target.ok(text, indexes=indexes)
 
 
 def _columns_of(index: Mapping[str, Any]) -> Sequence[str]:
@@ -167,7 +163,7 @@ def check_history(target: Target) -> Iterator[Finding]:
             newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
             names = target.application_names()
             if newest is None:
-                yield target.error("history", "nothing is recorded yet", RECORD)
+                yield target.error("nothing is recorded yet", RECORD)
             elif config.source == SNAPSHOT:
                 for name in names:
                     yield _judge_age(
@@ -176,17 +172,15 @@ def check_history(target: Target) -> Iterator[Finding]:
             else:
                 as_of = newest.profile.as_of
                 text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
-                yield target.note("history", f"{text}, for the reports of months")
+                yield target.note(f"{text}, for the reports of months")
     except TelemetryError as error:
         is_refused = isinstance(error.__cause__, SQLAlchemyError)
-        yield target.error("history", error.message, GRANT if is_refused else RECORD)
+        yield target.error(error.message, GRANT if is_refused else RECORD)
 
 
 def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:
     if newest is None:
-        return target.error(
-            "history", f"{name}: nothing is recorded of it", RECORD, application=name
-        )
+        return target.error(f"{name}: nothing is recorded of it", RECORD, application=name)
     config = target.state.config
     as_of = newest.profile.as_of
     age = (now - as_of).total_seconds()
@@ -195,10 +189,10 @@ def _judge_age(target: Target, name: str, newest: Recording | None, now: datetim
     )
     facts = {"application": name, "age_seconds": round(age)}
     if age <= config.max_age:
-        return target.ok("history", text, **facts)
+        return target.ok(text, **facts)
     if config.serve_stale:
-        return target.warning("history", f"{text}, and is still answered from", RECORD, **facts)
-    return target.error("history", f"{text}: too old to answer from", RECORD, **facts)
+        return target.warning(f"{text}, and is still answered from", RECORD, **facts)
+    return target.error(f"{text}: too old to answer from", RECORD, **facts)
 
 
 def estimated_size(connection: Connection, table: Table) -> str:

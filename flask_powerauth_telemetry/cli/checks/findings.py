@@ -48,11 +48,15 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A database that is checked: that of a bind of an instance, the main one under None."""
+    """A database that is checked: that of a bind of an instance, the main one under None.
+
+    ``check`` names what is looked at, in findings.
+    """
 
     state: TelemetryState
     bind: str | None
     database: Database
+    check: str = ""
 
     @property
     def dialect(self) -> str:
@@ -112,21 +116,21 @@ class Target:
             return error
         return None
 
-    def ok(self, check: str, message: str, **facts: Any) -> Finding:
+    def ok(self, message: str, **facts: Any) -> Finding:
         """Something that is as it should be."""
-        return Finding(Level.OK, check, self.database.name, message, facts=facts)
+        return Finding(Level.OK, self.check, self.database.name, message, facts=facts)
 
-    def note(self, check: str, message: str, cure: str = "", **facts: Any) -> Finding:
+    def note(self, message: str, cure: str = "", **facts: Any) -> Finding:
         """Something to know."""
-        return Finding(Level.NOTE, check, self.database.name, message, cure, facts)
+        return Finding(Level.NOTE, self.check, self.database.name, message, cure, facts)
 
-    def warning(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+    def warning(self, message: str, cure: str, **facts: Any) -> Finding:
         """Something that should be changed, but does not stop reports."""
-        return Finding(Level.WARNING, check, self.database.name, message, cure, facts)
+        return Finding(Level.WARNING, self.check, self.database.name, message, cure, facts)
 
-    def error(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+    def error(self, message: str, cure: str, **facts: Any) -> Finding:
         """Something that stops reports, or makes them wrong."""
-        return Finding(Level.ERROR, check, self.database.name, message, cure, facts)
+        return Finding(Level.ERROR, self.check, self.database.name, message, cure, facts)
 
 
 def duration(seconds: float) -> str:

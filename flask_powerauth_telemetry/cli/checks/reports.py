@@ -59,7 +59,7 @@ def check_answers(target: Target) -> Iterator[Finding]:
     names = target.application_names()
     if not names:
         cure = "See that this is PowerAuth's database, and that all of it was copied"
-        yield target.warning("reports", "there is no application", cure)
+        yield target.warning("there is no application", cure)
     inquiry = _Inquiry(target, names)
     for report in reports:
         yield from inquiry.findings(report)
@@ -95,7 +95,7 @@ class _Inquiry:
         answered = sorted({*self._names}.difference(*failed.values()))
         if answered:
             text = f"{report.name} finds all that it reads, for {_listed(answered)}"
-            yield self._target.ok("reports", text, report=report.name, applications=answered)
+            yield self._target.ok(text, report=report.name, applications=answered)
         for failure, refused in failed.items():
             message = f"{report.name} {failure.message}, for {_listed(refused)}"
             facts = {"report": report.name, "applications": refused}
@@ -119,17 +119,17 @@ class _Inquiry:
         cause = cause_of(error)
         if isinstance(error, InvalidParameters):
             cure = "Give each of its parameters an example: metadata={'examples': [...]}"
-            return self._target.note("reports", f"is not asked ({cause})", cure)
+            return self._target.note(f"is not asked ({cause})", cure)
         if isinstance(error, TooSlow) and self._target.database.time_limit > ANSWER_SECONDS:
             seconds = f"{ANSWER_SECONDS:g} s"
             text = f"has no answer after {seconds}, so it is not known whether it has one"
             cure = f"Ask it: flask telemetry report {report.name}"
-            return self._target.warning("reports", text, cure)
+            return self._target.warning(text, cure)
         if isinstance(error, TelemetryError):
             text = f"would answer {error.status}: {cause}"
         else:
             text = f"would answer 500: {type(error).__name__}: {cause}"
-        return self._target.error("reports", text, self._cure(report, error))
+        return self._target.error(text, self._cure(report, error))
 
     def _cure(self, report: RegisteredReport, error: Exception) -> str:
         if isinstance(error, ProviderFault) or not isinstance(error, TelemetryError):

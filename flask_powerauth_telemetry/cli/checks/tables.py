@@ -56,13 +56,13 @@ def check_tables(target: Target) -> Iterator[Finding]:
     if readers:
         return
     if target.reports:
-        yield target.note("tables", "no report names a table of this database")
+        yield target.note("no report names a table of this database")
     elif target.bind is None:
-        yield target.note("tables", "nothing reads this database")
+        yield target.note("nothing reads this database")
     else:
         key = target.state.config.key("report_binds")
         cure = f"Correct its name, name it in {key}, or take it out"
-        yield target.warning("tables", "nothing reads this database", cure)
+        yield target.warning("nothing reads this database", cure)
 
 
 def _check_table(
@@ -73,7 +73,7 @@ def _check_table(
     elif name in TABLE_NAMES:
         relation = getattr(target.database.tables, name)
     else:
-        yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
+        yield target.note(f"{name} is no table of PowerAuth that reports may read")
         return
     columns = _there(target, relation, columns)
     names = f" ({', '.join(columns)})" if columns else ""
@@ -81,12 +81,11 @@ def _check_table(
     chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
     refusal = target.refusal_of(select(*(chosen or [literal(1)])).select_from(relation))
     if refusal is None:
-        yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
+        yield target.ok(f"{relation.fullname}{names} is readable, for {reader}")
         yield from _shadowed(target, relation)
         yield from _times(target, relation, columns)
         return
     yield target.error(
-        "tables",
         f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
         refusal_cure(refusal, _cure(target, relation, f"Grant SELECT{names} on it")),
     )
@@ -126,7 +125,6 @@ def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
     if len(names) > 1:
         listed = ", ".join(names)
         yield target.warning(
-            "tables",
             f"{listed}: the first is read, by the account's search_path",
             f"Say which one with {target.key('schema')}",
         )
@@ -147,17 +145,17 @@ def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[
     if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
         text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
         cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
-        yield target.error("tables", text, cure, columns=dates)
+        yield target.error(text, cure, columns=dates)
     zoned = [name for name, kind in kinds.items() if getattr(kind, "timezone", False) is True]
     if not zoned:
         return
     text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"
     if target.dialect == "postgresql":
         zone = target.database.timezone
-        yield target.note("tables", f"{text}, which are compared in {zone}", columns=zoned)
+        yield target.note(f"{text}, which are compared in {zone}", columns=zoned)
     else:
         cure = "Map the table to a view that casts them to times without one"
-        yield target.warning("tables", f"{text}, which the session decides", cure, columns=zoned)
+        yield target.warning(f"{text}, which the session decides", cure, columns=zoned)
 
 
 def reads_credentials(target: Target) -> bool:
