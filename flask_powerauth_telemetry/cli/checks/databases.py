@@ -23,6 +23,7 @@ CLOCK_TOLERANCE_SECONDS = 5
 LAG_SECONDS = 10
 """How old the last transaction may be that a standby replayed, while there are more."""
 
+NOT_COPIED = "See that this is PowerAuth's database, and that all of it was copied"
 RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
 GRANT = "Have what it names created, or granted to the account of this database"
 
@@ -64,11 +65,8 @@ def check_server(target: Target) -> Iterator[Finding]:
         behind = seconds_behind_server(connection, target.state.clock) or 0.0
         delay = connection.scalar(select(func.current_setting("max_standby_streaming_delay")))
     if replay is None:
-        yield target.note(
-            "a primary, or a logical replica",
-            "If logins run on it, prefer a replica or reports that are recorded",
-            standby=False,
-        )
+        cure = "If logins run on it, prefer a replica or reports that are recorded"
+        yield target.note("a primary, or a logical replica", cure, standby=False)
         return
     now = read_clock(target.state.clock) + timedelta(seconds=behind)
     yield _judge_standby(target, replay, now, delay)

@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 from marshmallow import fields
 
 from flask_powerauth_telemetry.cli.catalogue import parameter_fields
-from flask_powerauth_telemetry.cli.checks.databases import CLOCK_TOLERANCE_SECONDS, estimated_size
+from flask_powerauth_telemetry.cli.checks.databases import (
+    CLOCK_TOLERANCE_SECONDS,
+    NOT_COPIED,
+    estimated_size,
+)
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.cli.checks.reports import example_parameters, lengths_of
 from flask_powerauth_telemetry.cli.counts import Seen, reference_users, run_pass
@@ -51,10 +55,9 @@ def check_passes(
     if not seen:
         return
     if not any(one.users for one in seen):
-        yield target.warning(
-            f"0 users in {days} days in each of: {', '.join(one.name for one in applications)}",
-            "See that this is PowerAuth's database, and that all of it was copied",
-        )
+        names = ", ".join(application.name for application in applications)
+        text = f"0 users in {days} days in each of: {names}"
+        yield target.warning(text, NOT_COPIED)
     newest = max((one.newest for one in seen if one.newest), default=None)
     yield _judge_zone(replace(target, check="zone"), newest, target.state.clock())
     if len(seen) == len(applications):
@@ -173,11 +176,10 @@ def _judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findi
     fitting = fitting_offset(newest, now)
     if ahead > _DRIFT:
         key = target.key("timezone")
-        cure = f"Set {key} to the zone of PowerAuth's JVM: " + (
-            f"now it is at {fitting} or more"
-            if fitting
-            else "but no zone fits, so look at its clock and at these rows"
-        )
+        hint = "but no zone fits, so look at its clock and at these rows"
+        if fitting:
+            hint = f"now it is at {fitting} or more"
+        cure = f"Set {key} to the zone of PowerAuth's JVM: {hint}"
         return target.error(f"the zone is wrong: {text}", cure, **facts)
     if ahead >= -_QUIET:
         return target.ok(text, **facts)
@@ -211,11 +213,9 @@ def check_numbers(target: Target, applications: Sequence[Application]) -> Iterat
             with ReportContext(target.database, target.state.clock()) as context:
                 yield _compare(target, context, application)
         except TelemetryError as error:
-            yield target.error(
-                f"{application.name}: {cause_of(error)}",
-                "Give it more time with --time-limit",
-                application=application.name,
-            )
+            text = f"{application.name}: {cause_of(error)}"
+            cure = "Give it more time with --time-limit"
+            yield target.error(text, cure, application=application.name)
 
 
 def _compare(target: Target, context: ReportContext, application: Application) -> Finding:
@@ -235,9 +235,8 @@ def _compare(target: Target, context: ReportContext, application: Application) -
         cure = "Don't bill by these reports, and report this as a bug"
         return target.error(f"{application.name}: {told}", cure, **facts)
     told = ", ".join(f"{users} in {days}" for days, users in reference.items())
-    return target.ok(
-        f"{application.name}: the same as PowerAuth Server's SQL ({told} days)", **facts
-    )
+    text = f"{application.name}: the same as PowerAuth Server's SQL ({told} days)"
+    return target.ok(text, **facts)
 
 
 def _differences(

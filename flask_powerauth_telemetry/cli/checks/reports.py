@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.visitors import iterate
 
 from flask_powerauth_telemetry.cli.catalogue import parameter_fields
-from flask_powerauth_telemetry.cli.checks.databases import GRANT, RECORD
+from flask_powerauth_telemetry.cli.checks.databases import GRANT, NOT_COPIED, RECORD
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.instance import OPERATOR
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
@@ -58,8 +58,7 @@ def check_answers(target: Target) -> Iterator[Finding]:
         return
     names = target.application_names()
     if not names:
-        cure = "See that this is PowerAuth's database, and that all of it was copied"
-        yield target.warning("there is no application", cure)
+        yield target.warning("there is no application", NOT_COPIED)
     inquiry = _Inquiry(target, names)
     for report in reports:
         yield from inquiry.findings(report)

@@ -85,10 +85,9 @@ def _check_table(
         yield from _shadowed(target, relation)
         yield from _times(target, relation, columns)
         return
-    yield target.error(
-        f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
-        refusal_cure(refusal, _cure(target, relation, f"Grant SELECT{names} on it")),
-    )
+    text = f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}"
+    cure = _cure(target, relation, f"Grant SELECT{names} on it")
+    yield target.error(text, refusal_cure(refusal, cure))
 
 
 def _there(target: Target, relation: Table, columns: Sequence[str]) -> Sequence[str]:
@@ -123,11 +122,8 @@ def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
     with target.database.connect() as connection:
         names = connection.scalars(_USABLE, {"name": relation.name}).all()
     if len(names) > 1:
-        listed = ", ".join(names)
-        yield target.warning(
-            f"{listed}: the first is read, by the account's search_path",
-            f"Say which one with {target.key('schema')}",
-        )
+        text = f"{', '.join(names)}: the first is read, by the account's search_path"
+        yield target.warning(text, f"Say which one with {target.key('schema')}")
 
 
 def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:

@@ -94,22 +94,23 @@ class Content:
 
 
 Parameters = Mapping[str, Any]
-Data = Sequence[Mapping[str, Any]]
-"""Report data as they are sent to callers, one for each time that the report was asked for."""
+Data = Mapping[str, Any]
+"""Report data as they are sent to callers."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: the report that it shows, what it asks of it, and how it ``show``s the answers.
+    """A figure: the report that it shows, what it asks of it, and how it shows the answers.
 
-    It is made by ``@partial(Figure, key=…)`` of the function that shows it. ``key`` is its name in
+    It is made by ``@partial(Figure, key=…)`` of the function that shows it, which is given what the
+    page asks, and report data for each time that the report was asked for. ``key`` is its name in
     addresses. ``ask`` gives the report's parameters, where they are others than the application,
     and the window of one ``by_days``. ``unless`` names a report that shows the same and more.
     ``by_days`` tells that the page's window governs it. ``cost`` is a sentence on what it scans
     that other figures scan as well; with one it is only shown on request.
     """
 
-    show: Callable[[Data, Asked], Content]
+    show: Callable[..., Content]
     _: KW_ONLY
     key: str
     title: str

@@ -36,9 +36,8 @@ def _ask_history(asked: Asked) -> Iterable[Parameters]:
     ask=_ask_history,
     by_days=True,
 )
-def history(data: Data, asked: Asked) -> Content:
+def history(asked: Asked, one: Data) -> Content:
     """A line through the days that were recorded, their average and maximum."""
-    (one,) = data
     users, first = one["usersByDay"], date.fromisoformat(one["from"])
     length = (date.fromisoformat(one["to"]) - first).days + 1
     days = [(first + count * _DAY).isoformat() for count in range(length)]
@@ -67,9 +66,8 @@ def history(data: Data, asked: Asked) -> Content:
 
 
 @partial(Figure, key="months", title="Active users by month", report="USERS_BY_MONTH")
-def months(data: Data, asked: Asked) -> Content:
+def months(asked: Asked, one: Data) -> Content:
     """A column for each month; where only bounds are known, one up to each of them."""
-    (one,) = data
     known = one["months"]
     keys = ("month", "users", "lowerBound", "upperBound", "state")
     rows = [(*(month[key] for key in keys), asked.shown(month["asOf"])) for month in known]
@@ -99,9 +97,9 @@ def months(data: Data, asked: Asked) -> Content:
 
 
 @partial(Figure, key="trend", title="Active users by month", report="USERS_BY_MONTH")
-def trend(data: Data, _: Asked) -> Content:
+def trend(_: Asked, one: Data) -> Content:
     """A line through the months that were recorded."""
-    known = [(month["month"], month["users"]) for month in data[0]["months"]]
+    known = [(month["month"], month["users"]) for month in one["months"]]
     return Content(
         plot=plot(
             "A line through the users of each month that was recorded.",

@@ -32,9 +32,8 @@ _LABELLED = ("00:", "06:", "12:", "18:")
     report="SIGNATURES_IN_PAST_DAYS",
     by_days=True,
 )
-def signatures(data: Data, _: Asked) -> Content:
+def signatures(_: Asked, one: Data) -> Content:
     """All together, and each type."""
-    (one,) = data
     most = max((kind["total"] for kind in one["byType"]), default=0)
     rows = [
         (
@@ -65,9 +64,8 @@ def signatures(data: Data, _: Asked) -> Content:
     report="SIGNATURES_IN_PAST_DAYS",
     by_days=True,
 )
-def load(data: Data, asked: Asked) -> Content:
+def load(asked: Asked, one: Data) -> Content:
     """A column for each hour of the day, as the clock in the zone of reports shows it."""
-    (one,) = data
     loads = _loads(one["byHour"], asked)
     averages = [sum(loads[hour]) / len(loads[hour]) for hour in loads]
     highest = [max(loads[hour]) for hour in loads]
@@ -120,9 +118,8 @@ def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Numb
     ask=lambda asked: [{"application": asked.application, "month": f"{asked.today:%Y-%m}"}],
     cost="It reads the verifications of this month once more.",
 )
-def signatures_of_month(data: Data, asked: Asked) -> Content:
+def signatures_of_month(asked: Asked, one: Data) -> Content:
     """All together, and a column for each day that has begun."""
-    (one,) = data
     first = date.fromisoformat(f"{one['month']}-01")
     rows = [
         ((first + timedelta(days=place)).isoformat(), number)

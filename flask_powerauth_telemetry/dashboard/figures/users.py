@@ -27,9 +27,8 @@ _ALL_WINDOWS = "from the users of the past 24 hours to those of the past 365 day
 
 
 @partial(Figure, key="now", title="Active users now", report="CURRENT_MAU")
-def now(data: Data, _: Asked) -> Content:
+def now(_: Asked, one: Data) -> Content:
     """The number alone."""
-    (one,) = data
     return Content(numbers=[Number(f"Active users in the past {one['days']} days", one["users"])])
 
 
@@ -44,7 +43,7 @@ def now(data: Data, _: Asked) -> Content:
     ],
     unless="USERS_BY_PAST_DAYS",
 )
-def windows(data: Data, _: Asked) -> Content:
+def windows(_: Asked, *data: Data) -> Content:
     """A number for each window."""
     return Content(numbers=[Number(in_days(one["days"]), one["users"]) for one in reversed(data)])
 
@@ -56,9 +55,9 @@ def windows(data: Data, _: Asked) -> Content:
     report="USERS_BY_PAST_DAYS",
     unless="USERS_BY_MONTH",
 )
-def trend_by_window(data: Data, _: Asked) -> Content:
+def trend_by_window(_: Asked, one: Data) -> Content:
     """The curve over all windows."""
-    users = data[0]["users"]
+    users = one["users"]
     return Content(
         plot=plot(f"A line that rises {_ALL_WINDOWS}.", [Series("line", users)], _WINDOW_LABELS),
         table=Table("Active users by window", ("Days", "Users"), list(enumerate(users, start=1))),
@@ -67,11 +66,11 @@ def trend_by_window(data: Data, _: Asked) -> Content:
 
 
 @partial(Figure, key="curve", title="Active users by window", report="USERS_BY_PAST_DAYS")
-def curve(data: Data, asked: Asked) -> Content:
+def curve(asked: Asked, one: Data) -> Content:
     """The curve over all windows, and some of them as numbers."""
-    users = data[0]["users"]
+    users = one["users"]
     numbers = [Number(in_days(days), users[days - 1]) for days in _SHOWN_DAYS]
-    return replace(trend_by_window.show(data, asked), numbers=numbers)
+    return replace(trend_by_window.show(asked, one), numbers=numbers)
 
 
 @partial(
@@ -82,9 +81,8 @@ def curve(data: Data, asked: Asked) -> Content:
     by_days=True,
     cost="It reads the activations once more.",
 )
-def committed(data: Data, _: Asked) -> Content:
+def committed(_: Asked, one: Data) -> Content:
     """The users counted, and those left out by reason."""
-    (one,) = data
     left_out, everyone = one["usersLeftOut"], one["usersInPastDays"]
     parts = [
         ("Committed, and used", one["users"]),
@@ -101,9 +99,8 @@ def committed(data: Data, _: Asked) -> Content:
 
 
 @partial(Figure, key="new-users", title="New users", report="NEW_USERS_IN_PAST_DAYS", by_days=True)
-def new_users(data: Data, _: Asked) -> Content:
+def new_users(_: Asked, one: Data) -> Content:
     """A column for each day, the newest to the right."""
-    (one,) = data
     by_day = one["usersByDay"]
     days = len(by_day)
     ages = {days, days * 2 // 3, days // 3, 1} - {0}
@@ -131,9 +128,8 @@ def new_users(data: Data, _: Asked) -> Content:
     report="USERS_BY_STATUS",
     cost="It reads the activations once more.",
 )
-def statuses(data: Data, _: Asked) -> Content:
+def statuses(_: Asked, one: Data) -> Content:
     """Everyone, and a row for each status."""
-    (one,) = data
     return Content(
         numbers=[
             Number("Users with an activation", one["users"]),
@@ -157,9 +153,8 @@ def statuses(data: Data, _: Asked) -> Content:
     ask=lambda asked: [{"applications": list(asked.applications), "days": asked.days}],
     by_days=True,
 )
-def across(data: Data, _: Asked) -> Content:
+def across(_: Asked, one: Data) -> Content:
     """Everyone once, each application, and each pair of them."""
-    (one,) = data
     by_application, pairs = one["usersByApplication"], one["overlaps"]
     return Content(
         numbers=[Number(in_days(one["days"]), one["users"], "each user once")],
@@ -184,7 +179,7 @@ def across(data: Data, _: Asked) -> Content:
     ask=lambda asked: [{"application": name} for name in asked.applications],
     cost="It reads the activations of each application.",
 )
-def curves(data: Data, _: Asked) -> Content:
+def curves(_: Asked, *data: Data) -> Content:
     """A line for each application, over all windows."""
     names = [one["application"] for one in data]
     users_of_each = [one["users"] for one in data]
