@@ -21,7 +21,6 @@ from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.snapshot import read_applications
-from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
@@ -132,7 +131,7 @@ def _count(
     applications = read_applications(target.database)
     for name in sorted(set(names) - {one.name for one in applications}):
         yield target.error(f"there is no application {name!r}", "Correct --application")
-    chosen: list[Application] = [one for one in applications if not names or one.name in names]
+    chosen = [one for one in applications if not names or one.name in names]
     if measured:
         yield from numbers.check_passes(target, chosen, measured)
     if verify:

@@ -20,7 +20,7 @@ from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
+from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, read_profile
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line, printable
 
@@ -186,28 +186,21 @@ def _compare(
 ) -> list[Comparison]:
     """Compare the windows of one application; what differs is asked for once more."""
     for _ in range(_ATTEMPTS):
-        before = _profile(target, application, max(days))
-        answers = [server.users_in_past_days(application.name, window) for window in days]
-        after = _profile(target, application, max(days))
-        found = [
-            Comparison(
-                application.name,
-                window,
-                before.users_in_past_days(window),
-                answer,
-                after.users_in_past_days(window),
-            )
-            for window, answer in zip(days, answers, strict=True)
-        ]
+        before = _ours(target, application, days)
+        theirs = [server.users_in_past_days(application.name, window) for window in days]
+        after = _ours(target, application, days)
+        rows = zip(days, before, theirs, after, strict=True)
+        found = [Comparison(application.name, *row) for row in rows]
         if all(one.verdict != _DIFFERENT for one in found):
             break
     return found
 
 
-def _profile(target: Target, application: Application, days: int) -> ActivityProfile:
-    width = min(width for width in WIDTHS if width >= days)
+def _ours(target: Target, application: Application, days: Sequence[int]) -> Sequence[int]:
+    width = min(width for width in WIDTHS if width >= max(days))
     with ReportContext(target.database, target.state.clock()) as context:
-        return read_profile(context, application, width)
+        profile = read_profile(context, application, width)
+    return [profile.users_in_past_days(window) for window in days]
 
 
 def _hints(
