@@ -54,10 +54,11 @@ class StrictResponse(Response):
         return headers
 
 
-def html_response(
-    text: str, status: int = 200, headers: Mapping[str, str] | None = None
+def page(
+    template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> Response:
-    """A page."""
+    """The page that a template makes; all values are escaped in it."""
+    text = _environment.get_template(template).render(**values)
     return StrictResponse(text, status, {**_NEVER_STORED, **(headers or {})}, mimetype="text/html")
 
 
@@ -71,13 +72,8 @@ def error_page(error: Exception) -> Response:
     """The page for a request that an exception has ended; a fault is logged and signalled."""
     known = log_and_translate(error)
     message = known.public_message or known.message
-    text = render("error.html", title=HTTPStatus(known.status).phrase, message=message)
-    return html_response(text, known.status, error_headers(known))
-
-
-def render(template: str, **values: Any) -> str:
-    """The HTML of a template; all values are escaped in it."""
-    return _environment.get_template(template).render(**values)
+    title = HTTPStatus(known.status).phrase
+    return page("error.html", known.status, error_headers(known), title=title, message=message)
 
 
 def _cell(value: float | str | Share | None) -> Markup:

@@ -31,8 +31,7 @@ from flask_powerauth_telemetry.dashboard.responses import (
     StrictResponse,
     csv_response,
     error_page,
-    html_response,
-    render,
+    page,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.history import statement
@@ -147,8 +146,9 @@ class Pages:
         return self._page("figure.html", caller, status, part=part)
 
     def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
-        text = render(
+        return page(
             template,
+            status,
             config=self._state.config,
             zone=self._state.config.report_timezone,
             principal=caller.principal.name,
@@ -160,7 +160,6 @@ class Pages:
             most=MOST,
             **values,
         )
-        return html_response(text, status)
 
 
 def create_blueprint(instance: str) -> Blueprint:
