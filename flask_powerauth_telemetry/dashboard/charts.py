@@ -29,16 +29,11 @@ Shape = tuple[str, str]
 
 @dataclass(frozen=True)
 class Series:
-    """Values by place; ``kind`` is the class they are drawn by, lines where it begins so."""
+    """Values by place; ``kind`` is the class they are drawn by: ``line…``, or else columns."""
 
     kind: str
     values: Values
     name: str = ""
-
-    @property
-    def is_line(self) -> bool:
-        """Whether it is a line; else it is columns."""
-        return self.kind.startswith("line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +72,7 @@ def plot(description: str, series: Sequence[Series], labels: Mapping[int, str]) 
 
 def _shapes(series: Series, top: int, *, alone: bool) -> Iterator[Shape]:
     """Its path, and the area below a line that is alone."""
-    if not series.is_line:
+    if not series.kind.startswith("line"):
         yield series.kind, _columns(series.values, top)
         return
     runs = list(_runs(series.values, top))

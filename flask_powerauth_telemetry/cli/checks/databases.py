@@ -23,6 +23,7 @@ CLOCK_TOLERANCE_SECONDS = 5
 LAG_SECONDS = 10
 """How old the last transaction may be that a standby replayed, while there are more."""
 
+# Cures that checks of other modules give, too.
 NOT_COPIED = "See that this is PowerAuth's database, and that all of it was copied"
 RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
 GRANT = "Have what it names created, or granted to the account of this database"
@@ -182,9 +183,8 @@ def _judge_age(target: Target, name: str, newest: Recording | None, now: datetim
     config = target.state.config
     as_of = newest.profile.as_of
     age = (now - as_of).total_seconds()
-    text = (
-        f"{name}: the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC, {age / 3600:.1f} h old"
-    )
+    recorded = f"{as_of:%Y-%m-%d %H:%M:%S} UTC, {age / 3600:.1f} h old"
+    text = f"{name}: the newest recording is of {recorded}"
     facts = {"application": name, "age_seconds": round(age)}
     if age <= config.max_age:
         return target.ok(text, **facts)

@@ -9,16 +9,7 @@ from datetime import date
 from typing import Any
 
 from marshmallow import fields, validate
-from sqlalchemy import (
-    CompoundSelect,
-    Connection,
-    Integer,
-    Select,
-    event,
-    literal,
-    literal_column,
-    select,
-)
+from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
 from sqlalchemy.sql.visitors import iterate
 
 from flask_powerauth_telemetry.cli.catalogue import parameter_fields
@@ -203,7 +194,7 @@ def _grant(target: Target, tables: Collection[str]) -> str:
     unreadable = []
     for name in tables:
         relation = getattr(target.database.tables, name, None)
-        if relation is None or target.refusal_of(select(literal(1)).select_from(relation)):
+        if relation is None or target.refusal_of(select(literal_column("1")).select_from(relation)):
             continue  # the line of the table tells it
         read = tables[name] if isinstance(tables, Mapping) else relation.c.keys()
         refused = [one for one in read if target.refusal_of(select(relation.c[one]))]
