@@ -10,13 +10,13 @@ import click
 from werkzeug.utils import import_string
 
 COMMANDS: Mapping[str, str] = {
-    "applications": "applications:applications",
+    "applications": "catalogue:applications",
     "check": "check:check",
     "create-credential": "credentials:create_credential",
-    "openapi": "openapi:openapi",
+    "openapi": "catalogue:openapi",
     "reconcile": "reconcile:reconcile",
     "report": "report:report",
-    "reports": "report:reports",
+    "reports": "catalogue:reports",
     "snapshot": "snapshot:snapshot",
     "statement": "statement:statement",
 }

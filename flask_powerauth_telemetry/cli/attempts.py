@@ -4,16 +4,19 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
@@ -23,31 +26,21 @@ SECONDS_BETWEEN = 15.0
 
 logger = logging.getLogger("flask_powerauth_telemetry.snapshot")
 
-_CLEAR_LINE = "\r\x1b[K"
 
-Record = Callable[[Application], Outcome]
-
-
+@dataclass
 class Attempts:
     """Attempts to record the applications of these ``names``, or all, each by ``record``.
 
     ``days`` records their verifications afterwards; None leaves them out.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        record: Record,
-        names: Sequence[str],
-        days: DayRecorder | None = None,
-    ) -> None:
-        self._recorder = recorder
-        self._record = record
-        self._names = names
-        self._days = days
-        self._done: set[int] = set()
-        self._said: set[str] = set()
-        self._failures: list[str] = []
+    recorder: Recorder
+    record: Callable[[Application], Outcome]
+    names: Sequence[str]
+    days: DayRecorder | None
+    _done: set[int] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
+    _failures: list[str] = field(default_factory=list)
 
     def make(self, seconds: float) -> bool:
         """Record what is missing, again and again for these seconds; whether nothing is missing."""
@@ -64,11 +57,11 @@ class Attempts:
         """Whether all that was asked for is recorded now; ``_failures`` may be tried again."""
         self._failures = []
         try:
-            applications = self._recorder.begin()
-            before = self._recorder.head()
+            applications = self.recorder.begin()
+            before = self.recorder.head()
             is_complete = self._record_all(applications)
             self._record_days()
-            if (head := self._recorder.head()) != before:
+            if (head := self.recorder.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")
@@ -77,10 +70,10 @@ class Attempts:
 
     def _record_all(self, applications: Sequence[Application]) -> bool:
         """Whether there are applications of all names; those that fail are in ``_failures``."""
-        unknown = sorted(set(self._names) - {one.name for one in applications})
+        unknown = sorted(set(self.names) - {one.name for one in applications})
         for name in unknown:
             self._say_once(f"{printable(name)}: there is no such application")
-        wanted = [one for one in applications if not self._names or one.name in self._names]
+        wanted = [one for one in applications if not self.names or one.name in self.names]
         if not wanted:
             self._fail("Error: There is no application to record.")
         try:
@@ -93,7 +86,7 @@ class Attempts:
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
-            outcome = self._record(application)
+            outcome = self.record(application)
         except NotNow:
             raise
         except TelemetryError as error:
@@ -103,22 +96,22 @@ class Attempts:
         recording = outcome.recording
         slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
         if outcome.is_new:
-            _say(f"{name}: recorded for {slot}, {_summary(recording)}")
+            users = recording.profile.users_in_past_days(30)
+            seconds = recording.milliseconds / 1000
+            _say(f"{name}: recorded for {slot}, {users} users in 30 days, in {seconds:.1f} s")
         else:
             _say(f"{name}: is recorded already for {slot}")
         if recording.distance > TOLERANCE:
-            self._warn(
-                f"{name}: the pass for {slot} was made at {recording.profile.as_of:%H:%M:%S}"
-            )
+            self._warn_of_distance(f"{name}: the pass for {slot}", recording.profile.as_of)
 
     def _record_days(self) -> None:
         """Record what days there are of all that are asked for; nothing where they aren't."""
-        if self._days is None:
+        if self.days is None:
             return
         try:
-            for application in self._days.begin():
-                if not self._names or application.name in self._names:
-                    self._record_days_of(self._days, application)
+            for application in self.days.begin():
+                if not self.names or application.name in self.names:
+                    self._record_days_of(self.days, application)
         except TelemetryError as error:
             self._fail(f"Error: No verifications are recorded: {error}")
 
@@ -135,10 +128,11 @@ class Attempts:
         self._failures.append(line)
         self._say_once(line)
 
-    def _warn(self, line: str) -> None:
-        minutes = TOLERANCE.total_seconds() / 60
-        line += f", more than {minutes:g} minutes off: a month that ends then has bounds alone."
-        line += " Start it at the full hour"
+    def _warn_of_distance(self, what: str, as_of: datetime) -> None:
+        line = (
+            f"{what} was made at {as_of:%H:%M:%S}, more than {TOLERANCE.total_seconds() / 60:g}"
+            " minutes off: a month that ends then has bounds alone. Start it at the full hour"
+        )
         _say(line, err=True)
         if logger.hasHandlers():  # without any, Python prints it a second time
             logger.warning(one_line(line))
@@ -173,10 +167,5 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
 def _say(line: str, *, err: bool = False) -> None:
     """Print a line in place of the bar, if there is one; it is drawn anew below."""
     if sys.stderr.isatty():
-        click.echo(_CLEAR_LINE, nl=False, err=True)
+        click.echo(CLEAR_LINE, nl=False, err=True)
     click.echo(line, err=err)
-
-
-def _summary(recording: Recording) -> str:
-    users = recording.profile.users_in_past_days(30)
-    return f"{users} users in 30 days, in {recording.milliseconds / 1000:.1f} s"

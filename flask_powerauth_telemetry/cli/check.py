@@ -1,57 +1,52 @@
 """``flask telemetry check``: whether all is set up well, and what it costs."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 
 import click
 
-from flask_powerauth_telemetry.cli.checks.accounts import check_read_only, check_secrets
-from flask_powerauth_telemetry.cli.checks.application import check_keys, check_routes, check_scopes
-from flask_powerauth_telemetry.cli.checks.databases import (
-    check_clock,
-    check_connection,
-    check_indexes,
-    check_server,
+from flask_powerauth_telemetry.cli.checks import (
+    accounts,
+    application,
+    databases,
+    numbers,
+    reports,
+    tables,
 )
-from flask_powerauth_telemetry.cli.checks.findings import (
-    Finding,
-    Level,
-    Target,
-    as_json,
-    cause_of,
-    echo_line,
-    exit_code,
-)
-from flask_powerauth_telemetry.cli.checks.numbers import check_numbers, check_passes
-from flask_powerauth_telemetry.cli.checks.reports import check_answers, check_history
-from flask_powerauth_telemetry.cli.checks.tables import check_tables
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
 from flask_powerauth_telemetry.cli.counts import limited
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.snapshot import read_applications
-from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import WIDTHS
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import one_line
+
+_COLOURS = {Level.OK: "green", Level.NOTE: None, Level.WARNING: "yellow", Level.ERROR: "red"}
+_EXIT_CODES = {Level.WARNING: 1, Level.ERROR: 2}
 
 Check = Callable[[Target], Iterator[Finding]]
 
 _OF_EACH_DATABASE: Sequence[tuple[str, Check]] = (
-    ("tables", check_tables),
-    ("reports", check_answers),
-    ("secrets", check_secrets),
-    ("read-only", check_read_only),
-    ("server", check_server),
-    ("clock", check_clock),
-    ("indexes", check_indexes),
-    ("scopes", check_scopes),
-    ("routes", check_routes),
+    ("tables", tables.check_tables),
+    ("reports", reports.check_answers),
+    ("secrets", accounts.check_secrets),
+    ("read-only", accounts.check_read_only),
+    ("server", databases.check_server),
+    ("clock", databases.check_clock),
+    ("indexes", databases.check_indexes),
+    ("scopes", application.check_scopes),
+    ("routes", application.check_routes),
 )
 
 _OF_THE_HISTORY: Sequence[tuple[str, Check]] = (
-    ("history", check_history),
-    ("reports", check_answers),
-    ("scopes", check_scopes),
-    ("routes", check_routes),
+    ("history", databases.check_history),
+    ("reports", reports.check_answers),
+    ("scopes", application.check_scopes),
+    ("routes", application.check_routes),
 )
 
 
@@ -97,10 +92,10 @@ def check(
     for finding in _find(state, measured, verify, names, time_limit):
         findings.append(finding)
         if not json_wanted:
-            echo_line(finding)
+            _echo_line(finding)
     if json_wanted:
-        click.echo(as_json(findings))
-    raise click.exceptions.Exit(exit_code(findings))
+        click.echo(_as_json(findings))
+    raise click.exceptions.Exit(_exit_code(findings))
 
 
 def _find(
@@ -111,40 +106,65 @@ def _find(
     time_limit: float | None,
 ) -> Iterator[Finding]:
     bind, database = next(iter(state.databases.items()))
-    yield from check_keys(Target(state=state, bind=bind, database=database))
+    yield from application.check_keys(
+        Target(state=state, bind=bind, database=database, check="keys")
+    )
     for bind, database in state.databases.items():
         target = Target(state=state, bind=bind, database=limited(database, time_limit))
         if bind == HISTORY_BIND and not target.reports:
             continue  # nothing is answered from there
-        connection = check_connection(target)
+        connection = databases.check_connection(replace(target, check="connection"))
         yield connection
         if connection.level is Level.ERROR:
             continue
         checks = _OF_THE_HISTORY if bind == HISTORY_BIND else _OF_EACH_DATABASE
         for name, check_one in checks:
-            yield from _caught(target, name, check_one)
+            yield from _caught(replace(target, check=name), check_one)
         if target.is_scanned and (measured or verify):
-            yield from _caught(
-                target, "pass", lambda target: _count(target, measured, verify, names)
-            )
+            counted = partial(_count, measured=measured, verify=verify, names=names)
+            yield from _caught(replace(target, check="pass"), counted)
 
 
 def _count(
     target: Target, measured: int | None, verify: bool, names: Sequence[str]
 ) -> Iterator[Finding]:
     applications = read_applications(target.database)
-    for name in sorted(set(names) - {application.name for application in applications}):
-        yield target.error("pass", f"there is no application {name!r}", "Correct --application")
-    chosen: list[Application] = [one for one in applications if not names or one.name in names]
+    for name in sorted(set(names) - {one.name for one in applications}):
+        yield target.error(f"there is no application {name!r}", "Correct --application")
+    chosen = [one for one in applications if not names or one.name in names]
     if measured:
-        yield from check_passes(target, chosen, measured)
+        yield from numbers.check_passes(target, chosen, measured)
     if verify:
-        yield from check_numbers(target, chosen)
+        yield from numbers.check_numbers(replace(target, check="verify"), chosen)
 
 
-def _caught(target: Target, name: str, check_one: Check) -> Iterator[Finding]:
+def _caught(target: Target, check_one: Check) -> Iterator[Finding]:
     """The findings of a check, and as the last one what has stopped it."""
     try:
         yield from check_one(target)
     except TelemetryError as error:
-        yield target.error(name, f"not checked: {cause_of(error)}", "See the findings above")
+        yield target.error(f"not checked: {cause_of(error)}", "See the findings above")
+
+
+def _exit_code(findings: Iterable[Finding]) -> int:
+    """0 when all is well, 1 with a warning, 2 with an error."""
+    return max(_EXIT_CODES.get(finding.level, 0) for finding in findings)
+
+
+def _echo_line(finding: Finding) -> None:
+    """Print a finding for people, as one line."""
+    loud = finding.level in _EXIT_CODES
+    level = finding.level.value.upper() if loud else finding.level.value
+    text = ". ".join(part for part in (finding.message, finding.cure) if part)
+    click.echo(
+        click.style(f"{level:<8}", fg=_COLOURS[finding.level], bold=loud)
+        + f"{finding.check:<11}{finding.database}: {one_line(text)}"
+    )
+
+
+def _as_json(findings: Sequence[Finding]) -> str:
+    """All findings for machines."""
+    worst = max(findings, key=lambda finding: list(Level).index(finding.level))
+    rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]
+    document = {"status": worst.level.value, "exitCode": _exit_code(findings), "findings": rows}
+    return json.dumps(document, indent=2)

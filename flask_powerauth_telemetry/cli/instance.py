@@ -10,19 +10,16 @@ import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
+from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
+OPERATOR = Principal("operator")
+"""In whose name commands ask: scopes restrict callers, not whoever has the configuration."""
+
 Command = Callable[..., None]
-
-
-instance_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    "--instance",
-    metavar="NAME",
-    help=f"The name= of the instance. Default: the only one, or {DEFAULT_NAME}.",
-)
 
 
 class Failed(click.ClickException):
@@ -38,7 +35,11 @@ def on_instance(command: Command) -> Command:
     ends a command early, a bug too, ends it with exit code 2: 1 has a meaning of its own.
     """
 
-    @instance_option
+    @click.option(
+        "--instance",
+        metavar="NAME",
+        help=f"The name= of the instance. Default: the only one, or {DEFAULT_NAME}.",
+    )
     @click.pass_context
     def on_loaded_application(
         context: click.Context, /, *, instance: str | None, **options: Any
@@ -46,29 +47,20 @@ def on_instance(command: Command) -> Command:
         with _failures():
             app = context.ensure_object(ScriptInfo).load_app()
             with app.app_context():
-                state = find_instance(app, instance)
+                state = _find_instance(app, instance)
                 try:
                     command(state, **options)
                 except UnknownApplication as error:
-                    raise Failed(f"{error.message}{_names_listed(state)}") from error
+                    hint = ". List those that are there by: flask telemetry applications"
+                    is_listed = None in state.databases
+                    raise Failed(error.message + (hint if is_listed else "")) from error
                 finally:
                     state.close()
 
     return update_wrapper(on_loaded_application, command)
 
 
-def _names_listed(state: TelemetryState) -> str:
-    """What lists the applications, where a database does."""
-    if None not in state.databases:
-        return ""
-    return ". List those that are there by: flask telemetry applications"
-
-
-def find_instance(app: Flask, name: str | None) -> TelemetryState:
-    """The state of the instance of this name; None: the only one, or that of the default name.
-
-    Raises ``click.UsageError`` without such an instance.
-    """
+def _find_instance(app: Flask, name: str | None) -> TelemetryState:
     instances: dict[str, TelemetryState] = app.extensions.get(EXTENSION_KEY, {})
     if name is None:
         name = next(iter(instances)) if len(instances) == 1 else DEFAULT_NAME

@@ -3,38 +3,60 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, tzinfo
 from typing import IO, Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import click
 
 from flask_powerauth_telemetry.cli.checks.findings import Target, cause_of
-from flask_powerauth_telemetry.cli.comparison import (
-    DIFFERENT,
-    Comparison,
-    compare,
-    hints,
-)
-from flask_powerauth_telemetry.cli.counts import limited
+from flask_powerauth_telemetry.cli.checks.numbers import offset_text
+from flask_powerauth_telemetry.cli.counts import limited, users_in_windows
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.history.snapshot import read_applications
-from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.providers import Application, ReportContext
+from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, read_profile
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line, printable
 
 TOKEN_VARIABLE = "POWERAUTH_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 
 _COLUMNS = "{:<32}{:>6}{:>14}{:>18}{:>14}  {}"
+_HEADINGS = ("application", "days", "ours before", "PowerAuth Server", "ours after", "verdict")
+_ATTEMPTS = 2
+_MOST_ZONES = 10
+
+_DIFFERENT = "different"
 
 
-def _read_days(context: click.Context, parameter: click.Parameter, value: str) -> Sequence[int]:
+@dataclass(frozen=True)
+class Comparison:
+    """One application's users in one window: ours before, PowerAuth Server's, ours after."""
+
+    application: str
+    days: int
+    before: int
+    server: int
+    after: int
+
+    @property
+    def verdict(self) -> str:
+        """Equal, explained by the seconds between the two answers, or different."""
+        if self.before == self.server == self.after:
+            return "equal"
+        low, high = sorted((self.before, self.after))
+        return "explained" if low <= self.server <= high else _DIFFERENT
+
+
+def _days(text: str) -> Sequence[int]:
     """Windows in days, such as ``7,30,90,365``."""
     try:
-        days = sorted({int(part) for part in value.split(",")})
+        days = sorted({int(part) for part in text.split(",")})
     except ValueError:
         days = []
     if not days or not 1 <= days[0] <= days[-1] <= MAXIMUM_DAYS:
@@ -55,7 +77,12 @@ def _read_days(context: click.Context, parameter: click.Parameter, value: str) -
     help=f"File with the token, the client_secret. Default: ${TOKEN_VARIABLE}, or a prompt.",
 )
 @click.option(
-    "--days", callback=_read_days, default="7,30,90,365", show_default=True, help="Windows in days."
+    "--days",
+    type=_days,
+    metavar="TEXT",
+    default="7,30,90,365",
+    show_default=True,
+    help="Windows in days.",
 )
 @click.option(
     "--application", "names", multiple=True, help="Compare this one only; may be repeated."
@@ -92,10 +119,9 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
 
 def _server(options: Mapping[str, Any]) -> PowerAuthServer:
     user = options["user"]
-    credentials = None if user is None else (user, _token(options["token_file"]))
     return PowerAuthServer(
         options["url"],
-        credentials,
+        None if user is None else (user, _token(options["token_file"])),
         timeout=options["timeout"],
         plain_http=options["insecure_http"],
     )
@@ -115,25 +141,22 @@ def _reconcile(state: TelemetryState, server: PowerAuthServer, options: Mapping[
     rows: list[Comparison] = []
     json_wanted = options["json_wanted"]
     if not json_wanted:
-        click.echo(
-            _COLUMNS.format(
-                "application", "days", "ours before", "PowerAuth Server", "ours after", "verdict"
-            )
-        )
+        click.echo(_COLUMNS.format(*_HEADINGS))
     for application in _chosen(applications, options["names"]):
-        found = compare(
-            target.database, state.clock, server.users_in_past_days, application, options["days"]
-        )
+        found = _compare(target, server, application, options["days"])
         rows += found
         if not json_wanted:
-            _echo_rows(found)
+            click.echo("\n".join(_line(row) for row in found))
     told = list(_hints(target, applications, rows))
+    exit_code = 1 if any(row.verdict == _DIFFERENT for row in rows) else 0
     if json_wanted:
-        click.echo(json.dumps(_document(rows, told), indent=2))
+        compared = [{**asdict(row), "verdict": row.verdict} for row in rows]
+        document = {"exitCode": exit_code, "comparisons": compared, "hints": told}
+        click.echo(json.dumps(document, indent=2))
     else:
         for hint in told:
             click.echo(f"Hint: {one_line(hint)}")
-    raise click.exceptions.Exit(1 if _differing(rows) else 0)
+    raise click.exceptions.Exit(exit_code)
 
 
 def _target(state: TelemetryState, time_limit: float | None) -> Target:
@@ -152,33 +175,112 @@ def _chosen(applications: Sequence[Application], names: Sequence[str]) -> Sequen
     return [one for one in applications if not names or one.name in names]
 
 
-def _echo_rows(rows: Sequence[Comparison]) -> None:
-    for row in rows:
-        verdict = row.verdict.upper() if row.verdict == DIFFERENT else row.verdict
-        name = printable(row.application)
-        click.echo(
-            _COLUMNS.format(name, row.days, row.before, row.server, row.after, verdict).rstrip()
-        )
+def _line(row: Comparison) -> str:
+    verdict = row.verdict.upper() if row.verdict == _DIFFERENT else row.verdict
+    numbers = (row.days, row.before, row.server, row.after)
+    return _COLUMNS.format(printable(row.application), *numbers, verdict)
+
+
+def _compare(
+    target: Target, server: PowerAuthServer, application: Application, days: Sequence[int]
+) -> list[Comparison]:
+    """Compare the windows of one application; what differs is asked for once more."""
+    for _ in range(_ATTEMPTS):
+        before = _ours(target, application, days)
+        theirs = [server.users_in_past_days(application.name, window) for window in days]
+        after = _ours(target, application, days)
+        rows = zip(days, before, theirs, after, strict=True)
+        found = [Comparison(application.name, *row) for row in rows]
+        if all(one.verdict != _DIFFERENT for one in found):
+            break
+    return found
+
+
+def _ours(target: Target, application: Application, days: Sequence[int]) -> Sequence[int]:
+    width = min(width for width in WIDTHS if width >= max(days))
+    with ReportContext(target.database, target.state.clock()) as context:
+        profile = read_profile(context, application, width)
+    return [profile.users_in_past_days(window) for window in days]
 
 
 def _hints(
-    target: Target, applications: Sequence[Application], rows: Sequence[Comparison]
+    target: Target, applications: Sequence[Application], compared: Sequence[Comparison]
 ) -> Iterator[str]:
-    """Hints for the first application that differs: one is enough to find the reason."""
-    if differing := _differing(rows):
-        first = [row for row in rows if row.application == differing[0].application]
-        yield from hints(
-            target.database, target.state.clock, applications, first, target.key("timezone")
+    """What may be the reason for the differences, if there are any, the likely ones first.
+
+    They are those of the first application that differs: one is enough to find the reason.
+    """
+    name = next((one.application for one in compared if one.verdict == _DIFFERENT), None)
+    if name is None:
+        return
+    windows = [one for one in compared if one.application == name]
+    (application,) = (one for one in applications if one.name == name)
+    if zones := _fitting_zones(target, application, windows):
+        yield (
+            f"{name}: in every window our number is PowerAuth Server's in the zone"
+            f" {_listed(zones, target.state.clock())}: set {target.key('timezone')} to that of"
+            " PowerAuth's JVM"
         )
+    others = [one.name for one in applications if _folded(one.name) == _folded(name)]
+    if len(others) > 1:
+        yield (
+            f"{name}: {', '.join(repr(other) for other in others)} differ in case or blanks alone;"
+            " on a database that ignores these, PowerAuth Server counts them together"
+        )
+    if all(one.server == 0 for one in windows):
+        yield f"{name}: PowerAuth Server answers 0 for an application that it doesn't know"
+    yield (
+        f"{name}: is it the PowerAuth Server of this very database,"
+        " and is the database no replica that lags behind?"
+    )
 
 
-def _differing(rows: Sequence[Comparison]) -> list[Comparison]:
-    return [row for row in rows if row.verdict == DIFFERENT]
+def _fitting_zones(
+    target: Target, application: Application, compared: Sequence[Comparison]
+) -> Sequence[str]:
+    """The zones in which all windows fit best, UTC first; none if that is ours, or they don't.
+
+    Logins go on meanwhile, so a tenth of all differences may remain.
+    """
+    own = target.database.timezone
+    zones: dict[str, tzinfo] = {name: ZoneInfo(name) for name in _zone_names()} | {str(own): own}
+    misses = dict.fromkeys(zones, 0)
+    for one in compared:
+        with ReportContext(target.database, target.state.clock()) as context:
+            now, start = context.now, context.now - one.days * DAY
+            windows = {name: (_wall(start, zone), _wall(now, zone)) for name, zone in zones.items()}
+            users = users_in_windows(context, application, sorted({*windows.values()}))
+        for name, window in windows.items():
+            misses[name] += abs(users[window] - one.server)
+    least = min(misses.values())
+    allowed = sum(abs(one.after - one.server) for one in compared) / 10
+    if least > allowed or misses[str(own)] == least:
+        return []
+    fitting = (name for name in zones if misses[name] == least)
+    return sorted(fitting, key=lambda name: (name != "UTC", name))
 
 
-def _document(rows: Sequence[Comparison], told: Sequence[str]) -> Mapping[str, Any]:
-    return {
-        "exitCode": 1 if _differing(rows) else 0,
-        "comparisons": [{**asdict(row), "verdict": row.verdict} for row in rows],
-        "hints": told,
-    }
+def _listed(zones: Sequence[str], instant: datetime) -> str:
+    """The names of a few zones, or some of many with the offsets of all at an aware instant."""
+    if len(zones) <= _MOST_ZONES:
+        return " or ".join(zones)
+    offsets = {instant.astimezone(ZoneInfo(name)).utcoffset() or timedelta(0) for name in zones}
+    ends = dict.fromkeys(offset_text(offset) for offset in (min(offsets), max(offsets)))
+    others = f"{len(zones) - _MOST_ZONES} others, at {' to '.join(ends)}"
+    return " or ".join([*zones[:_MOST_ZONES], others])
+
+
+def _zone_names() -> Iterator[str]:
+    """The zones of the tz database that are places, and UTC."""
+    yield "UTC"
+    for name in available_timezones():
+        if "/" in name and name.partition("/")[0] not in ("Etc", "SystemV", "posix", "right"):
+            yield name
+
+
+def _wall(instant: datetime, zone: tzinfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)
+
+
+def _folded(name: str) -> str:
+    return name.casefold().rstrip()

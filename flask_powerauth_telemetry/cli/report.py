@@ -1,4 +1,4 @@
-"""``flask telemetry reports`` and ``report``: which reports there are, and one of them."""
+"""``flask telemetry report``: one report, for the terminal or for other tools."""
 
 import json
 import sys
@@ -6,48 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
-from marshmallow import fields, missing
+from marshmallow import fields
 
-from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.cli.instance import Failed, on_instance
+from flask_powerauth_telemetry.cli.catalogue import parameter_fields
+from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
-from flask_powerauth_telemetry.service import Report
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv, as_table
-from flask_powerauth_telemetry.text import one_line
-
-_OPERATOR = Principal("operator")
-
-
-class NotNow(click.ClickException):
-    """The same command may succeed later: its message on standard error, and exit code 1."""
-
-    exit_code = 1
-
-
-@click.command()
-@click.option("--json", "json_wanted", is_flag=True, help="Print a JSON list.")
-@on_instance
-def reports(state: TelemetryState, *, json_wanted: bool) -> None:
-    """Print the names, definitions and parameters of all reports.
-
-    A parameter with a default has it behind its name; another one that may be left out is in
-    brackets.
-
-    Exit codes: 0 printed, 2 there is no such instance.
-    """
-    listed = [_listed(report) for report in state.registry]
-    if json_wanted:
-        click.echo(json.dumps(listed, indent=2, default=str))
-        return
-    width = max(len(report["name"]) for report in listed)
-    for report in listed:
-        click.echo(f"{report['name']:<{width}}  {one_line(report['definition'])}")
-        parameters = ", ".join(_shown(parameter) for parameter in report["parameters"])
-        click.echo(f"{'':<{width}}  Parameters: {one_line(parameters) or 'none'}")
 
 
 @click.command()
@@ -75,53 +43,33 @@ def report(state: TelemetryState, *, name: str, pairs: Sequence[str], form: str 
     parameters = _parameters(known, pairs)
     try:
         with waiting_shown(known.name):
-            given = state.service.unobserved().run(known.name, parameters, _OPERATOR)
+            given = state.service.unobserved().run(known.name, parameters, OPERATOR)
     except Unavailable as error:
-        raise NotNow(error.message) from error
-    _print(given, form or ("table" if sys.stdout.isatty() else "json"))
+        raise click.ClickException(error.message) from error  # exit code 1
+    if form == "csv":
+        click.echo(as_csv(given.data), nl=False)
+    elif form == "json" or not sys.stdout.isatty():
+        click.echo(json.dumps(given.data, indent=2))
+    else:
+        click.echo(f"{given.name} as of {given.as_of:%Y-%m-%d %H:%M:%S} UTC")
+        click.echo("\n".join(as_table(given.data)))
 
 
 def _registered(state: TelemetryState, name: str) -> RegisteredReport:
     try:
         return state.registry.get(name)
     except UnknownReport as error:
-        names = ", ".join(known.name for known in state.registry)
-        hint = f"there are: {names}"
+        hint = f"there are: {', '.join(known.name for known in state.registry)}"
         if name.upper() in FURTHER_REPORTS:
             hint += f"; add {name.upper()} to {state.config.key('reports')}"
         raise Failed(f"{error.message} ({hint})") from error
 
 
-def _listed(report: RegisteredReport) -> Mapping[str, Any]:
-    parameters = []
-    for name, field in parameter_fields(report).items():
-        default = field.load_default
-        told = {} if default in (missing, None) or callable(default) else {"default": default}
-        parameters.append({"name": name, "required": field.required, **told})
-    return {"name": report.name, "definition": report.definition, "parameters": parameters}
-
-
-def _shown(parameter: Mapping[str, Any]) -> str:
-    name = parameter["name"]
-    if "default" in parameter:
-        return f"{name}={parameter['default']}"
-    return name if parameter["required"] else f"[{name}]"
-
-
-def parameter_fields(report: RegisteredReport) -> "Mapping[str, fields.Field[Any]]":
-    """The parameters of a report, by their names in requests."""
-    loaded = report.parameters_schema.load_fields
-    return {
-        name if field.data_key is None else field.data_key: field for name, field in loaded.items()
-    }
-
-
 def _parameters(report: RegisteredReport, pairs: Iterable[str]) -> Mapping[str, Any]:
     """The parameters in texts such as ``days=90`` and ``flags:=[1, 2]``, for the report to load.
 
-    A name that is given several times is a list, and so is one text for a list. Raises
-    ``click.BadParameter`` for a text of another form, and for a parameter that the report does
-    not know: on the command line that is a slip.
+    A name that is given several times is a list, and so is one text for a list. A parameter that
+    the report does not know is refused: on the command line that is a slip.
     """
     known = parameter_fields(report)
     given: dict[str, list[Any]] = {}
@@ -158,14 +106,3 @@ def _refuse(name: str) -> NoReturn:
 
 def _bad(cause: str) -> click.BadParameter:
     return click.BadParameter(cause, param_hint="-p")
-
-
-def _print(report: Report, form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps(report.data, indent=2))
-    elif form == "csv":
-        click.echo(as_csv(report.data), nl=False)
-    else:
-        click.echo(f"{report.name} as of {report.as_of:%Y-%m-%d %H:%M:%S} UTC")
-        for line in as_table(report.data):
-            click.echo(line)

@@ -12,14 +12,14 @@ import click
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.cli.attempts import Attempts
-from flask_powerauth_telemetry.cli.instance import on_instance
-from flask_powerauth_telemetry.cli.verify import read_head_line, verify_chain
+from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
-from flask_powerauth_telemetry.history.chain import Head
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.chain import ChainWalk, Head, head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
 from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
@@ -27,42 +27,45 @@ from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.state import TelemetryState
+from flask_powerauth_telemetry.text import one_line
 
 _HOST_NAME_LENGTH = 255
 _ANSWERED = (CurrentMau.name, UsersInPastDays.name)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
 class _Manner:
-    """How it is recorded; times are in seconds."""
+    """How it is recorded; times are in seconds, None is not to try again."""
 
     time_limit: int
-    retry_for: float
+    retry_for: int | None
     signatures: bool
     allow_zero: bool
 
 
-def _read_reason(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> str | None:
+def _reason(text: str) -> str:
     """A reason that says something, in as many characters as are kept."""
-    if value is None:
-        return None
-    if not value.strip() or len(value) > REASON_LENGTH or "\0" in value:
+    if not text.strip() or len(text) > REASON_LENGTH or "\0" in text:
         raise click.BadParameter(f"give a reason of 1 to {REASON_LENGTH} characters")
-    return value.strip()
+    return text.strip()
 
 
-def _read_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float:
-    """Seconds, from a number with its unit; none without a value."""
-    if value is None:
-        return 0
-    found = _DURATION.fullmatch(value)
+def _seconds(text: str) -> int:
+    found = _DURATION.fullmatch(text)
     if found is None:
         raise click.BadParameter("give a time such as 90s, 5m or 1h")
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def _head(text: str) -> Head:
+    """The head in a line that was printed by ``head_line``, whatever stands around it."""
+    found = _HEAD.search(text)
+    if found is None:
+        raise click.BadParameter("give a line that was printed: NUMBER rows, digest DIGEST")
+    return Head(int(found[1]), found[2])
 
 
 @click.command("snapshot")
@@ -82,7 +85,7 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
 )
 @click.option(
     "--retry-for",
-    callback=_read_duration,
+    type=_seconds,
     metavar="TIME",
     help="Try again every 15 s what is not recorded, for 90s, 5m or 1h.",
 )
@@ -99,7 +102,7 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
 @click.option(
     "--correct",
     "reason",
-    callback=_read_reason,
+    type=_reason,
     metavar="REASON",
     help="Record anew what is recorded already for this hour; the reason is kept.",
 )
@@ -109,7 +112,7 @@ def _read_duration(context: click.Context, parameter: click.Parameter, value: st
 @click.option(
     "--expect",
     "expected",
-    callback=read_head_line,
+    type=_head,
     metavar="LINE",
     help="With --verify: a line that was printed after a recording, and kept elsewhere."
     " Without: the newest such line, after which a new HISTORY_KEY seals the rows.",
@@ -139,7 +142,7 @@ def snapshot(
     if verify:
         if names or how.signatures or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")
-        verify_chain(state, expected)
+        _verify(state, expected)
         return
     if expected is not None and state.config.history_key is None:
         raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
@@ -148,7 +151,7 @@ def snapshot(
         recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
         days = _day_recorder(state, writer, how)
-        is_complete = Attempts(recorder, record, names, days).make(how.retry_for)
+        is_complete = Attempts(recorder, record, names, days).make(how.retry_for or 0)
         if is_complete and expected is not None:
             _check_begun(recorder)
     if not is_complete:
@@ -208,8 +211,29 @@ def _make_folder(url: URL) -> None:
     file = dialect_named(url.get_backend_name()).file(url)
     if file is None:
         return
-    folder = file.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise click.ClickException(f"Can't make the folder {folder}: {error.strerror}.") from error
+        cause = f"Can't make the folder {file.parent}: {error.strerror}."
+        raise click.ClickException(cause) from error
+
+
+def _verify(state: TelemetryState, expected: Head | None) -> None:
+    """Print each break of the chain, and how far it goes; with a break, exit code 1."""
+    store = HistoryStore.from_config(state.config)
+    database = replace(state.databases[HISTORY_BIND], statement_timeout=0)
+    found = 0
+    try:
+        with database.connect() as connection:
+            store.check(connection)
+            walk = ChainWalk(lambda: store.head(connection), expected, state.config.history_key)
+            for one in walk.breaks(store.chain(connection)):
+                found += 1
+                row = f" ({one.row['application_name']}, {one.row['slot']})" if one.row else ""
+                click.echo(one_line(f"row {one.entry}{row}: {one.cause}"), err=True)
+    except TelemetryError as error:
+        raise Failed(f"the history can't be read: {error}") from error
+    verdict = "whole" if not found else f"NOT WHOLE, {found} found"
+    click.echo(f"The history is {verdict}: {head_line(walk.last)}")
+    if found:
+        raise click.exceptions.Exit(1)

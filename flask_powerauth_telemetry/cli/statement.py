@@ -9,8 +9,7 @@ import click
 from markupsafe import escape
 from marshmallow import ValidationError
 
-from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.cli.instance import Failed, on_instance
+from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.history.statement import REPORTS, Ask, Statement, make_statement
@@ -21,12 +20,8 @@ from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 from flask_powerauth_telemetry.text import printable
 
-_OPERATOR = Principal("operator")
 _TRIES = 100
 """How often a report is asked for again that takes more than one try."""
-
-_BOUNDED, _UNKNOWN = 1, 2
-"""Exit codes of a month whose users are not known."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -51,16 +46,16 @@ dd {{ margin: 0; }}
 """
 
 
-def _read_month(context: click.Context, parameter: click.Parameter, value: str) -> Month:
+def _month(text: str) -> Month:
     try:
-        return cast(Month, MonthField().deserialize(value))
+        return cast(Month, MonthField().deserialize(text))
     except ValidationError as error:
         raise click.BadParameter(str(error.messages[0])) from error
 
 
 @click.command()
 @click.option("--application", required=True, metavar="NAME", help="The application's name.")
-@click.option("--month", required=True, metavar="YYYY-MM", callback=_read_month, help="The month.")
+@click.option("--month", required=True, metavar="YYYY-MM", type=_month, help="The month.")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV, a line.")
 @click.option(
@@ -81,10 +76,8 @@ def statement(
     Exit codes: 0 the users of the month are known, 1 only bounds are, 2 nothing is, or it failed.
     """
     if not any(known.name in REPORTS for known in state.registry):
-        raise Failed(
-            f"no report of it is switched on: add {', '.join(REPORTS)} to"
-            f" {state.config.key('reports')}"
-        )
+        key = state.config.key("reports")
+        raise Failed(f"no report of it is switched on: add {', '.join(REPORTS)} to {key}")
     with waiting_shown("statement"):
         made = make_statement(
             application,
@@ -97,9 +90,12 @@ def statement(
         )
     click.echo(_printed(made, form), nl=False)
     if page is not None:
-        _write(page, html_of(made))
+        try:
+            page.write_text(html_of(made), encoding="utf-8")
+        except OSError as error:
+            raise Failed(f"{page}: {error.strerror}") from error
     if not made.is_known:
-        raise click.exceptions.Exit(_BOUNDED if made.is_bounded else _UNKNOWN)
+        raise click.exceptions.Exit(1 if made.is_bounded else 2)
 
 
 def _asked_for_again(service: ReportService) -> Ask:
@@ -108,11 +104,11 @@ def _asked_for_again(service: ReportService) -> Ask:
     def ask(report: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for _ in range(_TRIES):
             try:
-                return service.run(report, parameters, _OPERATOR).data
+                return service.run(report, parameters, OPERATOR).data
             except Unavailable as error:
                 if error.retry_after > 1:
                     raise
-        return service.run(report, parameters, _OPERATOR).data
+        return service.run(report, parameters, OPERATOR).data
 
     return ask
 
@@ -144,10 +140,3 @@ def _without_lists(data: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "missing":
             kept[key] = " ".join(value)
     return kept
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Failed(f"{page}: {error.strerror}") from error

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import click
 
-_CLEAR_LINE = "\r\x1b[K"
+CLEAR_LINE = "\r\x1b[K"
+"""What takes a line away from a terminal that stands on it."""
 
 
 @contextmanager
@@ -21,21 +22,21 @@ def waiting_shown(what: str, every: float = 1) -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(what, every, done), daemon=True)
+
+    def tell() -> None:
+        start = time.monotonic()
+        shown = False
+        while not done.wait(every):
+            shown = True
+            seconds = time.monotonic() - start
+            click.echo(f"{CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
+        if shown:
+            click.echo(CLEAR_LINE, nl=False, err=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     try:
         yield
     finally:
         done.set()
         teller.join()
-
-
-def _tell(what: str, every: float, done: threading.Event) -> None:
-    start = time.monotonic()
-    shown = False
-    while not done.wait(every):
-        shown = True
-        seconds = time.monotonic() - start
-        click.echo(f"{_CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
-    if shown:
-        click.echo(_CLEAR_LINE, nl=False, err=True)

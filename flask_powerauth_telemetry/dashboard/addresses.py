@@ -1,14 +1,14 @@
 """What the address of a request asks for, and whether it may."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 from flask import request
-from marshmallow import ValidationError
+from marshmallow import ValidationError, fields
 
 from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.exceptions import InvalidRequest, NotFound, TelemetryError
-from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, DaysField
 from flask_powerauth_telemetry.reports.calendar import Month, MonthField
 from flask_powerauth_telemetry.service import read_clock
 from flask_powerauth_telemetry.state import TelemetryState
@@ -62,22 +62,21 @@ def asked(state: TelemetryState, applications: Sequence[str]) -> Asked:
     """All that a figure may want to know; raises ``TelemetryError`` for a wrong window."""
     zone = state.config.report_timezone
     today = read_clock(state.clock).astimezone(zone).date()
-    return Asked(applications=applications, days=_days(), today=today, zone=zone)
+    days = _given("days", DaysField(), DAYS[0], f"a whole number from 1 to {MAXIMUM_DAYS}")
+    return Asked(applications=applications, days=days, today=today, zone=zone)
 
 
 def asked_month() -> Month | None:
     """The month that the address names, or None; raises ``TelemetryError`` for no month."""
-    text = request.args.get("month")
+    month: Month | None = _given("month", MonthField(), None, "a month such as 2026-10")
+    return month
+
+
+def _given(name: str, field: "fields.Field[Any]", default: object, wanted: str) -> Any:
+    text = request.args.get(name)
     if text is None:
-        return None
+        return default
     try:
-        return cast(Month, MonthField().deserialize(text))
+        return field.deserialize(text)
     except ValidationError as error:
-        raise TelemetryError("month must be a month such as 2026-10") from error
-
-
-def _days() -> int:
-    text = request.args.get("days", str(DAYS[0]))
-    if len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MAXIMUM_DAYS:
-        return int(text)
-    raise TelemetryError(f"days must be a whole number from 1 to {MAXIMUM_DAYS}")
+        raise TelemetryError(f"{name} must be {wanted}") from error

@@ -20,34 +20,20 @@ _COLUMN = 1.6  # of the 2 that a place is wide
 Values = Sequence[float | None]
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A label at a percentage of the plot's width or height."""
+Mark = tuple[float, int | str]
+"""A percentage of the plot's width or height, and the label there."""
 
-    percent: float
-    label: int | str
+Shape = tuple[str, str]
+"""The class that a path is drawn by, and the path."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values by place; ``kind`` is the class they are drawn by, lines where it begins so."""
+    """Values by place; ``kind`` is the class they are drawn by: ``line…``, or else columns."""
 
     kind: str
     values: Values
     name: str = ""
-
-    @property
-    def is_line(self) -> bool:
-        """Whether it is a line; else it is columns."""
-        return self.kind.startswith("line")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A path, and the class that it is drawn by."""
-
-    kind: str
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +63,8 @@ def plot(description: str, series: Sequence[Series], labels: Mapping[int, str]) 
         description=description,
         width=2 * places,
         shapes=[shape for one in series for shape in _shapes(one, top, alone=len(series) == 1)],
-        levels=[
-            Mark(_rounded(100 - 100 * level / top), level) for level in range(0, top + 1, step)
-        ],
-        places=[
-            Mark(_rounded(100 * (place + 0.5) / places), label) for place, label in labels.items()
-        ],
+        levels=[(_rounded(100 - 100 * level / top), level) for level in range(0, top + 1, step)],
+        places=[(_rounded(100 * (at + 0.5) / places), label) for at, label in labels.items()],
         legend=[(one.kind, one.name) for one in reversed(series) if one.name and any(one.values)],
         blank=not any(values),
     )
@@ -90,13 +72,13 @@ def plot(description: str, series: Sequence[Series], labels: Mapping[int, str]) 
 
 def _shapes(series: Series, top: int, *, alone: bool) -> Iterator[Shape]:
     """Its path, and the area below a line that is alone."""
-    if not series.is_line:
-        yield Shape(series.kind, _columns(series.values, top))
+    if not series.kind.startswith("line"):
+        yield series.kind, _columns(series.values, top)
         return
     runs = list(_runs(series.values, top))
     if alone:
-        yield Shape("area", "".join(f"{run}V{HEIGHT}H{start}Z" for start, run in runs))
-    yield Shape(series.kind, "".join(run for _, run in runs))
+        yield "area", "".join(f"{run}V{HEIGHT}H{start}Z" for start, run in runs)
+    yield series.kind, "".join(run for _, run in runs)
 
 
 def _scale(values: Values) -> tuple[int, int]:

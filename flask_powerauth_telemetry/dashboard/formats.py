@@ -24,7 +24,11 @@ def percentage(part: float, whole: float) -> str:
 def instant(time: datetime, zone: tzinfo) -> str:
     """An aware time by the second, with the zone's name and its offset then."""
     local = time.astimezone(zone)
-    return f"{local:%Y-%m-%d %H:%M:%S} {zone}{_offset(local)}"
+    text = f"{local:%Y-%m-%d %H:%M:%S} {zone}"
+    if is_utc(zone):
+        return text
+    offset = f"{local:%z}"
+    return f"{text} (UTC{offset[:3]}:{offset[3:5]})"
 
 
 def isolated(name: str) -> str:
@@ -35,10 +39,3 @@ def isolated(name: str) -> str:
 def is_utc(zone: tzinfo) -> bool:
     """Whether times in the zone are those of UTC, by its name."""
     return zone is UTC or str(zone) in ("UTC", "Etc/UTC", "Etc/UCT", "Zulu")
-
-
-def _offset(local: datetime) -> str:
-    if local.tzinfo is None or is_utc(local.tzinfo):
-        return ""
-    offset = f"{local:%z}"
-    return f" (UTC{offset[:3]}:{offset[3:5]})"

@@ -70,7 +70,7 @@ class Caller:
         part, run = self.left_out(figure, asked), self.state.service.run
         try:
             reports = [run(figure.report, one, self.principal) for one in figure.parameters(asked)]
-            content = figure.show([report.data for report in reports], asked)
+            content = figure.show(asked, *(report.data for report in reports))
         except Exception as error:
             return replace(part, error=log_and_translate(error))
         return replace(part, reports=reports, content=content)

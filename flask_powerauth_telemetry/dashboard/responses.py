@@ -54,32 +54,26 @@ class StrictResponse(Response):
         return headers
 
 
-def html_response(
-    text: str, status: int = 200, headers: Mapping[str, str] | None = None
+def page(
+    template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> Response:
-    """A page."""
-    kind = {"Content-Type": "text/html; charset=utf-8"}
-    return StrictResponse(text, status, {**kind, **_NEVER_STORED, **(headers or {})})
+    """The page that a template makes; all values are escaped in it."""
+    text = _environment.get_template(template).render(**values)
+    return StrictResponse(text, status, {**_NEVER_STORED, **(headers or {})}, mimetype="text/html")
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
     saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    kind = {"Content-Type": "text/csv; charset=utf-8"}
-    return StrictResponse(text, 200, {**kind, **saved, **_NEVER_STORED})
+    return StrictResponse(text, 200, {**saved, **_NEVER_STORED}, mimetype="text/csv")
 
 
 def error_page(error: Exception) -> Response:
     """The page for a request that an exception has ended; a fault is logged and signalled."""
     known = log_and_translate(error)
     message = known.public_message or known.message
-    text = render("error.html", title=HTTPStatus(known.status).phrase, message=message)
-    return html_response(text, known.status, error_headers(known))
-
-
-def render(template: str, **values: Any) -> str:
-    """The HTML of a template; all values are escaped in it."""
-    return _environment.get_template(template).render(**values)
+    title = HTTPStatus(known.status).phrase
+    return page("error.html", known.status, error_headers(known), title=title, message=message)
 
 
 def _cell(value: float | str | Share | None) -> Markup:
@@ -91,16 +85,12 @@ def _cell(value: float | str | Share | None) -> Markup:
     return escape(formats.number(value))
 
 
-def _is_number(value: object) -> bool:
-    return value is None or isinstance(value, int | float | Share)
-
-
-def _is_bar(value: object) -> bool:
-    return isinstance(value, Bar)
-
-
 _environment.globals.update(utc=UTC, url_for=url_for)
 _environment.filters.update(
     number=formats.number, cell=_cell, isolated=formats.isolated, instant=formats.instant
 )
-_environment.tests.update(bar=_is_bar, numeric=_is_number, utc=formats.is_utc)
+_environment.tests.update(
+    bar=lambda value: isinstance(value, Bar),
+    numeric=lambda value: value is None or isinstance(value, int | float | Share),
+    utc=formats.is_utc,
+)

@@ -18,7 +18,7 @@ from flask_powerauth_telemetry.dashboard.addresses import (
     is_foreign,
     refuse_forged,
 )
-from flask_powerauth_telemetry.dashboard.applications import Applications
+from flask_powerauth_telemetry.dashboard.applications import names_service, visible_names
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
@@ -26,14 +26,12 @@ from flask_powerauth_telemetry.dashboard.figures import (
     offered,
     switched_off,
 )
-from flask_powerauth_telemetry.dashboard.figures.base import Figure
-from flask_powerauth_telemetry.dashboard.parts import Caller, Part
+from flask_powerauth_telemetry.dashboard.parts import Caller, Part, Piece
 from flask_powerauth_telemetry.dashboard.responses import (
     StrictResponse,
     csv_response,
     error_page,
-    html_response,
-    render,
+    page,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.history import statement
@@ -57,7 +55,7 @@ class Pages:
 
     def __init__(self, state: TelemetryState) -> None:
         self._state = state
-        self._applications = Applications(state)
+        self._names = names_service(state)
         self._reports = frozenset(report.name for report in state.registry)
         self._overview, self._figures, self._compared = (
             offered(figures, self._reports)
@@ -67,7 +65,7 @@ class Pages:
 
     def caller(self, principal: Principal) -> Caller:
         """Who looks, and at what; raises what reading the names of applications raises."""
-        return Caller(self._state, principal, list(self._applications.names(principal)))
+        return Caller(self._state, principal, visible_names(self._names, principal))
 
     def overview(self, caller: Caller) -> Response:
         """Every application, with its active users now and their trend."""
@@ -77,23 +75,15 @@ class Pages:
         ]
         parts, width = caller.parts(pieces), len(self._overview)
         cards = [parts[place : place + width] for place in range(0, len(parts), width)]
-        return self._page(
-            "overview.html", caller, cards=cards, off=switched_off(OVERVIEW_FIGURES, self._reports)
-        )
+        off = switched_off(OVERVIEW_FIGURES, self._reports)
+        return self._page("overview.html", caller, cards=cards, off=off)
 
     def application(self, caller: Caller) -> Response:
         """One application, with all its figures."""
         about = asked(self._state, asked_applications(caller.visible, 1, 1))
         parts = caller.parts([(figure, about) for figure in self._figures])
         off = switched_off(APPLICATION_FIGURES, self._reports)
-        return self._page(
-            "application.html",
-            caller,
-            parts=parts,
-            asked=about,
-            off=off,
-            has_statement=self._has_statement,
-        )
+        return self._page("application.html", caller, parts=parts, asked=about, off=off)
 
     def statement(self, caller: Caller) -> Response:
         """All that is known of a month of an application, the past one unless another is named."""
@@ -124,62 +114,52 @@ class Pages:
         enough = FEWEST <= len(about.applications) <= MOST
         parts = caller.parts([(figure, about) for figure in self._compared if enough])
         by_days = any(figure.by_days for figure in self._compared)
-        return self._page(
-            "compare.html",
-            caller,
-            parts=parts,
-            asked=about,
-            by_days=by_days,
-            fewest=FEWEST,
-            most=MOST,
-        )
+        return self._page("compare.html", caller, parts=parts, asked=about, by_days=by_days)
 
     def figure(self, caller: Caller, key: str) -> Response:
         """One figure alone, with the status of its error."""
-        compute = caller.part
-        if self._figure(key).cost and is_foreign():
-            compute = caller.left_out
-        return self._alone(caller, self._part(caller, key, compute))
+        figure, about = self._asked(caller, key)
+        make = caller.left_out if figure.cost and is_foreign() else caller.part
+        return self._alone(caller, make(figure, about))
 
     def figure_csv(self, caller: Caller, key: str) -> Response:
         """The report data of a figure; a file leaves the page of who asks for many of them."""
         if is_foreign():
             raise Forged("A page of another site can't ask for this file")
-        part = self._part(caller, key, caller.part)
+        part = caller.part(*self._asked(caller, key))
         if part.error:
             # Whatever a report raised was logged and signalled as the part was computed.
             return self._alone(caller, part)
         data = [report.data for report in part.reports]
         return csv_response(as_csv(data[0] if len(data) == 1 else {key: data}), _filename(part))
 
-    def _alone(self, caller: Caller, part: Part) -> Response:
-        return self._page(
-            "figure.html", caller, part.error.status if part.error else 200, part=part
-        )
-
-    def _part(self, caller: Caller, key: str, compute: Callable[..., Part]) -> Part:
-        figure = self._figure(key)
-        fewest, most = (FEWEST, MOST) if figure in self._compared else (1, 1)
-        return compute(figure, asked(self._state, asked_applications(caller.visible, fewest, most)))
-
-    def _figure(self, key: str) -> Figure:
+    def _asked(self, caller: Caller, key: str) -> Piece:
+        """The figure of this key, and what the address asks of it."""
         for figure in (*self._figures, *self._overview, *self._compared):
             if figure.key == key:
-                return figure
+                bounds = (FEWEST, MOST) if figure in self._compared else (1, 1)
+                return figure, asked(self._state, asked_applications(caller.visible, *bounds))
         raise NotFound("There is no such figure, or its report is not switched on")
 
+    def _alone(self, caller: Caller, part: Part) -> Response:
+        status = part.error.status if part.error else 200
+        return self._page("figure.html", caller, status, part=part)
+
     def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
-        text = render(
+        return page(
             template,
+            status,
             config=self._state.config,
             zone=self._state.config.report_timezone,
             principal=caller.principal.name,
             visible=caller.visible,
             comparable=bool(self._compared) and len(caller.visible) >= FEWEST,
+            has_statement=self._has_statement,
             windows=DAYS,
+            fewest=FEWEST,
+            most=MOST,
             **values,
         )
-        return html_response(text, status)
 
 
 def create_blueprint(instance: str) -> Blueprint:

@@ -27,28 +27,24 @@ def build_credentials(
 
     Raises ``ConfigurationError`` where there is none, or it can't be used.
     """
+    known = config.credentials if given is None and isinstance(config.credentials, dict) else None
     if given is not None:
         if not isinstance(given, CredentialStore):
             raise ConfigurationError(
                 "credentials=", "has no method authenticate", "Give an object that has one"
             )
-        _warn_of_closed_scopes(config, None)
-        return given
-    if config.credentials is None:
-        raise ConfigurationError(
-            config.key("credentials"),
-            "no application credentials are configured",
-            cure_of_missing(
-                config.key("credentials"),
-                f"Create some with: {create_command(config.name)}",
-            ),
-        )
-    if isinstance(config.credentials, str):
-        _warn_of_closed_scopes(config, None)
-        return _integration_credentials(config, databases)
-    _check_scoped_principals(config, config.credentials)
-    _warn_of_closed_scopes(config, config.credentials)
-    return StaticCredentials(config.credentials)
+        store = given
+    elif config.credentials is None:
+        key = config.key("credentials")
+        cure = cure_of_missing(key, f"Create some with: {create_command(config.name)}")
+        raise ConfigurationError(key, "no application credentials are configured", cure)
+    elif known is None:
+        store = _integration_credentials(config, databases)
+    else:
+        _check_scoped_principals(config, known)
+        store = StaticCredentials(known)
+    _warn_of_closed_scopes(config, known)
+    return store
 
 
 def _integration_credentials(config: TelemetryConfig, databases: Databases) -> CredentialStore:
@@ -76,9 +72,9 @@ def _warn_of_closed_scopes(config: TelemetryConfig, known: Iterable[str] | None)
     """Say which principals see no application, because no scope names them; None: not known."""
     if config.scopes is None or EVERYONE_ELSE in config.scopes:
         return
-    unnamed = (
-        ["whoever is not named there"] if known is None else sorted({*known} - {*config.scopes})
-    )
+    unnamed = ["whoever is not named there"]
+    if known is not None:
+        unnamed = sorted({*known} - {*config.scopes})
     if unnamed:
         logger.warning(
             "%s has no entry %s: no application is seen by %s",

@@ -18,7 +18,7 @@ from flask_powerauth_telemetry.config.values import (
     PA_INTEGRATION,
     SNAPSHOT,
 )
-from flask_powerauth_telemetry.database.connection import Database, always
+from flask_powerauth_telemetry.database.connection import MAIN, Database, always
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
@@ -27,7 +27,6 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
-
 
 HISTORY_FILE = "telemetry-history.sqlite"
 
@@ -52,31 +51,20 @@ def build_databases(app: Flask, config: TelemetryConfig, engine: EngineSource | 
         if config.credentials == PA_INTEGRATION:
             databases[INTEGRATION_BIND] = _integration_database(config)
     for name, bind in config.binds.items():
-        databases[name] = _bind_database(config, name, bind)
+        key = f"{config.key('binds')}[{name!r}]"
+        databases[name] = _own_database(config, name, bind, key, f"{key}['options']")
     return databases
 
 
 def no_database(config: TelemetryConfig, needed: str) -> ConfigurationError:
     """The error of a configuration without the main database, which is ``needed`` for this."""
-    return ConfigurationError(
-        config.key("database_url"),
-        f"no database is configured, and {needed}",
-        cure_of_missing(
-            config.key("database_url"),
-            "Set it to the URL of PowerAuth's database, or pass engine= to the constructor",
-        ),
-    )
+    key = config.key("database_url")
+    cure = "Set it to the URL of PowerAuth's database, or pass engine= to the constructor"
+    cause = f"no database is configured, and {needed}"
+    return ConfigurationError(key, cause, cure_of_missing(key, cure))
 
 
 def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) -> Database:
-    if isinstance(engine, Engine):
-        _check_engine(engine)
-    elif not callable(engine):
-        raise ConfigurationError(
-            "engine=",
-            f"is a {type(engine).__name__}",
-            "Give an Engine of SQLAlchemy, or a callable that returns one",
-        )
     return Database(
         engine=_engine_source(app, engine),
         timezone=config.database_timezone,
@@ -89,7 +77,13 @@ def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) ->
 
 def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
     if isinstance(engine, Engine):
-        return always(engine)
+        return always(_check_engine(engine))
+    if not callable(engine):
+        raise ConfigurationError(
+            "engine=",
+            f"is a {type(engine).__name__}",
+            "Give an Engine of SQLAlchemy, or a callable that returns one",
+        )
 
     def engine_in_context() -> Engine:
         with app.app_context():
@@ -106,36 +100,29 @@ def _check_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _main_database(config: TelemetryConfig) -> Database:
+def _main_database(config: TelemetryConfig, name: str = MAIN) -> Database:
     key = config.key("database_url")
     if config.database_url is None:
         raise no_database(config, "reports are read from it")
-    bind = Bind(
-        config.database_url,
-        parallel_workers=config.parallel_workers,
-        options=config.engine_options,
-    )
-    return _readable(key, _own_database(config, bind, key, config.key("engine_options")))
+    options, workers = config.engine_options, config.parallel_workers
+    bind = Bind(config.database_url, parallel_workers=workers, options=options)
+    return _own_database(config, name, bind, key, config.key("engine_options"))
 
 
 def _integration_database(config: TelemetryConfig) -> Database:
     """The main database by a connection of its own, so that reports never hold up credentials."""
-    pool_of_one = {"pool_size": 1, "max_overflow": 0}
-    options = {
-        name: value for name, value in config.engine_options.items() if not name.startswith("pool")
-    }
-    main = _main_database(replace(config, engine_options={**options, **pool_of_one}))
-    return replace(main, name=INTEGRATION_BIND)
+    given = config.engine_options.items()
+    options = {name: value for name, value in given if not name.startswith("pool")}
+    options |= {"pool_size": 1, "max_overflow": 0}
+    return _main_database(replace(config, engine_options=options), INTEGRATION_BIND)
 
 
-def _bind_database(config: TelemetryConfig, name: str, bind: Bind) -> Database:
-    key = f"{config.key('binds')}[{name!r}]"
-    database = replace(_own_database(config, bind, key, f"{key}['options']"), name=name)
-    return database if name == HISTORY_BIND else _readable(key, database)
-
-
-def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key: str) -> Database:
+def _own_database(
+    config: TelemetryConfig, name: str, bind: Bind, url_key: str, options_key: str
+) -> Database:
     engine = _create_engine(bind, url_key, options_key)
+    if name != HISTORY_BIND:
+        _check_dialect(url_key, engine.dialect.name)
     own_timeout = bind.statement_timeout
     return Database(
         engine=always(engine),
@@ -144,6 +131,7 @@ def _own_database(config: TelemetryConfig, bind: Bind, url_key: str, options_key
         statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
         parallel_workers=bind.parallel_workers,
         ours=True,
+        name=name,
     )
 
 
@@ -185,13 +173,8 @@ def _missing_driver(key: str, dialect: DatabaseDialect, driver: str) -> Configur
     )
 
 
-def _readable(key: str, database: Database) -> Database:
-    """The database, if reports can read it; any other kind can only hold the history."""
-    _check_dialect(key, database.engine().dialect.name)
-    return database
-
-
 def _check_dialect(key: str, dialect: str) -> None:
+    """Refuse what reports can't read; any other kind of database can only hold the history."""
     if dialect not in DIALECTS:
         raise _unreadable(key, f"reports can't read {dialect}")
 

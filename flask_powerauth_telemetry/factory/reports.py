@@ -10,11 +10,7 @@ from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.factory.databases import Databases, no_database
 from flask_powerauth_telemetry.providers import ReportProvider
-from flask_powerauth_telemetry.registry import (
-    RegisteredReport,
-    ReportRegistry,
-    load_entry_points,
-)
+from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry, load_entry_points
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 
@@ -39,11 +35,6 @@ def build_registry(
 def _own_reports(config: TelemetryConfig) -> Iterator[ReportProvider]:
     yield CurrentMau.from_config(config)
     yield UsersInPastDays.from_config(config)
-    for provider in _further_reports(config):
-        yield provider.from_config(config)
-
-
-def _further_reports(config: TelemetryConfig) -> Iterator[type[ReportProvider]]:
     for position, name in enumerate(config.reports):
         if name in config.reports[:position]:
             cause = f"the report {name!r} is named twice"
@@ -51,7 +42,7 @@ def _further_reports(config: TelemetryConfig) -> Iterator[type[ReportProvider]]:
         if name not in FURTHER_REPORTS:
             cause = f"there is no further report {name!r}"
             raise ConfigurationError(config.key("reports"), cause, _right_name(name))
-        yield import_string(FURTHER_REPORTS[name])
+        yield import_string(FURTHER_REPORTS[name]).from_config(config)
 
 
 def _right_name(name: str) -> str:

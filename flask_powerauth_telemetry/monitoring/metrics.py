@@ -117,9 +117,14 @@ class TelemetryMetrics:
     def _show_users(
         self, app: Flask, instance: str, data: Mapping[str, Any], as_of: datetime
     ) -> None:
-        if not self._exists(app, instance, data):
+        state: TelemetryState = app.extensions[EXTENSION_KEY][instance]
+        application = (instance, data["application"])
+        # Where an unknown one has 0 users, only users prove it: callers must not make series.
+        if data["users"] or state.config.strict_application:
+            self._with_users.add(application)
+        if application not in self._with_users:
             return
-        labels = (instance, data["application"], str(data["days"]))
+        labels = (*application, str(data["days"]))
         shown = self._shown.get(labels)
         if data["days"] not in WINDOWS or (shown is not None and as_of <= shown):
             return  # a kept result may be older than what another process has shown since
@@ -129,17 +134,6 @@ class TelemetryMetrics:
 
     def _count_refusal(self, _app: Flask, *, refusal: Refusal, origin: Origin, **_: Any) -> None:
         self._requests.labels(origin.instance, NONE, str(refusal.status), NONE).inc()
-
-    def _exists(self, app: Flask, instance: str, data: Mapping[str, Any]) -> bool:
-        """Whether the application of a report is known to exist.
-
-        Where an unknown one has 0 users, only users prove it: callers must not make series.
-        """
-        key = (instance, data["application"])
-        state: TelemetryState = app.extensions[EXTENSION_KEY][instance]
-        if data["users"] or state.config.strict_application:
-            self._with_users.add(key)
-        return key in self._with_users
 
 
 def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:

@@ -73,9 +73,9 @@ class Watch:
         )
         logged = access_log.logger.isEnabledFor(level)
         if logged or not given or signal.has_receivers_for(self._app):
-            origin = self._origin()
+            origin = _origin(self._instance)
             if logged or not given:
-                self._log(level, access_log.fields_of_run(signal.name, run, origin))
+                self._log(level, access_log.fields_of(signal.name, origin, run))
             self._send(signal, origin, run=run)
 
     def refused(self, error: TelemetryError, principal: str | None) -> None:
@@ -95,8 +95,8 @@ class Watch:
             database=error.database,
         )
         try:
-            origin = self._origin()
-            self._log(logging.WARNING, access_log.fields_of_refusal(signal.name, refusal, origin))
+            origin = _origin(self._instance)
+            self._log(logging.WARNING, access_log.fields_of(signal.name, origin, refusal))
             self._send(signal, origin, refusal=refusal)
         except Exception:
             logger.exception("A refusal could not be told")
@@ -105,11 +105,6 @@ class Watch:
         if has_request_context():
             begin(self._instance).fields = fields
         access_log.write(level, fields)
-
-    def _origin(self) -> Origin:
-        if not has_request_context():
-            return Origin(instance=self._instance)
-        return _origin(self._instance)
 
     def _send(self, signal: NamedSignal, origin: Origin, **told: ReportRun | Refusal) -> None:
         # Signal.send would stop at the first receiver that raises.
@@ -169,13 +164,15 @@ def _complete(record: logging.LogRecord) -> bool:
 def _fields_now() -> access_log.Fields:
     asked, told = under_way.get(), _told()
     if told is None:
-        return access_log.fields_so_far(None, asked)
+        return access_log.fields_of(None, None, asked)
     if told.fields is None or asked is not None:
-        return access_log.fields_so_far(_origin(told.instance), asked)
+        return access_log.fields_of(None, _origin(told.instance), asked)
     return told.fields
 
 
 def _origin(instance: str) -> Origin:
+    if not has_request_context():
+        return Origin(instance=instance)
     told = begin(instance)
     told.request_id = told.request_id or _request_id()
     return Origin(instance=instance, request_id=told.request_id, address=request.remote_addr)

@@ -1,11 +1,8 @@
-"""The API as an OpenAPI 3.1 document, and the catalogue: both grown from the registered reports."""
+"""The API as an OpenAPI 3.1 document, grown from the registered reports."""
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from apispec import APISpec
 
@@ -13,14 +10,14 @@ from flask_powerauth_telemetry.auth.basic import CHALLENGE
 from flask_powerauth_telemetry.openapi.examples import example_of
 from flask_powerauth_telemetry.openapi.schemas import SchemaPlugin
 from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
-from flask_powerauth_telemetry.schemas import LOCALIZED_STATUSES, encode, report_envelope
+from flask_powerauth_telemetry.schemas import LOCALIZED_STATUSES, report_envelope
 
 Part = dict[str, Any]
 Names = Mapping[str, str]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMAS = "#/components/schemas/"
+"""Where schemas of the document are that others refer to."""
 
-_SCHEMAS = "#/components/schemas/"
 _REPORTS, _DESCRIPTION = "reports", "description"
 _TAGS = {_REPORTS: "Reports on applications.", _DESCRIPTION: "What the API is able to answer."}
 _EVERY_HEADER = ("Cache-Control", "X-Content-Type-Options")
@@ -29,14 +26,13 @@ _TEXT: Part = {"type": "string"}
 _SECONDS: Part = {"type": "integer", "minimum": 0}
 
 
-@dataclass(frozen=True)
-class DocumentedError:
+class DocumentedError(NamedTuple):
     """An error of the API: what it is called in the document, when it is answered, its codes."""
 
     name: str
     description: str
-    codes: tuple[str, ...]
-    headers: tuple[str, ...] = ()
+    codes: Sequence[str]
+    headers: Sequence[str] = ()
 
 
 ERRORS: Mapping[int, DocumentedError] = {
@@ -44,30 +40,30 @@ ERRORS: Mapping[int, DocumentedError] = {
         "BadRequest",
         "The body is not the JSON that it must be (ERROR_HTTP_REQUEST), the report is unknown, or"
         " its parameters are refused (ERROR_TELEMETRY).",
-        ("ERROR_TELEMETRY", "ERROR_HTTP_REQUEST"),
+        ["ERROR_TELEMETRY", "ERROR_HTTP_REQUEST"],
     ),
     401: DocumentedError(
         "Unauthorized",
         "Application credentials are missing or wrong. This is checked before everything else.",
-        ("ERROR_UNAUTHORIZED",),
-        ("WWW-Authenticate",),
+        ["ERROR_UNAUTHORIZED"],
+        ["WWW-Authenticate"],
     ),
-    404: DocumentedError("NotFound", "There is nothing at this path.", ("ERROR_NOT_FOUND",)),
+    404: DocumentedError("NotFound", "There is nothing at this path.", ["ERROR_NOT_FOUND"]),
     405: DocumentedError(
-        "MethodNotAllowed", "The path has other methods.", ("ERROR_HTTP_REQUEST",), ("Allow",)
+        "MethodNotAllowed", "The path has other methods.", ["ERROR_HTTP_REQUEST"], ["Allow"]
     ),
-    413: DocumentedError("PayloadTooLarge", "The body is too long.", ("ERROR_HTTP_REQUEST",)),
+    413: DocumentedError("PayloadTooLarge", "The body is too long.", ["ERROR_HTTP_REQUEST"]),
     415: DocumentedError(
-        "UnsupportedMediaType", "The content type is not JSON.", ("ERROR_HTTP_REQUEST",)
+        "UnsupportedMediaType", "The content type is not JSON.", ["ERROR_HTTP_REQUEST"]
     ),
     500: DocumentedError(
-        "Fault", "A fault on the server's side that won't pass by itself.", ("ERROR_GENERIC",)
+        "Fault", "A fault on the server's side that won't pass by itself.", ["ERROR_GENERIC"]
     ),
     503: DocumentedError(
         "Unavailable",
         "The database is down or slow, or no fresh recording is there. Try again later.",
-        ("ERROR_GENERIC",),
-        ("Retry-After",),
+        ["ERROR_GENERIC"],
+        ["Retry-After"],
     ),
 }
 """Every error that a route may answer, by its status."""
@@ -78,28 +74,21 @@ def _only(text: str) -> Part:
     return {"type": "string", "enum": [text]}
 
 
-def _header(schema: Part, description: str, *, required: bool = True) -> Part:
-    return {"description": description, "required": required, "schema": schema}
-
-
-_HEADERS: Mapping[str, Part] = {
-    "Cache-Control": _header(_only("no-store"), "No cache keeps an answer."),
-    "X-Content-Type-Options": _header(_only("nosniff"), "The content type is as told."),
-    "WWW-Authenticate": _header(_only(CHALLENGE), "How to authenticate."),
-    "Allow": _header(_TEXT, "The methods of the path."),
-    "Retry-After": _header(_SECONDS, "Seconds after which to try again."),
-    "Last-Modified": _header(_TEXT, "The instant that the report holds for."),
-    "Age": _header(
-        _SECONDS,
-        "Seconds since that instant, in a report that was computed before.",
-        required=False,
-    ),
+_OPTIONAL_HEADERS = ("Age",)
+_HEADERS: Mapping[str, tuple[Part, str]] = {
+    "Cache-Control": (_only("no-store"), "No cache keeps an answer."),
+    "X-Content-Type-Options": (_only("nosniff"), "The content type is as told."),
+    "WWW-Authenticate": (_only(CHALLENGE), "How to authenticate."),
+    "Allow": (_TEXT, "The methods of the path."),
+    "Retry-After": (_SECONDS, "Seconds after which to try again."),
+    "Last-Modified": (_TEXT, "The instant that the report holds for."),
+    "Age": (_SECONDS, "Seconds since that instant, in a report that was computed before."),
 }
 
 
 def openapi_document(registry: ReportRegistry, server: str) -> Part:
     """The document; ``server`` is the URL or the path that the routes are below."""
-    spec, plugin = _empty(
+    spec, plugin = empty_spec(
         info={"description": "Reports on active users, read from PowerAuth's database."},
         servers=[{"url": server}],
         security=[{"basic": []}],
@@ -112,7 +101,9 @@ def openapi_document(registry: ReportRegistry, server: str) -> Part:
         schemas |= _report_schemas(report, names[report.name], plugin)
     for name, schema in schemas.items():
         spec.components.schema(name, schema)
-    for name, header in _HEADERS.items():
+    for name, (schema, told) in _HEADERS.items():
+        required = name not in _OPTIONAL_HEADERS
+        header = {"description": told, "required": required, "schema": schema}
         spec.components.header(name, header)
     for status, error in ERRORS.items():
         spec.components.response(error.name, _error_response(status))
@@ -122,25 +113,8 @@ def openapi_document(registry: ReportRegistry, server: str) -> Part:
     return document
 
 
-def list_reports(registry: ReportRegistry) -> list[Part]:
-    """The reports in the order in which they were registered, as JSON can carry them.
-
-    ``parameters`` and ``reportData`` of each are JSON Schemas.
-    """
-    return [_entry(report) for report in registry]
-
-
-def _entry(report: RegisteredReport) -> Part:
-    spec, plugin = _empty()
-    return {
-        "name": report.name,
-        "definition": report.definition,
-        "parameters": _alone(plugin.parameters(report.parameters_schema), spec),
-        "reportData": _alone(plugin.report_data(report.data_schema), spec),
-    }
-
-
-def _empty(**options: Any) -> tuple[APISpec, SchemaPlugin]:
+def empty_spec(**options: Any) -> tuple[APISpec, SchemaPlugin]:
+    """A document without a part, and the plug-in that translates schemas for it."""
     plugin = SchemaPlugin(reserved=_common_schemas({}))
     title = "PowerAuth Telemetry"
     return APISpec(title, _package_version(), "3.1.0", plugins=[plugin], **options), plugin
@@ -151,20 +125,6 @@ def _package_version() -> str:
         return version("flask-powerauth-telemetry")
     except PackageNotFoundError:  # the package was copied, not installed
         return "unknown"
-
-
-def _alone(schema: Part, spec: APISpec) -> Part:
-    """A schema outside the document, with those that it refers to inside."""
-    inside: Part = {}
-    pending = [schema]
-    while pending:
-        for name in re.findall(rf'"{_SCHEMAS}(\w+)"', encode(pending.pop())):
-            if name in spec.components.schemas and name not in inside:
-                inside[name] = spec.components.schemas[name]
-                pending.append(inside[name])
-    whole = {"$schema": DIALECT, **schema} | ({"$defs": inside} if inside else {})
-    alone: Part = json.loads(encode(whole).replace(f'"{_SCHEMAS}', '"#/$defs/'))
-    return alone
 
 
 def _owner(report: RegisteredReport) -> str:
@@ -208,20 +168,15 @@ def _common_schemas(names: Mapping[str, Names]) -> Mapping[str, Part]:
         "localizedMessage": _TEXT | {"description": f"With the statuses {localized} only."},
     }
     json_schema = {"type": "object", "description": "A JSON Schema."}
-    entry = {"name": _TEXT, "definition": _TEXT}
-    entry |= {"parameters": json_schema, "reportData": json_schema}
+    schemas = {"parameters": json_schema, "reportData": json_schema}
     return {
-        "ReportRequest": {
-            "type": "object",
-            "properties": {"requestObject": _ref("ReportRequestObject")},
-            "required": ["requestObject"],
-        },
+        "ReportRequest": _object({"requestObject": _ref("ReportRequestObject")}),
         "ReportRequestObject": _one_of(names, "Request"),
         "ReportResponse": _envelope("OK", "ReportResponseObject"),
         "ReportResponseObject": _one_of(names, "Response"),
         "CatalogueResponse": _envelope("OK", "Catalogue"),
         "Catalogue": _closed({"reports": {"type": "array", "items": _ref("CatalogueEntry")}}),
-        "CatalogueEntry": _closed(entry),
+        "CatalogueEntry": _closed({"name": _TEXT, "definition": _TEXT, **schemas}),
         "OpenApiDocument": {"type": "object"},
         "ErrorResponse": _envelope("ERROR", "Error"),
         "Error": _closed(error) | {"required": ["code", "message"]},
@@ -269,18 +224,13 @@ def _readable(name: str, summary: str, good: Part) -> Part:
 
 def _options(name: str, tag: str) -> Part:
     good = _response("The methods are in Allow.", headers=["Allow"])
-    return _operation(
-        f"options{name}", tag, "Which methods there are.", good, _errors(_EVERY_ERROR)
-    )
+    summary = "Which methods there are."
+    return _operation(f"options{name}", tag, summary, good, _errors(_EVERY_ERROR))
 
 
 def _operation(identifier: str, tag: str, summary: str, good: Part, errors: Part) -> Part:
-    return {
-        "operationId": identifier,
-        "tags": [tag],
-        "summary": summary,
-        "responses": {"200": good, **errors},
-    }
+    responses = {"200": good, **errors}
+    return {"operationId": identifier, "tags": [tag], "summary": summary, "responses": responses}
 
 
 def _errors(statuses: Iterable[int]) -> Part:
@@ -297,8 +247,8 @@ def _error_response(status: int) -> Part:
     if status in LOCALIZED_STATUSES:
         body["localizedMessage"] = error.description
     example = {"value": {"status": "ERROR", "responseObject": body}}
-    content = _ref("ErrorResponse"), error.headers, {error.name: example}
-    return _response(error.description, *content)
+    schema = _ref("ErrorResponse")
+    return _response(error.description, schema, error.headers, {error.name: example})
 
 
 def _response(
@@ -308,11 +258,9 @@ def _response(
     examples: Part | None = None,
 ) -> Part:
     """A response; ``schema`` is that of its JSON body, None without a body."""
-    part: Part = {
-        "description": description,
-        "headers": {name: name for name in (*_EVERY_HEADER, *headers)},
-    }
-    return part | ({} if schema is None else {"content": _json(schema, examples)})
+    named = {name: name for name in (*_EVERY_HEADER, *headers)}
+    part: Part = {"description": description, "headers": named}
+    return part if schema is None else part | {"content": _json(schema, examples)}
 
 
 def _json(schema: Part, examples: Part | None) -> Part:
@@ -320,12 +268,12 @@ def _json(schema: Part, examples: Part | None) -> Part:
 
 
 def _ref(name: str) -> Part:
-    return {"$ref": f"{_SCHEMAS}{name}"}
+    return {"$ref": f"{SCHEMAS}{name}"}
 
 
 def _one_of(names: Mapping[str, Names], part: str) -> Part:
     """One of the schemas for a part, told by the name of its report."""
-    refs = {report: f"{_SCHEMAS}{own[part]}" for report, own in names.items()}
+    refs = {report: f"{SCHEMAS}{own[part]}" for report, own in names.items()}
     return {
         "oneOf": [{"$ref": ref} for ref in refs.values()],
         "discriminator": {"propertyName": "name", "mapping": refs},
@@ -333,18 +281,14 @@ def _one_of(names: Mapping[str, Names], part: str) -> Part:
 
 
 def _envelope(status: str, name: str) -> Part:
-    return {
-        "type": "object",
-        "properties": {"status": _only(status), "responseObject": _ref(name)},
-        "required": ["status", "responseObject"],
-    }
+    return _object({"status": _only(status), "responseObject": _ref(name)})
 
 
-def _closed(properties: Mapping[str, Any]) -> Part:
-    """An object that has these members and no others."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+def _object(properties: Part) -> Part:
+    """An object that has all of these members."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _closed(properties: Part) -> Part:
+    """An object that has all of these members and no others."""
+    return _object(properties) | {"additionalProperties": False}

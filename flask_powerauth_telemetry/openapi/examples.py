@@ -27,45 +27,40 @@ def example_of(schema: Keywords, schemas: Mapping[str, Keywords], like: Any = No
     """
     known = _LIKE | like if isinstance(like, dict) else _LIKE
     try:
-        return _Examples(schemas, known).of(schema)
+        return _value(schema, schemas, known)
     except (_NoExample, RecursionError):  # a schema may be inside itself
         return None
 
 
-class _Examples:
-    def __init__(self, schemas: Mapping[str, Keywords], like: Mapping[str, Any]) -> None:
-        self._schemas = schemas
-        self._like = like
-
-    def of(self, schema: Keywords) -> Any:
-        if "$ref" in schema:
-            schema = self._schemas[schema["$ref"].rpartition("/")[2]]
-        if "anyOf" in schema:
-            return self.of(schema["anyOf"][0])
-        if choices := schema.get("examples") or schema.get("enum"):
-            return choices[0]
-        kinds = schema.get("type", "")
-        kind = kinds if isinstance(kinds, str) else kinds[0]
-        if kind == "object":
-            return self._object(schema)
-        return self._array(schema) if kind == "array" else _simple(kind, schema)
-
-    def _object(self, schema: Keywords) -> dict[str, Any]:
-        members = {}
-        for name, member in schema.get("properties", {}).items():
-            try:
-                known = member in _PLAIN and name in self._like
-                members[name] = self._like[name] if known else self.of(member)
-            except _NoExample:
-                if name in schema.get("required", ()):
-                    raise
-        return members
-
-    def _array(self, schema: Keywords) -> list[Any]:
-        count = max(1, schema.get("minItems", 0))
+def _value(schema: Keywords, schemas: Mapping[str, Keywords], like: Mapping[str, Any]) -> Any:
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return _value(schema["anyOf"][0], schemas, like)
+    if choices := schema.get("examples") or schema.get("enum"):
+        return choices[0]
+    kinds = schema.get("type", "")
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    if kind == "array":
         items = schema.get("items", {})
+        count = max(1, schema.get("minItems", 0))
         several: list[Any] = items.get("examples", [])
-        return several[:count] if count <= len(several) else [self.of(items)] * count
+        return several[:count] if count <= len(several) else [_value(items, schemas, like)] * count
+    return _members(schema, schemas, like) if kind == "object" else _simple(kind, schema)
+
+
+def _members(
+    schema: Keywords, schemas: Mapping[str, Keywords], like: Mapping[str, Any]
+) -> dict[str, Any]:
+    members = {}
+    for name, member in schema.get("properties", {}).items():
+        try:
+            known = member in _PLAIN and name in like
+            members[name] = like[name] if known else _value(member, schemas, like)
+        except _NoExample:
+            if name in schema.get("required", ()):
+                raise
+    return members
 
 
 def _simple(kind: str, schema: Keywords) -> Any:

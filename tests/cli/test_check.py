@@ -18,12 +18,13 @@ from sqlalchemy.pool import StaticPool
 
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import digest
-from flask_powerauth_telemetry.cli.checks.findings import CHECKS, Target, duration
+from flask_powerauth_telemetry.cli.checks.findings import Target, duration
 from flask_powerauth_telemetry.cli.checks.numbers import fitting_offset
 from flask_powerauth_telemetry.cli.counts import Seen, run_pass
 from flask_powerauth_telemetry.reports.activity import ActivityProfile, read_profile
 from tests.support import powerauth
 from tests.support.commands import (
+    CHECKS,
     LEAST,
     SEPARATELY,
     app_of,
@@ -617,7 +618,7 @@ def test_bug_is_exit_code_2_with_its_traceback(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sqlite)
-    monkeypatch.setattr("flask_powerauth_telemetry.cli.check.check_connection", None)
+    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.databases.check_connection", None)
 
     result = app_of(sqlite).test_cli_runner(**SEPARATELY).invoke(args=["telemetry", "check"])
 

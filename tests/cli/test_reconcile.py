@@ -13,8 +13,8 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import Engine
 
-from flask_powerauth_telemetry.cli.comparison import Comparison
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
+from flask_powerauth_telemetry.cli.reconcile import Comparison
 from tests.support import powerauth
 from tests.support.commands import LEAST, app_of, command, fill, now, role
 from tests.support.reference_server import BASE, ReferenceServer, running

@@ -9,16 +9,11 @@ import pytest
 
 from flask_powerauth_telemetry.dashboard.charts import (
     HEIGHT,
-    Plot,
     Series,
     plot,
 )
 from flask_powerauth_telemetry.dashboard.figures.base import Bar, bar
 from flask_powerauth_telemetry.dashboard.formats import instant, number, percentage
-
-
-def levels(plot: Plot) -> list[tuple[float, int | str]]:
-    return [(mark.percent, mark.label) for mark in plot.levels]
 
 
 @pytest.mark.parametrize(
@@ -37,16 +32,16 @@ def levels(plot: Plot) -> list[tuple[float, int | str]]:
 def test_levels_are_round_numbers_up_to_the_maximum(maximum: int, labels: list[int]) -> None:
     drawn = plot("", [Series("column", [0, maximum])], {})
 
-    assert [label for _, label in levels(drawn)] == labels
-    assert levels(drawn)[0][0] == 100
-    assert levels(drawn)[-1][0] == 0
+    assert [label for _, label in drawn.levels] == labels
+    assert drawn.levels[0][0] == 100
+    assert drawn.levels[-1][0] == 0
 
 
 def test_levels_fit_every_maximum() -> None:
     source = Random(4)
     for _ in range(2000):
         maximum = int(10 ** source.uniform(0, 9))
-        marks = [int(label) for _, label in levels(plot("", [Series("column", [maximum])], {}))]
+        marks = [int(label) for _, label in plot("", [Series("column", [maximum])], {}).levels]
         assert marks[-1] >= maximum > marks[-2] - 1
         assert 2 <= len(marks) <= 6
 
@@ -54,10 +49,10 @@ def test_levels_fit_every_maximum() -> None:
 def test_line_goes_through_its_values_and_stops_at_gaps() -> None:
     drawn = plot("", [Series("line", [0, 5, None, 10, None, None, 2, 4])], {})
 
-    area, line = drawn.shapes
-    assert (area.kind, line.kind) == ("area", "line")
-    assert line.path == "M1 1000L3 500M6.5 0h1M13 800L15 600"
-    assert area.path.count("Z") == 3
+    (below, area), (kind, line) = drawn.shapes
+    assert (below, kind) == ("area", "line")
+    assert line == "M1 1000L3 500M6.5 0h1M13 800L15 600"
+    assert area.count("Z") == 3
     assert drawn.width == 16
 
 
@@ -66,7 +61,7 @@ def test_lines_share_their_levels_and_the_last_is_in_front() -> None:
 
     drawn = plot("", series, {})
 
-    assert [(shape.kind, shape.path) for shape in drawn.shapes] == [
+    assert drawn.shapes == [
         ("line line-2", "M1 0L3 1000"),
         ("line line-1", "M1 750L3 500"),
     ]
@@ -77,25 +72,25 @@ def test_lines_share_their_levels_and_the_last_is_in_front() -> None:
 def test_columns_are_as_high_as_their_values() -> None:
     values = [0, 3, 10, 1]
 
-    (shape,) = plot("", [Series("column", values)], {}).shapes
+    ((_, path),) = plot("", [Series("column", values)], {}).shapes
 
-    columns = re.findall(r"M(\S+) 1000V(\d+)h1.6V1000Z", shape.path)
+    columns = re.findall(r"M(\S+) 1000V(\d+)h1.6V1000Z", path)
     assert [(float(x) // 2, HEIGHT - int(y)) for x, y in columns] == [(1, 300), (2, 1000), (3, 100)]
 
 
 def test_averages_below_one_are_drawn() -> None:
     drawn = plot("", [Series("range", [2, 1]), Series("column", [0.5, 0.25])], {})
 
-    assert drawn.shapes[1].path == "M0.2 1000V750h1.6V1000ZM2.2 1000V875h1.6V1000Z"
-    assert levels(drawn) == [(100, 0), (50, 1), (0, 2)]
-    assert levels(plot("", [Series("column", [0.5])], {})) == [(100, 0), (0, 1)]
+    assert drawn.shapes[1][1] == "M0.2 1000V750h1.6V1000ZM2.2 1000V875h1.6V1000Z"
+    assert drawn.levels == [(100, 0), (50, 1), (0, 2)]
+    assert plot("", [Series("column", [0.5])], {}).levels == [(100, 0), (0, 1)]
 
 
 def test_ranges_are_behind_the_columns() -> None:
     drawn = plot("", [Series("range", [8, None]), Series("column", [None, 4])], {})
 
-    assert [shape.kind for shape in drawn.shapes] == ["range", "column"]
-    assert levels(drawn)[-1] == (0, 8)
+    assert [kind for kind, _ in drawn.shapes] == ["range", "column"]
+    assert drawn.levels[-1] == (0, 8)
 
 
 def test_legend_names_what_is_drawn_alone() -> None:
@@ -109,14 +104,14 @@ def test_chart_without_any_number_is_blank(values: list[int | None]) -> None:
     drawn = plot("", [Series("column", values)], {})
 
     assert drawn.blank
-    assert [label for _, label in levels(drawn)] == [0, 1]
+    assert [label for _, label in drawn.levels] == [0, 1]
     assert not plot("", [Series("column", [*values, 1])], {}).blank
 
 
 def test_labels_stand_below_the_places_they_name() -> None:
     drawn = plot("", [Series("line", [1] * 365)], {0: "first", 182: "middle", 364: "last"})
 
-    assert [mark.percent for mark in drawn.places] == [0.14, 50, 99.86]
+    assert [percent for percent, _ in drawn.places] == [0.14, 50, 99.86]
 
 
 def test_numbers_and_times_are_the_same_for_every_reader() -> None:

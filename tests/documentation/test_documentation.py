@@ -28,7 +28,6 @@ from flask_powerauth_telemetry import (
 )
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
-from flask_powerauth_telemetry.cli.checks.findings import CHECKS
 from flask_powerauth_telemetry.cli.snapshot import snapshot
 from flask_powerauth_telemetry.config.keys import known_keys
 from flask_powerauth_telemetry.dashboard.figures import (
@@ -56,6 +55,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.documentation.columns import lines as lines_of_columns
 from tests.documentation.keys import lines as lines_of_keys
 from tests.support import powerauth
+from tests.support.commands import CHECKS
 from tests.support.documents import (
     COMMANDS_PAGE,
     COMPATIBILITY,
@@ -186,7 +186,7 @@ def test_monitoring_code_shows_what_it_says() -> None:
 def test_table_of_record_attributes_is_complete(caplog: pytest.LogCaptureFixture) -> None:
     refusal = Refusal(status=404, code="ERROR_NOT_FOUND", error="NotFound", principal=None)
     origin = Origin(instance="powerauth_telemetry")
-    fields = access_log.fields_of_refusal("request_refused", refusal, origin)
+    fields = access_log.fields_of("request_refused", origin, refusal)
     access_log.write(logging.WARNING, fields)
 
     (record,) = caplog.records

@@ -270,7 +270,7 @@ def test_metrics_alone_build_no_record(
         built.append(event)
         return {"event": event}
 
-    monkeypatch.setattr(access_log, "fields_of_run", note)
+    monkeypatch.setattr(access_log, "fields_of", note)
     client = measured(users, registry).test_client()
     ask(client, parameters={"application": "retail"})
     assert built == []

@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
-from flask_powerauth_telemetry.monitoring.access_log import fields_so_far
+from flask_powerauth_telemetry.monitoring.access_log import fields_of
 from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
 from flask_powerauth_telemetry.monitoring.signals import report_failed
 from flask_powerauth_telemetry.responses import LOG_AGAIN_SECONDS, LoggedCauses
@@ -31,7 +31,7 @@ from tests.support.documents import ROOT
 from tests.support.held import TABLES, create_held_database, hold
 from tests.support.service import CREDENTIALS, PATH, USER, create_app, url_of
 
-ATTRIBUTES = {f"telemetry_{name}" for name in fields_so_far(None, None)}
+ATTRIBUTES = {f"telemetry_{name}" for name in fields_of(None, None, None)}
 ADDRESS = "192.0.2.7"
 DOWN = "postgresql+psycopg://nobody:pass-word@127.0.0.1:1/nowhere"
 GET: dict[str, Any] = {"method": "GET", "json": None}

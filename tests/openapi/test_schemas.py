@@ -18,7 +18,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from flask_powerauth_telemetry import ApplicationField, DaysField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.history.mau_history import DaysAndWindowSchema
-from flask_powerauth_telemetry.openapi.document import DIALECT, list_reports, openapi_document
+from flask_powerauth_telemetry.openapi.document import openapi_document
+from flask_powerauth_telemetry.openapi.routes import DIALECT, list_reports
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import ApplicationsAndDaysSchema
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema

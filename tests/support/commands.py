@@ -21,6 +21,26 @@ LEAST = (
 )
 """What docs/databases.md grants: five columns."""
 
+CHECKS = (
+    "keys",
+    "connection",
+    "history",
+    "tables",
+    "reports",
+    "secrets",
+    "read-only",
+    "server",
+    "clock",
+    "indexes",
+    "scopes",
+    "routes",
+    "pass",
+    "zone",
+    "cost",
+    "verify",
+)
+"""Everything that ``check`` looks at, in this order."""
+
 # Click before 8.2 mixes both outputs, unless told not to.
 SEPARATELY: dict[str, Any] = (
     {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}

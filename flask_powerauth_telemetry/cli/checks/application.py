@@ -10,8 +10,8 @@ from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
+from flask_powerauth_telemetry.cli.catalogue import report_rules
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import application_names
 from flask_powerauth_telemetry.cli.checks.tables import integration_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
@@ -27,19 +27,16 @@ def check_keys(target: Target) -> Iterator[Finding]:
     instances.told = True  # here, not in the log
     unread = instances.unread(current_app.config)
     for key in unread:
-        yield target.error("keys", f"{key.name}: {key.cause}", key.cure, key=key.name)
+        yield target.error(f"{key.name}: {key.cause}", key.cure, key=key.name)
     if not unread:
-        yield target.ok("keys", "each key of the configuration is read")
+        yield target.ok("each key of the configuration is read")
 
 
 def check_scopes(target: Target) -> Iterator[Finding]:
     """Of the main database, or of the history without one: who sees which applications."""
-    main = None if None in target.state.databases else HISTORY_BIND
-    if target.bind == main:
-        yield from _judge_scopes(target, application_names(target))
-
-
-def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Finding]:
+    if target.bind != (None if None in target.state.databases else HISTORY_BIND):
+        return
+    applications = target.application_names()
     config = target.state.config
     configured = config.scopes or {}
     known = _principals(target)
@@ -47,7 +44,7 @@ def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Fin
     for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
         if known is not None and name not in known:
             cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
-            yield target.warning("scopes", f"there is no principal {name}", cure, principal=name)
+            yield target.warning(f"there is no principal {name}", cure, principal=name)
         else:
             yield _seen(target, name, scopes.principal(name), applications)
     if known is None:
@@ -56,7 +53,6 @@ def _judge_scopes(target: Target, applications: Collection[str]) -> Iterator[Fin
     for name, allowed in configured.items():
         if unknown := sorted(set(allowed) - set(applications)):
             yield target.warning(
-                "scopes",
                 f"the scope of {name} names what is no application: {', '.join(unknown)}",
                 f"Correct {config.key('scopes')}; the names are: {', '.join(sorted(applications))}",
                 principal=name,
@@ -84,11 +80,11 @@ def _seen(
     target: Target, name: str, principal: Principal, applications: Collection[str]
 ) -> Finding:
     if principal.applications is None:
-        return target.ok("scopes", f"{name} sees every application", principal=name)
+        return target.ok(f"{name} sees every application", principal=name)
     seen = ", ".join(sorted(set(applications) & principal.applications))
     if not seen:
-        return target.note("scopes", f"{name} sees no application", principal=name)
-    return target.ok("scopes", f"{name} sees {seen}", principal=name)
+        return target.note(f"{name} sees no application", principal=name)
+    return target.ok(f"{name} sees {seen}", principal=name)
 
 
 def check_routes(target: Target) -> Iterator[Finding]:
@@ -98,18 +94,13 @@ def check_routes(target: Target) -> Iterator[Finding]:
     """
     if target.bind != next(iter(target.state.databases)):
         return
-    endpoint = f"{target.state.config.name}.report"
-    rules = [
-        rule
-        for rule in current_app.url_map.iter_rules()
-        if f".{rule.endpoint}".endswith(f".{endpoint}")
-    ]
+    rules = report_rules(target.state.config)
     for rule in rules:
         if not rule.arguments:  # a host's prefix may hold variables
             yield _ask_stranger(target, rule)
     if not rules:
         cure = "Register telemetry.blueprint, or set " + target.state.config.key("url_prefix")
-        yield target.warning("routes", "reports have no route in this application", cure)
+        yield target.warning("reports have no route in this application", cure)
 
 
 def _ask_stranger(target: Target, rule: Rule) -> Finding:
@@ -123,30 +114,27 @@ def _ask_stranger(target: Target, rule: Rule) -> Finding:
         )
     except Exception as error:
         text = f"POST {path} fails in the application: {type(error).__name__}: {cause_of(error)}"
-        return target.error("routes", text, "Mend the hook that raises it", path=path)
+        return target.error(text, "Mend the hook that raises it", path=path)
     finally:
         access_log.removeFilter(_nothing)
     facts = {"path": path, "status": answer.status_code}
     ours = error_envelope(Unauthorized())
     if answer.status_code == Unauthorized.status and answer.get_json(silent=True) == ours:
-        return target.ok("routes", f"POST {path} asks for credentials", **facts)
+        return target.ok(f"POST {path} asks for credentials", **facts)
+    likely = ""
+    if answer.status_code in (400, 403):
+        likely = " (protection from CSRF?)"
+    elif 300 <= answer.status_code < 400 or answer.status_code == Unauthorized.status:
+        likely = " (a hook that asks for a login?)"
     text = (
         f"POST {path} without credentials is answered {answer.status_code}"
-        f" before the extension could refuse it{_likely_cause(answer.status_code)}"
+        f" before the extension could refuse it{likely}"
     )
     cure = (
         "Leave these routes out of what answers in its place. Of Flask-WTF:"
         " csrf.exempt(telemetry.blueprint). Of a hook: return None for this path"
     )
-    return target.error("routes", text, cure, **facts)
-
-
-def _likely_cause(status: int) -> str:
-    if status in (400, 403):
-        return " (protection from CSRF?)"
-    if 300 <= status < 400 or status == Unauthorized.status:
-        return " (a hook that asks for a login?)"
-    return ""
+    return target.error(text, cure, **facts)
 
 
 def _nothing(record: logging.LogRecord) -> bool:

@@ -1,40 +1,22 @@
-"""What the checks find, and how it is shown to people and to machines."""
+"""What the checks look at, and what they find."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import click
+from sqlalchemy import Select, false
 
-from flask_powerauth_telemetry.config.values import SNAPSHOT
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
+from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.history.snapshot import read_applications
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.state import TelemetryState
-from flask_powerauth_telemetry.text import one_line
-
-CHECKS = (
-    "keys",
-    "connection",
-    "history",
-    "tables",
-    "reports",
-    "secrets",
-    "read-only",
-    "server",
-    "clock",
-    "indexes",
-    "scopes",
-    "routes",
-    "pass",
-    "zone",
-    "cost",
-    "verify",
-)
-"""Everything that is checked, in this order."""
 
 _MAIN_KEYS = {"url": "database_url", "timezone": "database_timezone", "schema": "database_schema"}
 
@@ -48,16 +30,12 @@ class Level(Enum):
     ERROR = "error"
 
 
-_COLOURS = {Level.OK: "green", Level.NOTE: None, Level.WARNING: "yellow", Level.ERROR: "red"}
-_EXIT_CODES = {Level.WARNING: 1, Level.ERROR: 2}
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing that was found, and what to do about it.
 
-    ``check`` is one of ``CHECKS``, ``database`` the name of a bind or ``main``. ``facts`` are the
-    numbers and names behind the message, as JSON can carry them.
+    ``check`` names what was looked at, ``database`` is the name of a bind or ``main``. ``facts``
+    are the numbers and names behind the message, as JSON can carry them.
     """
 
     level: Level
@@ -65,21 +43,20 @@ class Finding:
     database: str
     message: str
     cure: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A database that is checked: that of a bind of an instance, the main one under None."""
+    """A database that is checked: that of a bind of an instance, the main one under None.
+
+    ``check`` names what is looked at, in findings.
+    """
 
     state: TelemetryState
     bind: str | None
     database: Database
-
-    @property
-    def name(self) -> str:
-        """What the database is called in findings."""
-        return self.database.name
+    check: str = ""
 
     @property
     def dialect(self) -> str:
@@ -116,45 +93,44 @@ class Target:
             return "engine="
         return config.key(_MAIN_KEYS.get(name, name))
 
-    def ok(self, check: str, message: str, **facts: Any) -> Finding:
+    def application_names(self) -> Sequence[str]:
+        """The applications that its reports are asked for.
+
+        Those of PowerAuth's own database, for recordings too: without it, those that are recorded.
+        Raises ``TelemetryError`` where they can't be read.
+        """
+        if self.bind != HISTORY_BIND:
+            return [application.name for application in read_applications(self.database)]
+        if main := self.state.databases.get(None):
+            with suppress(TelemetryError):
+                return [application.name for application in read_applications(main)]
+        with self.database.connect() as connection:
+            return sorted(HistoryStore.from_config(self.state.config).names(connection))
+
+    def refusal_of(self, statement: Select[Any]) -> TelemetryError | None:
+        """Why a statement is refused, None when it runs; it reads no row."""
+        try:
+            with self.database.connect() as connection:
+                connection.execute(statement.where(false())).all()
+        except TelemetryError as error:
+            return error
+        return None
+
+    def ok(self, message: str, **facts: Any) -> Finding:
         """Something that is as it should be."""
-        return Finding(Level.OK, check, self.name, message, facts=facts)
+        return Finding(Level.OK, self.check, self.database.name, message, facts=facts)
 
-    def note(self, check: str, message: str, cure: str = "", **facts: Any) -> Finding:
+    def note(self, message: str, cure: str = "", **facts: Any) -> Finding:
         """Something to know."""
-        return Finding(Level.NOTE, check, self.name, message, cure, facts)
+        return Finding(Level.NOTE, self.check, self.database.name, message, cure, facts)
 
-    def warning(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+    def warning(self, message: str, cure: str, **facts: Any) -> Finding:
         """Something that should be changed, but does not stop reports."""
-        return Finding(Level.WARNING, check, self.name, message, cure, facts)
+        return Finding(Level.WARNING, self.check, self.database.name, message, cure, facts)
 
-    def error(self, check: str, message: str, cure: str, **facts: Any) -> Finding:
+    def error(self, message: str, cure: str, **facts: Any) -> Finding:
         """Something that stops reports, or makes them wrong."""
-        return Finding(Level.ERROR, check, self.name, message, cure, facts)
-
-
-def exit_code(findings: Iterable[Finding]) -> int:
-    """0 when all is well, 1 with a warning, 2 with an error."""
-    return max((_EXIT_CODES.get(finding.level, 0) for finding in findings), default=0)
-
-
-def echo_line(finding: Finding) -> None:
-    """Print a finding for people, as one line."""
-    loud = finding.level in _EXIT_CODES
-    level = finding.level.value.upper() if loud else finding.level.value
-    text = ". ".join(part for part in (finding.message, finding.cure) if part)
-    click.echo(
-        click.style(f"{level:<8}", fg=_COLOURS[finding.level], bold=loud)
-        + f"{finding.check:<11}{finding.database}: {one_line(text)}"
-    )
-
-
-def as_json(findings: Sequence[Finding]) -> str:
-    """All findings for machines."""
-    worst = max(findings, key=lambda finding: list(Level).index(finding.level))
-    rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]
-    document = {"status": worst.level.value, "exitCode": exit_code(findings), "findings": rows}
-    return json.dumps(document, indent=2)
+        return Finding(Level.ERROR, self.check, self.database.name, message, cure, facts)
 
 
 def duration(seconds: float) -> str:

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from marshmallow import fields
 
+from flask_powerauth_telemetry.cli.catalogue import parameter_fields
 from flask_powerauth_telemetry.cli.checks.databases import (
     CLOCK_TOLERANCE_SECONDS,
+    NOT_COPIED,
     estimated_size,
 )
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of, duration
 from flask_powerauth_telemetry.cli.checks.reports import example_parameters, lengths_of
 from flask_powerauth_telemetry.cli.counts import Seen, reference_users, run_pass
-from flask_powerauth_telemetry.cli.report import parameter_fields
 from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.exceptions import TelemetryError, TooSlow
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, load_parameters
@@ -43,25 +45,24 @@ def check_passes(
             with ReportContext(target.database, target.state.clock()) as context:
                 one = run_pass(context, application, days, target.state.clock)
         except TelemetryError as error:
-            yield _failed_pass(target, application, error)
+            raised = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
+            cure = raised if isinstance(error, TooSlow) else "See the findings above"
+            text = f"{application.name}: {cause_of(error)}"
+            yield target.error(text, cure, application=application.name)
             continue
         seen.append(one)
         yield _pass_finding(target, application, days, one)
     if not seen:
         return
     if not any(one.users for one in seen):
-        yield target.warning(
-            "pass",
-            f"0 users in {days} days in each of: {', '.join(one.name for one in applications)}",
-            "See that this is PowerAuth's database, and that all of it was copied",
-        )
-    yield judge_zone(
-        target, max((one.newest for one in seen if one.newest), default=None), target.state.clock()
-    )
+        names = ", ".join(application.name for application in applications)
+        text = f"0 users in {days} days in each of: {names}"
+        yield target.warning(text, NOT_COPIED)
+    newest = max((one.newest for one in seen if one.newest), default=None)
+    yield _judge_zone(replace(target, check="zone"), newest, target.state.clock())
     if len(seen) == len(applications):
-        yield _cost_finding(
-            target, applications, sum(one.seconds for one in seen) / len(seen), days
-        )
+        average = sum(one.seconds for one in seen) / len(seen)
+        yield _cost_finding(replace(target, check="cost"), applications, average, days)
 
 
 def _pass_finding(target: Target, application: Application, days: int, seen: Seen) -> Finding:
@@ -78,22 +79,12 @@ def _pass_finding(target: Target, application: Application, days: int, seen: See
         text += f"; {seen.ahead} more activations were used later than now, and don't count"
         cure = "See the line of the zone; if that is right, a clock was wrong, or rows were altered"
         if seen.seconds_ahead <= CLOCK_TOLERANCE_SECONDS:
-            return target.note("pass", text, "The clocks differ a little", **facts)
-        return target.warning("pass", text, cure, **facts)
+            return target.note(text, "The clocks differ a little", **facts)
+        return target.warning(text, cure, **facts)
     if seen.seconds > limit / 2:
         cure = f"{_kinder(target)} The limit of {limit:g} s is near"
-        return target.warning("pass", text, cure, **facts)
-    return target.ok("pass", text, **facts)
-
-
-def _failed_pass(target: Target, application: Application, error: TelemetryError) -> Finding:
-    cure = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
-    return target.error(
-        "pass",
-        f"{application.name}: {cause_of(error)}",
-        cure if isinstance(error, TooSlow) else "See the findings above",
-        application=application.name,
-    )
+        return target.warning(text, cure, **facts)
+    return target.ok(text, **facts)
 
 
 def _cost_finding(
@@ -104,16 +95,14 @@ def _cost_finding(
     with target.database.connect() as connection:
         about = estimated_size(connection, target.database.tables.pa_activation)
     if not target.reports and target.is_recorded:
-        return target.ok(
-            "cost", f"{about}reports are recorded: requests cost this database nothing"
-        )
+        return target.ok(f"{about}reports are recorded: requests cost this database nothing")
     passes = _passes(target, [application.name for application in applications])
     number = sum(times for times, _ in passes)
     shortest = min((keep for _, keep in passes), default=math.inf)
     key = config.key("cache_seconds")
     if shortest == 0:
         text = f"{about}{key} is 0: callers can keep {_THREADS} passes running all the time"
-        return target.warning("cost", text, "Set it to 60", passes=number)
+        return target.warning(text, "Set it to 60", passes=number)
     minute = min(seconds * sum(times * 60 / keep for times, keep in passes), _THREADS * 60)
     facts = {"passes": number, "secondsAMinute": round(minute, 3)}
     text = (
@@ -121,8 +110,8 @@ def _cost_finding(
         f" applications: {duration(minute)} of scanning a minute, by the times for {days} days"
     )
     if minute > 60:
-        return target.warning("cost", text, f"{_kinder(target)} Or raise {key}", **facts)
-    return target.ok("cost", text, **facts)
+        return target.warning(text, f"{_kinder(target)} Or raise {key}", **facts)
+    return target.ok(text, **facts)
 
 
 def _passes(target: Target, names: Sequence[str]) -> Sequence[tuple[int, float]]:
@@ -163,19 +152,21 @@ def _kinder(target: Target) -> str:
     return f"Use a replica, or record reports with {source} = {SNAPSHOT!r}."
 
 
-def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Finding:
+def _judge_zone(target: Target, newest: datetime | None, now: datetime) -> Finding:
     """What the newest use tells about the zone.
 
     ``newest`` is a naive time of the database's clock, None without a use in the past days.
     ``now`` is an aware time after it was read.
     """
     if newest is None:
-        return target.note("zone", "nothing was used lately, so the zone can't be told")
+        return target.note("nothing was used lately, so the zone can't be told")
     here = target.database.wall_clock(now)
     ahead = newest - here
+    zone = target.database.timezone
+    offset = now.astimezone(zone).utcoffset() or timedelta(0)
     text = (
         f"the newest use is {newest:%Y-%m-%d %H:%M:%S}, now is {here:%Y-%m-%d %H:%M:%S}"
-        f" in {_zone(target, now)}"
+        f" in {zone} ({offset_text(offset)})"
     )
     facts = {
         "newestUse": newest.isoformat(),
@@ -185,18 +176,17 @@ def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findin
     fitting = fitting_offset(newest, now)
     if ahead > _DRIFT:
         key = target.key("timezone")
-        cure = f"Set {key} to the zone of PowerAuth's JVM: " + (
-            f"now it is at {fitting} or more"
-            if fitting
-            else "but no zone fits, so look at its clock and at these rows"
-        )
-        return target.error("zone", f"the zone is wrong: {text}", cure, **facts)
+        hint = "but no zone fits, so look at its clock and at these rows"
+        if fitting:
+            hint = f"now it is at {fitting} or more"
+        cure = f"Set {key} to the zone of PowerAuth's JVM: {hint}"
+        return target.error(f"the zone is wrong: {text}", cure, **facts)
     if ahead >= -_QUIET:
-        return target.ok("zone", text, **facts)
+        return target.ok(text, **facts)
     cure = "Fine if nobody logged in since"
     if fitting:
         cure += f"; if people did, the zone is wrong, and now it is at {fitting} or more"
-    return target.note("zone", text, cure, **facts)
+    return target.note(text, cure, **facts)
 
 
 def fitting_offset(newest: datetime, now: datetime) -> str | None:
@@ -216,12 +206,6 @@ def offset_text(offset: timedelta) -> str:
     return f"UTC{sign}{hours:02}:{minutes:02}"
 
 
-def _zone(target: Target, now: datetime) -> str:
-    zone = target.database.timezone
-    offset = now.astimezone(zone).utcoffset() or timedelta(0)
-    return f"{zone} ({offset_text(offset)})"
-
-
 def check_numbers(target: Target, applications: Sequence[Application]) -> Iterator[Finding]:
     """Compare each application's numbers, as of one instant, for all windows and widths."""
     for application in applications:
@@ -229,12 +213,9 @@ def check_numbers(target: Target, applications: Sequence[Application]) -> Iterat
             with ReportContext(target.database, target.state.clock()) as context:
                 yield _compare(target, context, application)
         except TelemetryError as error:
-            yield target.error(
-                "verify",
-                f"{application.name}: {cause_of(error)}",
-                "Give it more time with --time-limit",
-                application=application.name,
-            )
+            text = f"{application.name}: {cause_of(error)}"
+            cure = "Give it more time with --time-limit"
+            yield target.error(text, cure, application=application.name)
 
 
 def _compare(target: Target, context: ReportContext, application: Application) -> Finding:
@@ -252,11 +233,10 @@ def _compare(target: Target, context: ReportContext, application: Application) -
             for row in differences
         )
         cure = "Don't bill by these reports, and report this as a bug"
-        return target.error("verify", f"{application.name}: {told}", cure, **facts)
+        return target.error(f"{application.name}: {told}", cure, **facts)
     told = ", ".join(f"{users} in {days}" for days, users in reference.items())
-    return target.ok(
-        "verify", f"{application.name}: the same as PowerAuth Server's SQL ({told} days)", **facts
-    )
+    text = f"{application.name}: the same as PowerAuth Server's SQL ({told} days)"
+    return target.ok(text, **facts)
 
 
 def _differences(

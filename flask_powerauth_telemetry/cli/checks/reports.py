@@ -1,31 +1,22 @@
-"""Checks of reports: whether each one would answer, for each application, and is recorded."""
+"""Checks of reports: whether each one would answer, for each application."""
 
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields as fields_of
-from datetime import date, datetime
-from typing import Any, NamedTuple
+from dataclasses import replace
+from datetime import date
+from typing import Any
 
 from marshmallow import fields, validate
-from sqlalchemy import (
-    CompoundSelect,
-    Connection,
-    Integer,
-    Select,
-    event,
-    false,
-    literal,
-    literal_column,
-    select,
-)
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
 from sqlalchemy.sql.visitors import iterate
 
-from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
-from flask_powerauth_telemetry.cli.report import parameter_fields
-from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
+from flask_powerauth_telemetry.cli.catalogue import parameter_fields
+from flask_powerauth_telemetry.cli.checks.databases import GRANT, NOT_COPIED, RECORD
+from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
+from flask_powerauth_telemetry.cli.instance import OPERATOR
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database, InterruptBy
 from flask_powerauth_telemetry.exceptions import (
     DatabaseFault,
@@ -36,10 +27,6 @@ from flask_powerauth_telemetry.exceptions import (
     Unavailable,
 )
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField
-from flask_powerauth_telemetry.history.recording import Recording
-from flask_powerauth_telemetry.history.snapshot import read_applications
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
-from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.reports.calendar import DayField, Month, MonthField, day_of
 from flask_powerauth_telemetry.service import ReportService, read_clock
@@ -49,69 +36,7 @@ ANSWER_SECONDS = 5.0
 
 # Unlike false(), it leaves the other conditions, and so their columns, in the statement.
 _NO_ROW = literal_column("0", Integer) == literal_column("1", Integer)
-_OPERATOR = Principal("operator")
-_RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
-_GRANT = "Have what it names created, or granted to the account of this database"
 _MOST_NAMES = 5
-
-
-def application_names(target: Target) -> Sequence[str]:
-    """The applications that reports on this database are asked for, by name.
-
-    Those of PowerAuth's own database, for recordings too: without it, those that are recorded.
-    """
-    if target.bind != HISTORY_BIND:
-        return [application.name for application in read_applications(target.database)]
-    if main := target.state.databases.get(None):
-        with suppress(TelemetryError):
-            return [application.name for application in read_applications(main)]
-    with target.database.connect() as connection:
-        return sorted(HistoryStore.from_config(target.state.config).names(connection))
-
-
-def check_history(target: Target) -> Iterator[Finding]:
-    """Whether the newest recording of each application is young enough to answer from."""
-    config = target.state.config
-    store = HistoryStore.from_config(config)
-    now = read_clock(target.state.clock)
-    try:
-        with target.database.connect() as connection:
-            store.check(connection)
-            newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
-            names = application_names(target)
-            if newest is None:
-                yield target.error("history", "nothing is recorded yet", _RECORD)
-            elif config.source == SNAPSHOT:
-                for name in names:
-                    yield _judge_age(
-                        target, name, store.newest(connection, name, now + CLOCK_TOLERANCE), now
-                    )
-            else:
-                as_of = newest.profile.as_of
-                text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
-                yield target.note("history", f"{text}, for the reports of months")
-    except TelemetryError as error:
-        is_refused = isinstance(error.__cause__, SQLAlchemyError)
-        yield target.error("history", error.message, _GRANT if is_refused else _RECORD)
-
-
-def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:
-    if newest is None:
-        return target.error(
-            "history", f"{name}: nothing is recorded of it", _RECORD, application=name
-        )
-    config = target.state.config
-    as_of = newest.profile.as_of
-    age = (now - as_of).total_seconds()
-    text = (
-        f"{name}: the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC, {age / 3600:.1f} h old"
-    )
-    facts = {"application": name, "age_seconds": round(age)}
-    if age <= config.max_age:
-        return target.ok("history", text, **facts)
-    if config.serve_stale:
-        return target.warning("history", f"{text}, and is still answered from", _RECORD, **facts)
-    return target.error("history", f"{text}: too old to answer from", _RECORD, **facts)
 
 
 def check_answers(target: Target) -> Iterator[Finding]:
@@ -122,21 +47,12 @@ def check_answers(target: Target) -> Iterator[Finding]:
     reports = target.reports
     if not reports:
         return
-    names = application_names(target)
+    names = target.application_names()
     if not names:
-        cure = "See that this is PowerAuth's database, and that all of it was copied"
-        yield target.warning("reports", "there is no application", cure)
+        yield target.warning("there is no application", NOT_COPIED)
     inquiry = _Inquiry(target, names)
     for report in reports:
         yield from inquiry.findings(report)
-
-
-class _Failure(NamedTuple):
-    """Why a report has no answer, as a finding tells it."""
-
-    level: Level
-    message: str
-    cure: str
 
 
 class _Inquiry:
@@ -146,21 +62,18 @@ class _Inquiry:
         self._target = target
         self._names = names
         self._today = day_of(read_clock(target.state.clock), target.state.config.report_timezone)
-        limit = min(target.database.time_limit, ANSWER_SECONDS)
         made = {one.name: getattr(target.database, one.name) for one in fields_of(Database)}
-        made["statement_timeout"] = limit
-        databases = target.state.databases
+        made["statement_timeout"] = min(target.database.time_limit, ANSWER_SECONDS)
+        state = target.state
         self._services = [
-            ReportService(
-                target.state.registry, {**databases, target.bind: database}, target.state.clock
-            )
+            ReportService(state.registry, {**state.databases, target.bind: database}, state.clock)
             for database in (_WithoutRows(**made), Database(**made))
         ]
 
     def findings(self, report: RegisteredReport) -> Iterator[Finding]:
         """One for all applications that it answers, and one for each cause of a failure."""
-        failed: dict[_Failure, list[str]] = {}
-        asked: dict[str, _Failure | None] = {}
+        failed: dict[Finding, list[str]] = {}
+        asked: dict[str, Finding | None] = {}
         for start, name in enumerate(self._names):
             names = [*self._names[start:], *self._names[:start]]
             parameters = example_parameters(report, names, self._today, 1)
@@ -172,21 +85,17 @@ class _Inquiry:
         answered = sorted({*self._names}.difference(*failed.values()))
         if answered:
             text = f"{report.name} finds all that it reads, for {_listed(answered)}"
-            yield self._target.ok("reports", text, report=report.name, applications=answered)
+            yield self._target.ok(text, report=report.name, applications=answered)
         for failure, refused in failed.items():
-            yield Finding(
-                failure.level,
-                "reports",
-                self._target.name,
-                f"{report.name} {failure.message}, for {_listed(refused)}",
-                failure.cure,
-                {"report": report.name, "applications": refused},
-            )
+            message = f"{report.name} {failure.message}, for {_listed(refused)}"
+            facts = {"report": report.name, "applications": refused}
+            yield replace(failure, message=message, facts=facts)
 
-    def _failure(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Failure | None:
+    def _failure(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> Finding | None:
+        """Why the report has no answer, in words behind its name."""
         for service in self._services:
             try:
-                service.run(report.name, parameters, _OPERATOR)
+                service.run(report.name, parameters, OPERATOR)
             except Exception as error:
                 failure = self._judge(report, error)
                 # A provider may want a row: then it is given those that there are.
@@ -196,26 +105,27 @@ class _Inquiry:
                 return None
         return failure
 
-    def _judge(self, report: RegisteredReport, error: Exception) -> _Failure:
+    def _judge(self, report: RegisteredReport, error: Exception) -> Finding:
         cause = cause_of(error)
         if isinstance(error, InvalidParameters):
             cure = "Give each of its parameters an example: metadata={'examples': [...]}"
-            return _Failure(Level.NOTE, f"is not asked ({cause})", cure)
+            return self._target.note(f"is not asked ({cause})", cure)
         if isinstance(error, TooSlow) and self._target.database.time_limit > ANSWER_SECONDS:
-            text = (
-                f"has no answer after {ANSWER_SECONDS:g} s, so it is not known whether it has one"
-            )
-            return _Failure(Level.WARNING, text, "Ask it: flask telemetry report " + report.name)
-        status = error.status if isinstance(error, TelemetryError) else 500
-        if not isinstance(error, TelemetryError):
-            cause = f"{type(error).__name__}: {cause}"
-        return _Failure(Level.ERROR, f"would answer {status}: {cause}", self._cure(report, error))
+            seconds = f"{ANSWER_SECONDS:g} s"
+            text = f"has no answer after {seconds}, so it is not known whether it has one"
+            cure = f"Ask it: flask telemetry report {report.name}"
+            return self._target.warning(text, cure)
+        if isinstance(error, TelemetryError):
+            text = f"would answer {error.status}: {cause}"
+        else:
+            text = f"would answer 500: {type(error).__name__}: {cause}"
+        return self._target.error(text, self._cure(report, error))
 
     def _cure(self, report: RegisteredReport, error: Exception) -> str:
         if isinstance(error, ProviderFault) or not isinstance(error, TelemetryError):
             return f"Mend its provider, {type(report.provider).__qualname__}"
         if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
-            return _RECORD
+            return RECORD
         return refusal_cure(error, _grant(self._target, report.provider.tables))
 
 
@@ -284,25 +194,15 @@ def _grant(target: Target, tables: Collection[str]) -> str:
     unreadable = []
     for name in tables:
         relation = getattr(target.database.tables, name, None)
-        if relation is None or refusal_of(target, select(literal(1)).select_from(relation)):
+        if relation is None or target.refusal_of(select(literal_column("1")).select_from(relation)):
             continue  # the line of the table tells it
         read = tables[name] if isinstance(tables, Mapping) else relation.c.keys()
-        refused = [one for one in read if refusal_of(target, select(relation.c[one]))]
+        refused = [one for one in read if target.refusal_of(select(relation.c[one]))]
         if refused:
             unreadable.append(f"{relation.fullname} ({', '.join(refused)})")
     if not unreadable:
-        return _GRANT
+        return GRANT
     return f"Grant SELECT on what it reads of {', '.join(unreadable)}"
-
-
-def refusal_of(target: Target, statement: Select[Any]) -> TelemetryError | None:
-    """Why a statement is refused, None when it runs; it reads no row."""
-    try:
-        with target.database.connect() as connection:
-            connection.execute(statement.where(false())).all()
-    except TelemetryError as error:
-        return error
-    return None
 
 
 def refusal_cure(error: TelemetryError, otherwise: str) -> str:

@@ -1,23 +1,13 @@
 """Checks of tables: where each one that a report reads is, and what it holds."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Date,
-    DateTime,
-    Table,
-    column,
-    inspect,
-    literal,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Date, DateTime, Table, column, inspect, literal, select, text
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.reports import refusal_cure, refusal_of
+from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
 from flask_powerauth_telemetry.database.tables import SINCE, TABLE_NAMES, integration_table
 from flask_powerauth_telemetry.reports.activity import READ_COLUMNS
@@ -50,57 +40,54 @@ _USABLE = text(
 
 def check_tables(target: Target) -> Iterator[Finding]:
     """Whether each table that a report names can be read."""
-    readers: dict[tuple[str, Sequence[str]], list[str]] = {}
-    for report in target.reports:
-        for named in _read_columns(report.provider.tables):
-            readers.setdefault(named, []).append(report.name)
+    read = [(report.name, report.provider.tables) for report in target.reports]
     if target.is_recorded:
-        for named in _read_columns(READ_COLUMNS):
-            readers.setdefault(named, []).append("flask telemetry snapshot")
+        read.append(("flask telemetry snapshot", READ_COLUMNS))
     if reads_credentials(target):
-        readers[PA_INTEGRATION, ("id", "name", "client_token", CLIENT_SECRET)] = [
-            "application credentials"
-        ]
-    for (name, columns), reports in readers.items():
-        yield from _check_table(target, name, columns, ", ".join(reports))
-    if not readers and target.reports:
-        yield target.note("tables", "no report names a table of this database")
-    elif not readers and target.bind is not None:
-        config = target.state.config
-        cure = f"Correct its name, name it in {config.key('report_binds')}, or take it out"
-        yield target.warning("tables", "nothing reads this database", cure)
-    elif not readers:
-        yield target.note("tables", "nothing reads this database")
-
-
-def _read_columns(tables: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Each table that a report names, with the columns that it names, if it does."""
-    for name in tables:
-        yield name, tuple(tables[name]) if isinstance(tables, Mapping) else ()
+        credentials = {PA_INTEGRATION: ("id", "name", "client_token", CLIENT_SECRET)}
+        read.append(("application credentials", credentials))
+    readers: dict[tuple[str, Sequence[str]], list[str]] = {}
+    for reader, tables in read:
+        for name in tables:
+            named = tuple(tables[name]) if isinstance(tables, Mapping) else ()
+            readers.setdefault((name, named), []).append(reader)
+    for (name, columns), names in readers.items():
+        yield from _check_table(target, name, columns, ", ".join(names))
+    if readers:
+        return
+    if target.reports:
+        yield target.note("no report names a table of this database")
+    elif target.bind is None:
+        yield target.note("nothing reads this database")
+    else:
+        key = target.state.config.key("report_binds")
+        cure = f"Correct its name, name it in {key}, or take it out"
+        yield target.warning("nothing reads this database", cure)
 
 
 def _check_table(
     target: Target, name: str, columns: Sequence[str], reader: str
 ) -> Iterator[Finding]:
-    relation = relation_of(target, name)
-    if relation is None:
-        yield target.note("tables", f"{name} is no table of PowerAuth that reports may read")
+    if name == PA_INTEGRATION:
+        relation = integration_of(target)
+    elif name in TABLE_NAMES:
+        relation = getattr(target.database.tables, name)
+    else:
+        yield target.note(f"{name} is no table of PowerAuth that reports may read")
         return
     columns = _there(target, relation, columns)
     names = f" ({', '.join(columns)})" if columns else ""
     # Without columns to name, any one that may be read lets this pass.
     chosen: list[ColumnElement[Any]] = [column(one) for one in columns]
-    refusal = refusal_of(target, select(*(chosen or [literal(1)])).select_from(relation))
+    refusal = target.refusal_of(select(*(chosen or [literal(1)])).select_from(relation))
     if refusal is None:
-        yield target.ok("tables", f"{relation.fullname}{names} is readable, for {reader}")
+        yield target.ok(f"{relation.fullname}{names} is readable, for {reader}")
         yield from _shadowed(target, relation)
         yield from _times(target, relation, columns)
         return
-    yield target.error(
-        "tables",
-        f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}",
-        refusal_cure(refusal, _cure(target, relation, f"Grant SELECT{names} on it")),
-    )
+    text = f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}"
+    cure = _cure(target, relation, f"Grant SELECT{names} on it")
+    yield target.error(text, refusal_cure(refusal, cure))
 
 
 def _there(target: Target, relation: Table, columns: Sequence[str]) -> Sequence[str]:
@@ -135,12 +122,8 @@ def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
     with target.database.connect() as connection:
         names = connection.scalars(_USABLE, {"name": relation.name}).all()
     if len(names) > 1:
-        listed = ", ".join(names)
-        yield target.warning(
-            "tables",
-            f"{listed}: the first is read, by the account's search_path",
-            f"Say which one with {target.key('schema')}",
-        )
+        text = f"{', '.join(names)}: the first is read, by the account's search_path"
+        yield target.warning(text, f"Say which one with {target.key('schema')}")
 
 
 def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
@@ -152,26 +135,23 @@ def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[
             found = inspect(connection).get_columns(relation.name, schema=relation.schema)
         except NoSuchTableError:
             return
-    kinds = {
-        one["name"]: one["type"]
-        for one in found
-        if one["name"] in (columns or relation.c)
-        and isinstance(relation.c[one["name"]].type, DateTime)
-    }
+    read = columns or relation.c.keys()
+    times = [name for name in read if isinstance(relation.c[name].type, DateTime)]
+    kinds = {one["name"]: one["type"] for one in found if one["name"] in times}
     if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
         text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
         cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
-        yield target.error("tables", text, cure, columns=dates)
+        yield target.error(text, cure, columns=dates)
     zoned = [name for name, kind in kinds.items() if getattr(kind, "timezone", False) is True]
     if not zoned:
         return
     text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"
     if target.dialect == "postgresql":
         zone = target.database.timezone
-        yield target.note("tables", f"{text}, which are compared in {zone}", columns=zoned)
+        yield target.note(f"{text}, which are compared in {zone}", columns=zoned)
     else:
         cure = "Map the table to a view that casts them to times without one"
-        yield target.warning("tables", f"{text}, which the session decides", cure, columns=zoned)
+        yield target.warning(f"{text}, which the session decides", cure, columns=zoned)
 
 
 def reads_credentials(target: Target) -> bool:
@@ -181,16 +161,9 @@ def reads_credentials(target: Target) -> bool:
     return target.bind == (INTEGRATION_BIND if INTEGRATION_BIND in target.state.databases else None)
 
 
-def relation_of(target: Target, name: str) -> Table | None:
-    """A table as it is mapped, None for one that is not known."""
-    if name == PA_INTEGRATION:
-        return integration_of(target)
-    return getattr(target.database.tables, name) if name in TABLE_NAMES else None
-
-
 def integration_of(target: Target) -> Table:
     """``pa_integration`` as it is mapped on this database."""
     config = target.state.config
-    bind = config.binds.get(target.name)
+    bind = config.binds.get(target.database.name)
     schema = bind.schema if bind and bind.schema else config.database_schema
     return integration_table(schema, config.tables)

@@ -2,46 +2,50 @@
 
 from collections.abc import Iterable
 
-from flask_powerauth_telemetry.dashboard.figures.across_applications import ACROSS, CURVES
-from flask_powerauth_telemetry.dashboard.figures.active_users import (
-    COMMITTED,
-    CURVE,
-    NEW_USERS,
-    NOW,
-    TREND_BY_WINDOW,
-    WINDOWS,
-)
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
-from flask_powerauth_telemetry.dashboard.figures.calendar import HISTORY, MONTHS, TREND
-from flask_powerauth_telemetry.dashboard.figures.signatures import LOAD, SIGNATURES
-from flask_powerauth_telemetry.dashboard.figures.signatures_in_month import SIGNATURES_OF_MONTH
-from flask_powerauth_telemetry.dashboard.figures.statuses import STATUSES
+from flask_powerauth_telemetry.dashboard.figures.calendar import history, months, trend
+from flask_powerauth_telemetry.dashboard.figures.signatures import (
+    load,
+    signatures,
+    signatures_of_month,
+)
+from flask_powerauth_telemetry.dashboard.figures.users import (
+    across,
+    committed,
+    curve,
+    curves,
+    new_users,
+    now,
+    statuses,
+    trend_by_window,
+    windows,
+)
 
 APPLICATION_FIGURES = (
-    NOW,
-    WINDOWS,
-    CURVE,
-    MONTHS,
-    SIGNATURES_OF_MONTH,
-    STATUSES,
-    HISTORY,
-    NEW_USERS,
-    SIGNATURES,
-    LOAD,
-    COMMITTED,
+    now,
+    windows,
+    curve,
+    months,
+    signatures_of_month,
+    statuses,
+    history,
+    new_users,
+    signatures,
+    load,
+    committed,
 )
 """Those of one application; what goes by the page's window comes last.
 
-A further report gets a file here with its ``Figure``, which is named in this tuple.
+The figure of a further report is named in this tuple.
 """
 
-OVERVIEW_FIGURES = (NOW, TREND, TREND_BY_WINDOW)
+OVERVIEW_FIGURES = (now, trend, trend_by_window)
 """Those of each application on the page of all."""
 
-COMPARED_FIGURES = (ACROSS, CURVES)
+COMPARED_FIGURES = (across, curves)
 """Those of several applications side by side."""
 
-FIRST = (CURVE, TREND_BY_WINDOW, WINDOWS)
+FIRST = (curve, trend_by_window, windows)
 """What is computed before everything else, because its pass answers narrower questions as well."""
 
 

@@ -1,7 +1,7 @@
 """What a figure is: a report, what is asked of it, and the numbers, chart and table it becomes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, tzinfo
 from itertools import accumulate
 from typing import Any
@@ -94,24 +94,27 @@ class Content:
 
 
 Parameters = Mapping[str, Any]
-Data = Sequence[Mapping[str, Any]]
-"""Report data as they are sent to callers, one for each time that the report was asked for."""
+Data = Mapping[str, Any]
+"""Report data as they are sent to callers."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
     """A figure: the report that it shows, what it asks of it, and how it shows the answers.
 
-    ``key`` is its name in addresses. ``ask`` gives the report's parameters, where they are others
-    than the application, and the window of one ``by_days``. ``unless`` names a report that shows
-    the same and more. ``by_days`` tells that the page's window governs it. ``cost`` is a sentence
-    on what it scans that other figures scan as well; with one it is only shown on request.
+    It is made by ``@partial(Figure, key=…)`` of the function that shows it, which is given what the
+    page asks, and report data for each time that the report was asked for. ``key`` is its name in
+    addresses. ``ask`` gives the report's parameters, where they are others than the application,
+    and the window of one ``by_days``. ``unless`` names a report that shows the same and more.
+    ``by_days`` tells that the page's window governs it. ``cost`` is a sentence on what it scans
+    that other figures scan as well; with one it is only shown on request.
     """
 
+    show: Callable[..., Content]
+    _: KW_ONLY
     key: str
     title: str
     report: str
-    show: Callable[[Data, Asked], Content]
     ask: Callable[[Asked], Iterable[Parameters]] | None = None
     unless: str | None = None
     by_days: bool = False

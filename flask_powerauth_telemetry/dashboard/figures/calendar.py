@@ -1,8 +1,8 @@
 """Figures of days and months of the calendar, out of the history."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 
 from flask_powerauth_telemetry.dashboard.charts import Series, plot
 from flask_powerauth_telemetry.dashboard.figures.base import (
@@ -28,9 +28,16 @@ def _ask_history(asked: Asked) -> Iterable[Parameters]:
     yield {"application": asked.application, "days": asked.days, **period}
 
 
-def _show_history(data: Data, asked: Asked) -> Content:
+@partial(
+    Figure,
+    key="history",
+    title="Active users, day by day",
+    report="MAU_HISTORY",
+    ask=_ask_history,
+    by_days=True,
+)
+def history(asked: Asked, one: Data) -> Content:
     """A line through the days that were recorded, their average and maximum."""
-    (one,) = data
     users, first = one["usersByDay"], date.fromisoformat(one["from"])
     length = (date.fromisoformat(one["to"]) - first).days + 1
     days = [(first + count * _DAY).isoformat() for count in range(length)]
@@ -58,22 +65,12 @@ def _show_history(data: Data, asked: Asked) -> Content:
     )
 
 
-HISTORY = Figure(
-    key="history",
-    title="Active users, day by day",
-    report="MAU_HISTORY",
-    ask=_ask_history,
-    show=_show_history,
-    by_days=True,
-)
-
-
-def _show_months(data: Data, asked: Asked) -> Content:
+@partial(Figure, key="months", title="Active users by month", report="USERS_BY_MONTH")
+def months(asked: Asked, one: Data) -> Content:
     """A column for each month; where only bounds are known, one up to each of them."""
-    (one,) = data
-    months = one["months"]
+    known = one["months"]
     keys = ("month", "users", "lowerBound", "upperBound", "state")
-    rows = [(*(month[key] for key in keys), asked.shown(month["asOf"])) for month in months]
+    rows = [(*(month[key] for key in keys), asked.shown(month["asOf"])) for month in known]
     names, users, lower, upper, *_ = zip(*rows, strict=True)
     return Content(
         numbers=[
@@ -99,23 +96,16 @@ def _show_months(data: Data, asked: Asked) -> Content:
     )
 
 
-MONTHS = Figure(
-    key="months", title="Active users by month", report="USERS_BY_MONTH", show=_show_months
-)
-
-
-def _show_trend(data: Data, _: Asked) -> Content:
+@partial(Figure, key="trend", title="Active users by month", report="USERS_BY_MONTH")
+def trend(_: Asked, one: Data) -> Content:
     """A line through the months that were recorded."""
-    months = [(month["month"], month["users"]) for month in data[0]["months"]]
+    known = [(month["month"], month["users"]) for month in one["months"]]
     return Content(
         plot=plot(
             "A line through the users of each month that was recorded.",
-            [Series("line", [users for _, users in months])],
-            {place: months[place][0] for place in (0, len(months) - 1)},
+            [Series("line", [users for _, users in known])],
+            {place: known[place][0] for place in (0, len(known) - 1)},
         ),
-        table=Table("Users by month", ("Month", "Users"), months[::-1], backwards=True),
+        table=Table("Users by month", ("Month", "Users"), known[::-1], backwards=True),
         empty="No month is recorded yet.",
     )
-
-
-TREND = replace(MONTHS, key="trend", title="Active users by month", show=_show_trend)

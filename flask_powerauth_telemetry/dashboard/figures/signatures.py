@@ -1,7 +1,8 @@
-"""Figures of signature verifications: by type, and by hour of the day."""
+"""Figures of signature verifications: by type, by hour of the day, and by day of the month."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,9 +25,15 @@ _PARTS = (("part-1", "valid"), ("part-2", "invalid"))
 _LABELLED = ("00:", "06:", "12:", "18:")
 
 
-def _show_signatures(data: Data, _: Asked) -> Content:
+@partial(
+    Figure,
+    key="signatures",
+    title="Signatures verified",
+    report="SIGNATURES_IN_PAST_DAYS",
+    by_days=True,
+)
+def signatures(_: Asked, one: Data) -> Content:
     """All together, and each type."""
-    (one,) = data
     most = max((kind["total"] for kind in one["byType"]), default=0)
     rows = [
         (
@@ -50,29 +57,23 @@ def _show_signatures(data: Data, _: Asked) -> Content:
     )
 
 
-SIGNATURES = Figure(
-    key="signatures",
-    title="Signatures verified",
+@partial(
+    Figure,
+    key="load",
+    title="Signature load by hour of the day",
     report="SIGNATURES_IN_PAST_DAYS",
-    show=_show_signatures,
     by_days=True,
 )
-
-
-def _show_load(data: Data, asked: Asked) -> Content:
+def load(asked: Asked, one: Data) -> Content:
     """A column for each hour of the day, as the clock in the zone of reports shows it."""
-    (one,) = data
     loads = _loads(one["byHour"], asked)
     averages = [sum(loads[hour]) / len(loads[hour]) for hour in loads]
     highest = [max(loads[hour]) for hour in loads]
     return Content(
-        numbers=list(busiest_hour(one["busiestHour"], asked)),
+        numbers=list(_busiest_hour(one["busiestHour"], asked)),
         plot=plot(
             "Columns for each hour of the day: the average of that hour, before the highest.",
-            [
-                Series("range", highest, "highest"),
-                Series("column", averages, "average"),
-            ],
+            [Series("range", highest, "highest"), Series("column", averages, "average")],
             {place: hour for place, hour in enumerate(loads) if hour.startswith(_LABELLED)},
         ),
         table=Table(
@@ -100,7 +101,7 @@ def _loads(by_hour: Mapping[str, Any], asked: Asked) -> Mapping[str, Sequence[in
     return dict(sorted(loads.items()))
 
 
-def busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
+def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Number]:
     """The numbers of an hour of the report, none without one."""
     if hour is None:
         return
@@ -109,10 +110,54 @@ def busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Numbe
     yield Number("Per second in that hour", float(f"{hour['perSecond']:.2g}"))
 
 
-LOAD = Figure(
-    key="load",
-    title="Signature load by hour of the day",
-    report="SIGNATURES_IN_PAST_DAYS",
-    show=_show_load,
-    by_days=True,
+@partial(
+    Figure,
+    key="month-signatures",
+    title="Signatures verified this month",
+    report="SIGNATURES_IN_MONTH",
+    ask=lambda asked: [{"application": asked.application, "month": f"{asked.today:%Y-%m}"}],
+    cost="It reads the verifications of this month once more.",
 )
+def signatures_of_month(asked: Asked, one: Data) -> Content:
+    """All together, and a column for each day that has begun."""
+    first = date.fromisoformat(f"{one['month']}-01")
+    rows = [
+        ((first + timedelta(days=place)).isoformat(), number)
+        for place, number in enumerate(one["byDay"])
+    ]
+    reach = _reach(one, asked)
+    return Content(
+        numbers=[
+            Number(f"Verifications in {one['month']}", one["total"]),
+            Number("Valid", one["valid"]),
+            Number("Invalid", one["invalid"], percentage(one["invalid"], one["total"])),
+            *_busiest_hour(one["busiestHour"], asked),
+        ],
+        plot=plot(
+            "A column for each day of the month, none for those that are not known or to come.",
+            [Series("column", one["byDay"])],
+            {place: rows[place][0] for place in (0, len(rows) // 2, len(rows) - 1)},
+        ),
+        table=Table(
+            "Verifications by day",
+            (f"Day ({asked.zone})", "Verifications"),
+            rows[::-1],
+            backwards=True,
+        ),
+        notes=[reach],
+        empty=f"No verification of this application is in this month. {reach}",
+    )
+
+
+def _reach(month: Mapping[str, Any], asked: Asked) -> str:
+    """Since when the audit has rows, and what that means for the month."""
+    since = month["auditSince"]
+    told = "PowerAuth's signature audit has no row at all"
+    if since is not None:
+        told = f"PowerAuth's signature audit begins at {asked.shown(since)} {asked.zone}"
+    if recorded := len(month["recordedDays"]):
+        told += f"; {recorded} {'day is' if recorded == 1 else 'days are'} as recorded before"
+    if missing := len(month["missing"]):
+        days = f"{missing} {'day' if missing == 1 else 'days'}"
+        told += f": verifications of {days} of the month may have been deleted"
+    return f"{told}."
