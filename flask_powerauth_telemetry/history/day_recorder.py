@@ -88,14 +88,13 @@ class DayRecorder:
         deleted: not if the database stopped being fed, and not if our clock is ahead.
         """
         with ReportContext(self.database, self._as_of) as context:
-            start, newest = audit_start(context), audit_end(context)
-            if start is None:
+            oldest, newest = audit_start(context), audit_end(context)
+            if oldest is None or newest is None:
                 return ()
             return [
                 span
-                for span in self._days_back(start.instant)
-                if start.reaches(context.database_time(span[0]))
-                and context.database_time(span[1]) <= newest
+                for span in self._days_back(oldest.instant)
+                if oldest.shows <= context.database_time(span[0]) and span[1] <= newest.instant
             ]
 
     def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
@@ -123,7 +122,7 @@ class DayRecorder:
             shown = self._shown(span)
             read = self._audit.read(context, application.id, MonthDays(shown[::-1]), slots)
             since = audit_start(context)
-            if since is None or not since.reaches(shown[0]):
+            if since is None or since.shows > shown[0]:
                 return None
         return RecordedDay(
             application=application,

@@ -24,6 +24,8 @@ REPORTS = (USERS, DAILY, VERIFICATIONS)
 DAILY_DAYS = 30
 """The window of the daily numbers, in days."""
 
+_DAY = timedelta(days=1)
+
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """Gives the data of a report by its name and raw parameters, or raises ``TelemetryError``."""
 
@@ -125,7 +127,7 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
     today = statement.computed_at.date()
     if month.first_day > today:
         raise TelemetryError(f"The month {month} has not begun")
-    last = min(today, month.end - timedelta(days=1))
+    last = min(today, month.end - _DAY)
     daily = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
     asked: dict[str, dict[str, Any]] = {
         USERS: {"month": str(month)},
@@ -150,7 +152,7 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
     statement.users, statement.daily = given.get(USERS), given.get(DAILY)
     statement.verifications = given.get(VERIFICATIONS)
     statement.missing += [*_missing_users(statement.users), *_missing_days(statement.daily)]
-    statement.missing += _missing_verifications(statement.verifications)
+    statement.missing += _missing_verifications(statement.verifications, statement.computed_at)
 
 
 def _missing_users(users: Mapping[str, Any] | None) -> Sequence[str]:
@@ -177,14 +179,16 @@ def day_ranges(days: Sequence[str]) -> str:
     """Days as text, those in a row by the first and the last of them."""
     found: list[list[date]] = []
     for day in map(date.fromisoformat, days):
-        if found and day - found[-1][-1] == timedelta(days=1):
+        if found and day - found[-1][-1] == _DAY:
             found[-1][1:] = [day]
         else:
             found.append([day])
     return ", ".join(" to ".join(map(str, ends)) for ends in found)
 
 
-def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[str]:
+def _missing_verifications(
+    verifications: Mapping[str, Any] | None, computed_at: datetime
+) -> Sequence[str]:
     if verifications is None:
         return ()
     missing = []
@@ -197,5 +201,13 @@ def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[
         missing.append(
             f"The audit {audit}, so earlier verifications may have been deleted,"
             f" and {several} not recorded: {day_ranges(days)}."
+        )
+    until = verifications["auditUntil"]
+    is_over = verifications["complete"]
+    expected = datetime.fromisoformat(verifications["to"]) if is_over else computed_at - _DAY
+    if until is not None and datetime.fromisoformat(until) < expected:
+        missing.append(
+            f"The audit ends at {until}: there were no verifications since,"
+            " or this copy of it is no longer fed."
         )
     return missing

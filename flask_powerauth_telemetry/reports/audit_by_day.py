@@ -6,13 +6,14 @@ answered in the end: each try goes on where the one before stopped.
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice, pairwise, takewhile
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
+from sqlalchemy import ColumnElement, Engine, Function, and_, func, literal, select
 
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TooSlow, Unavailable
@@ -44,6 +45,14 @@ class Days:
     slots: WallSlots
 
 
+@dataclass(frozen=True)
+class AuditRow:
+    """A row of the audit: the naive time that it ``shows``, and the instant, aware, in UTC."""
+
+    shows: datetime
+    instant: datetime
+
+
 class AuditByDay:
     """Reads days from the audit, several by one statement, and keeps those that are over."""
 
@@ -52,9 +61,9 @@ class AuditByDay:
         self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
     def read(
-        self, context: ReportContext, application_id: int, days: Days
+        self, context: ReportContext, application_id: int, days: Days, newest: AuditRow | None
     ) -> Sequence[Verifications]:
-        """The verifications of each day.
+        """The verifications of each day; ``newest`` is the audit's end before this.
 
         Raises ``Unavailable`` when the time that is left is too short for the next days.
         """
@@ -71,7 +80,7 @@ class AuditByDay:
             since = time.monotonic()
             if since - begun + longest > context.time_limit:
                 raise Unavailable("the month takes more than one try", retry_after=1)
-            found += self._read(context, application_id, unread, kept, days.slots)
+            found += self._read(context, application_id, unread, kept, days.slots, newest)
             longest = max(longest, time.monotonic() - since)
         return found
 
@@ -88,6 +97,7 @@ class AuditByDay:
         spans: Sequence[DaySpan],
         kept: "_Kept",
         slots: WallSlots,
+        newest: AuditRow | None,
     ) -> Sequence[Verifications]:
         """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
         instants = [spans[0][0], *(end for _, end in spans)]
@@ -100,10 +110,9 @@ class AuditByDay:
             kept.at_once = len(spans) // 2
             raise Unavailable(error.message, retry_after=1) from error
         found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
-        end = audit_end(context)
         for span, day in zip(spans, found, strict=True):
             # Whatever was being written by its end is there, also in a copy that is behind.
-            if context.now - span[1] >= HOUR and context.database_time(span[1]) <= end:
+            if newest and span[1] <= newest.instant and context.now - span[1] >= HOUR:
                 kept.keep((application_id, span), day)
         return found
 
@@ -146,30 +155,31 @@ class MonthDays:
         return bucket_of(time, self.edges)
 
 
-@dataclass(frozen=True)
-class AuditStart:
-    """The oldest row of the audit: the naive time it ``shows``, and the instant, in UTC."""
-
-    shows: datetime
-    instant: datetime
-
-    def reaches(self, start: datetime) -> bool:
-        """Whether the audit holds all from this naive time of the database's clock on."""
-        return self.shows <= start
-
-
-def audit_start(context: ReportContext) -> AuditStart | None:
+def audit_start(context: ReportContext) -> AuditRow | None:
     """The oldest row of the audit, whatever its application; None without any.
 
     Rows of a time before the first month that can be asked for tell nothing, nor later ones than
-    now.
+    now. Ask after the audit was read, as it may be pruned meanwhile.
     """
+    return _audit_row(context, func.min)
+
+
+def audit_end(context: ReportContext) -> AuditRow | None:
+    """The newest row of the audit, as ``audit_start``.
+
+    Nothing is missing up to it, unless rows were deleted: whoever copies them keeps their order.
+    Ask before the audit is read, as a copy may be fed meanwhile.
+    """
+    return _audit_row(context, func.max)
+
+
+def _audit_row(context: ReportContext, which: Callable[..., Function[Any]]) -> AuditRow | None:
     created = context.tables.pa_signature_audit.c.timestamp_created
     first, now = (
         literal(time, WallClock) for time in (_FIRST_TIME, context.database_time(context.now))
     )
     shown: datetime | None = context.connection.scalar(
-        select(func.min(created)).where(created.between(first, now))
+        select(which(created)).where(created.between(first, now))
     )
     if shown is None:
         return None
@@ -177,20 +187,4 @@ def audit_start(context: ReportContext) -> AuditStart | None:
         instant = context.instant(shown)
     except ValueError:  # the clock skips it: it is a day after what it showed a day before
         instant = context.instant(shown - DAY) + DAY
-    return AuditStart(context.database_time(instant) if shown.tzinfo else shown, instant)
-
-
-def audit_end(context: ReportContext) -> datetime:
-    """The time of the audit's newest row by now, naive, of the database's clock.
-
-    Nothing is missing up to it, unless rows were deleted: whoever copies them keeps their order.
-    ``datetime.min`` without any.
-    """
-    created = context.tables.pa_signature_audit.c.timestamp_created
-    now = literal(context.database_time(context.now), WallClock)
-    shown: datetime | None = context.connection.scalar(
-        select(func.max(created)).where(created <= now)
-    )
-    if shown is None:
-        return datetime.min
-    return context.database_time(shown) if shown.tzinfo else shown
+    return AuditRow(context.database_time(instant) if shown.tzinfo else shown, instant)

@@ -19,7 +19,7 @@ from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.reports.audit_by_day import (
     AuditByDay,
-    AuditStart,
+    AuditRow,
     Days,
     DaySpan,
     audit_end,
@@ -58,6 +58,7 @@ class SignaturesInMonthSchema(TotalsSchema):
     complete = fields.Boolean(required=True)
     by_day = fields.List(CountField(allow_none=True), required=True, data_key="byDay")
     audit_since = fields.AwareDateTime(required=True, allow_none=True, data_key="auditSince")
+    audit_until = fields.AwareDateTime(required=True, allow_none=True, data_key="auditUntil")
     recorded_days = fields.List(
         fields.Nested(RecordedDaySchema), required=True, data_key="recordedDays"
     )
@@ -68,7 +69,8 @@ class SignaturesInMonthSchema(TotalsSchema):
 
         fields = (
             *("application", "month", "start", "end", "complete"),
-            *(*TOTALS, "by_day", "busiest_hour", "audit_since", "recorded_days", "missing"),
+            *(*TOTALS, "by_day", "busiest_hour", "audit_since", "audit_until"),
+            *("recorded_days", "missing"),
         )
 
 
@@ -143,8 +145,8 @@ class SignaturesInMonth(ReportProvider):
         if start > context.now:
             raise TelemetryError(f"The month {month} has not begun")
         days = self._days(context, month)
-        known = self._known(context, context.application(application), days)
-        since = known.since
+        newest = audit_end(context)
+        known = self._known(context, context.application(application), days, newest)
         data = {
             "application": application,
             "month": str(month),
@@ -152,7 +154,8 @@ class SignaturesInMonth(ReportProvider):
             "end": end.astimezone(self._timezone),
             "complete": end <= context.now,
             "by_day": [*known.by_day(), *[None] * (month.days - len(known.counted))],
-            "audit_since": since and since.instant.astimezone(self._timezone),
+            "audit_since": known.since and known.since.instant.astimezone(self._timezone),
+            "audit_until": newest and newest.instant.astimezone(self._timezone),
             "recorded_days": [
                 {
                     "day": day_of(one.span[0], self._timezone),
@@ -165,19 +168,23 @@ class SignaturesInMonth(ReportProvider):
             **sum_of(known.best().values()).report_data(),
         }
         is_over = (context.now - end).total_seconds() >= _DAY_SECONDS
-        is_closed = is_over and context.database_time(end) <= audit_end(context)
+        is_closed = is_over and newest is not None and end <= newest.instant
         return Result(data, keep_seconds=_DAY_SECONDS if is_closed else self._running_seconds)
 
-    def _known(self, context: ReportContext, application: Application, days: Days) -> "Known":
+    def _known(
+        self,
+        context: ReportContext,
+        application: Application,
+        days: Days,
+        newest: AuditRow | None,
+    ) -> "Known":
         """What the audit holds of the days, and what the history has of them."""
         spans = list(pairwise(days.midnights))
-        read = self._audit.read(context, application.id, days)
+        read = self._audit.read(context, application.id, days, newest)
         counted = dict(zip(spans, read, strict=True))
-        since = audit_start(context)  # afterwards, as it may be pruned meanwhile
+        since = audit_start(context)
         lost = {
-            span
-            for span in spans
-            if since is None or not since.reaches(context.database_time(span[0]))
+            span for span in spans if since is None or since.shows > context.database_time(span[0])
         }
         self._audit.forget(context, application.id, lost)
         found = self._recorded.read(context, application, spans) if self._recorded else ()
@@ -204,7 +211,7 @@ class Known:
     ``counted`` has what there is of each day, in order; of a ``missing`` one rows may be gone.
     """
 
-    since: AuditStart | None
+    since: AuditRow | None
     counted: Mapping[DaySpan, Verifications]
     recorded: Mapping[DaySpan, RecordedDay]
     missing: Sequence[DaySpan]

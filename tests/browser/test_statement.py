@@ -53,7 +53,8 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "total": 9_123_456_789,
         "valid": 9_023_456_789,
         "invalid": 100_000_000,
-        "auditSince": "2026-11-25T00:00:00.123456+01:00",
+        "auditSince": "2026-10-25T00:00:00.123456+01:00",
+        "auditUntil": "2026-10-25T00:00:00.123456+01:00",
         "recordedDays": [
             {
                 "day": f"2026-10-{day:02}",

@@ -193,9 +193,9 @@ def judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findin
         return target.error("zone", f"the zone is wrong: {text}", cure, **facts)
     if ahead >= -_QUIET:
         return target.ok("zone", text, **facts)
-    cure = "Fine if nobody logged in since"
+    cure = "Fine if nobody logged in since; if people did, this copy is no longer fed"
     if fitting:
-        cure += f"; if people did, the zone is wrong, and now it is at {fitting} or more"
+        cure += f", or the zone is wrong, and now it is at {fitting} or more"
     return target.note("zone", text, cure, **facts)
 
 
