@@ -22,10 +22,10 @@ from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.state import TelemetryState
 
 _HOST_NAME_LENGTH = 255

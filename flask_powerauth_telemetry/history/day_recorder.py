@@ -13,9 +13,9 @@ from flask_powerauth_telemetry.history.snapshot import Writer, read_applications
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.audit_by_day import (
     DaySpan,
-    MonthDays,
     audit_end,
     audit_start,
+    in_days,
 )
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
@@ -120,7 +120,7 @@ class DayRecorder:
             # Times that look alike may lie in different hours, so there are some around the day.
             slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
             shown = self._shown(span)
-            read = self._audit.read(context, application.id, MonthDays(shown[::-1]), slots)
+            read = self._audit.read(context, application.id, shown[::-1], slots, in_days)
             since = audit_start(context)
             if since is None or since.shows > shown[0]:
                 return None

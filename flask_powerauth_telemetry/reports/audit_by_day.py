@@ -6,7 +6,7 @@ answered in the end: each try goes on where the one before stopped.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice, pairwise, takewhile
@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, Engine, Function, and_, func, literal, sel
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TooSlow, Unavailable
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
-from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots
+from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
 
 DAYS_AT_ONCE = 8
@@ -31,18 +31,6 @@ KEPT_DAYS = 1_000
 DaySpan = tuple[datetime, datetime]  # of aware instants, without the end
 
 _FIRST_TIME = datetime(2000, 1, 1)
-
-
-@dataclass(frozen=True)
-class Days:
-    """The days of a month that have begun.
-
-    ``midnights`` are aware, in UTC: the start of each of those days, then the end of the last one,
-    or now while that is running. ``slots`` are those of all of them.
-    """
-
-    midnights: Sequence[datetime]
-    slots: WallSlots
 
 
 @dataclass(frozen=True)
@@ -61,27 +49,37 @@ class AuditByDay:
         self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
     def read(
-        self, context: ReportContext, application_id: int, days: Days, newest: AuditRow | None
-    ) -> Sequence[Verifications]:
-        """The verifications of each day; ``newest`` is the audit's end before this.
+        self,
+        context: ReportContext,
+        application_id: int,
+        midnights: Sequence[datetime],
+        newest: AuditRow | None,
+    ) -> Mapping[DaySpan, Verifications]:
+        """The verifications of each day between midnights, which are aware, in UTC.
 
-        Raises ``Unavailable`` when the time that is left is too short for the next days.
+        ``newest`` is the audit's end before this. Raises ``Unavailable`` when the time that is
+        left is too short for the next days.
         """
         kept = self._kept.setdefault(context.connection.engine, _Kept())
+        slots = wall_slots(midnights[0], midnights[-1], context.database_time)
+        spans = list(pairwise(midnights))
         begun = time.monotonic()
         longest = 0.0
-        found: list[Verifications] = []
-        spans = list(pairwise(days.midnights))
-        while len(found) < len(spans):
-            unread = kept.unread(application_id, spans[len(found) :])
-            if not unread:
-                found.append(kept.days[application_id, spans[len(found)]])
+        found: dict[DaySpan, Verifications] = {}
+        while left := spans[len(found) :]:
+            if (application_id, left[0]) in kept.days:
+                found[left[0]] = kept.days[application_id, left[0]]
                 continue
             since = time.monotonic()
             if since - begun + longest > context.time_limit:
                 raise Unavailable("the month takes more than one try", retry_after=1)
-            found += self._read(context, application_id, unread, kept, days.slots, newest)
+            days = self._read(context, application_id, kept.unread(application_id, left), slots)
             longest = max(longest, time.monotonic() - since)
+            found |= days
+            for span, day in days.items():
+                # Whatever was being written by its end is there, also in a copy that is behind.
+                if newest and span[1] <= newest.instant and context.now - span[1] >= HOUR:
+                    kept.keep((application_id, span), day)
         return found
 
     def forget(self, context: ReportContext, application_id: int, spans: Iterable[DaySpan]) -> None:
@@ -95,26 +93,21 @@ class AuditByDay:
         context: ReportContext,
         application_id: int,
         spans: Sequence[DaySpan],
-        kept: "_Kept",
         slots: WallSlots,
-        newest: AuditRow | None,
-    ) -> Sequence[Verifications]:
+    ) -> Mapping[DaySpan, Verifications]:
         """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
         instants = [spans[0][0], *(end for _, end in spans)]
-        times = MonthDays([context.database_time(one) for one in reversed(instants)])
+        edges = [context.database_time(one) for one in reversed(instants)]
         try:
-            read = self._audit.read(context, application_id, times, slots)
+            read = self._audit.read(context, application_id, edges, slots, in_days)
         except TooSlow as error:
             if len(spans) == 1:
                 raise
-            kept.at_once = len(spans) // 2
+            self._kept[context.connection.engine].at_once = len(spans) // 2
             raise Unavailable(error.message, retry_after=1) from error
-        found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
-        for span, day in zip(spans, found, strict=True):
-            # Whatever was being written by its end is there, also in a copy that is behind.
-            if newest and span[1] <= newest.instant and context.now - span[1] >= HOUR:
-                kept.keep((application_id, span), day)
-        return found
+        buckets = reversed(range(len(spans)))
+        days = zip(spans, buckets, strict=True)
+        return {span: read.get(bucket, Verifications()) for span, bucket in days}
 
 
 @dataclass
@@ -125,7 +118,7 @@ class _Kept:
     at_once: int = DAYS_AT_ONCE
 
     def unread(self, application_id: int, spans: Sequence[DaySpan]) -> Sequence[DaySpan]:
-        """The days to read next; none when the first of them was read."""
+        """The days to read next, up to one that was read."""
         unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
         return list(islice(unread, self.at_once))
 
@@ -136,23 +129,9 @@ class _Kept:
             self.days.popitem(last=False)
 
 
-@dataclass(frozen=True)
-class MonthDays:
-    """Days in a row between ``edges``, naive times of the database's clock, the newest first.
-
-    Each day holds its start, and not its end.
-    """
-
-    edges: Sequence[datetime]
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time lies in any of the days."""
-        start, end = (literal(edge, WallClock) for edge in (self.edges[-1], self.edges[0]))
-        return and_(time >= start, time < end)
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """The day of a time, 0 for the newest."""
-        return bucket_of(time, self.edges)
+def in_days(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:
+    """Whether a time lies in days in a row, each of which holds its start, and not its end."""
+    return and_(time >= literal(edges[-1], WallClock), time < literal(edges[0], WallClock))
 
 
 def audit_start(context: ReportContext) -> AuditRow | None:

@@ -7,15 +7,12 @@ from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement
 
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.reports.activity import (
     DAY,
-    bucket_of,
-    in_windows,
     passes,
     window_edges,
 )
@@ -109,25 +106,10 @@ class SignaturesInPastDays(ReportProvider):
         }
 
 
-@dataclass(frozen=True)
-class PastDays:
-    """The days between ``edges``, which are those of ``window_edges``."""
-
-    edges: Sequence[datetime]
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time lies in the widest window, a closed interval."""
-        return in_windows(time, self.edges)
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """How many days ago a time is."""
-        return bucket_of(time, self.edges)
-
-
 def _read_profile(audit: Audit, name: str, width: int, context: ReportContext) -> SignatureProfile:
     application = context.application(name)
     slots = wall_slots(context.now - width * DAY, context.now, context.database_time)
-    found = audit.read(context, application.id, PastDays(window_edges(context, width)), slots)
+    found = audit.read(context, application.id, window_edges(context, width), slots)
     return SignatureProfile(
         context.now,
         [found.get(bucket, Verifications()) for bucket in range(width)],

@@ -12,10 +12,10 @@ from flask_powerauth_telemetry.cli.statement import html_of
 from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.history.statement import Statement, add_reports
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.reports.calendar import Month
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from tests.browser.conftest import Visit
 
 LONGEST = Statement(

@@ -12,6 +12,10 @@ from marshmallow import Schema, ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.signatures_in_month import (
+    RecordedDaySchema,
+    SignaturesInMonth,
+)
 from flask_powerauth_telemetry.history.source import RecordedReport
 from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
@@ -23,10 +27,6 @@ from flask_powerauth_telemetry.reports.activity import LiveActivity
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import (
-    RecordedDaySchema,
-    SignaturesInMonth,
-)
 from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports import audit_by_day
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.verifications import Audit
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
@@ -425,11 +425,11 @@ def test_slices_that_are_too_slow_get_shorter(
     read = Audit.read
 
     def too_slow_for_many(
-        self: Audit, context: Any, application_id: int, times: Any, slots: Any
+        self: Audit, context: Any, application_id: int, edges: Any, *others: Any
     ) -> Any:
-        if len(times.edges) > 4:
+        if len(edges) > 4:
             raise TooSlow("too many")
-        return read(self, context, application_id, times, slots)
+        return read(self, context, application_id, edges, *others)
 
     monkeypatch.setattr(Audit, "read", too_slow_for_many)
     client = client_of(filled(sqlite, [datetime(2026, 10, 5), datetime(2026, 10, 31)]))
