@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table
-
 from flask_powerauth_telemetry.config.values import Keys
-from flask_powerauth_telemetry.history.recording import digest_of
-from flask_powerauth_telemetry.history.seal import is_genuine
+from flask_powerauth_telemetry.history.recording import digest_of, is_genuine
 
 NO_DIGEST = "0" * 64
 """What the first row names as the digest of the row before."""
@@ -40,17 +37,6 @@ class Break:
     entry: object
     cause: str
     row: ChainRow | None = None
-
-
-def head_table(metadata: MetaData) -> Table:
-    """The table of heads; one row for each instance."""
-    return Table(
-        "telemetry_history_head",
-        metadata,
-        Column("instance", String(64), primary_key=True),
-        Column("entries", BigInteger, nullable=False),
-        Column("digest", String(64), nullable=False),
-    )
 
 
 class ChainWalk:

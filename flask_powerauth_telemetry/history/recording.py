@@ -6,6 +6,7 @@ row before is among them, so that the rows of an instance are a chain.
 """
 
 import hashlib
+import hmac
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,23 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    Text,
-    Unicode,
-)
-
 from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
-from flask_powerauth_telemetry.history.seal import is_genuine, seal_of
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
@@ -126,41 +112,8 @@ class Link:
     reason: str | None = None
 
 
-def recording_table(metadata: MetaData) -> Table:
-    """The table; one row for each instance, application and slot, and one for each correction."""
-    table = Table(
-        "telemetry_recording",
-        metadata,
-        Column("instance", String(64), nullable=False),
-        Column("entry", BigInteger, nullable=False, autoincrement=False),
-        Column("application_id", BigInteger, nullable=False),
-        Column("application_name", Unicode(255), nullable=False),
-        Column("slot", String(27), nullable=False),
-        Column("as_of", String(27), nullable=False),
-        Column("definition", Integer, nullable=False),
-        Column("milliseconds", BigInteger, nullable=False),
-        Column("recorded_by", Unicode(255), nullable=False),
-        Column("applications", Integer, nullable=False),
-        Column("corrects", BigInteger, nullable=False),
-        Column("reason", Unicode(REASON_LENGTH)),
-        Column("users", Text, nullable=False),
-        Column("previous", String(64), nullable=False),
-        Column("digest", String(64), nullable=False),
-        Column("seal", String(64)),
-        PrimaryKeyConstraint("instance", "entry"),
-        CheckConstraint("entry >= 1"),
-    )
-    columns = table.c
-    newest_first = (columns.instance, columns.definition, columns.application_name, columns.as_of)
-    Index("telemetry_recording_newest", *newest_first)
-    Index("telemetry_recording_as_of", columns.instance, columns.definition, columns.as_of)
-    of_a_slot = (columns.instance, columns.application_id, columns.slot, columns.corrects)
-    Index("telemetry_recording_slot", *of_a_slot, unique=True)
-    return table
-
-
 def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
-    """The row that keeps a recording of an instance of the extension, sealed if there is a key."""
+    """The row that keeps a recording of an instance of the extension, sealed by the newest key."""
     as_of, numbers = recording.numbers()
     content = {
         "instance": instance,
@@ -179,7 +132,8 @@ def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[s
         "previous": link.previous,
     }
     digest = digest_of(content)
-    return {**content, "digest": digest, "seal": seal_of(digest, keys)}
+    seal = _seal(digest, keys.values[0]) if keys.values else None
+    return {**content, "digest": digest, "seal": seal}
 
 
 def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
@@ -218,6 +172,16 @@ def digest_of(row: Mapping[str, Any]) -> str:
     content = {name: value for name, value in row.items() if name not in ("digest", "seal")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_genuine(digest: str, seal: object, keys: Keys) -> bool:
+    """Whether one of the keys made the seal of a row with this digest."""
+    given = str(seal).encode()
+    return any(hmac.compare_digest(_seal(digest, key).encode(), given) for key in keys.values)
+
+
+def _seal(digest: str, key: bytes) -> str:
+    return hmac.new(key, digest.encode(), "sha256").hexdigest()
 
 
 def instant_text(instant: datetime) -> str:
