@@ -11,12 +11,7 @@ from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
 from flask_powerauth_telemetry.history.snapshot import Writer, read_applications, refuse_double
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.audit_by_day import (
-    DaySpan,
-    audit_end,
-    audit_start,
-    in_days,
-)
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, audit_end, audit_start, in_days
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications

@@ -142,8 +142,7 @@ def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
         **facts_of(row, keys),
         slot=datetime.fromisoformat(row["slot"]),
         profile=ActivityProfile(
-            as_of=datetime.fromisoformat(row["as_of"]),
-            users=tuple(json.loads(row["users"])),
+            as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
         ),
     )
 

@@ -15,12 +15,7 @@ from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import (
-    DAY,
-    WIDTHS,
-    ActivityProfile,
-    read_profile,
-)
+from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
 from flask_powerauth_telemetry.service import Clock, read_clock
 
 HALF_HOUR = timedelta(minutes=30)

@@ -42,9 +42,7 @@ class RecordedActivity:
     def from_config(cls, config: TelemetryConfig) -> Self:
         """As configured."""
         return cls(
-            HistoryStore.from_config(config),
-            max_age=config.max_age,
-            serve_stale=config.serve_stale,
+            HistoryStore.from_config(config), max_age=config.max_age, serve_stale=config.serve_stale
         )
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:

@@ -135,7 +135,7 @@ class Found:
 
 def month_period(month: Month, zone: tzinfo) -> Period:
     """The month's number of days up to the midnight in a zone that ends it."""
-    end = midnight(month.following.first_day, zone)
+    end = midnight(month.end, zone)
     return Period(end - month.days * DAY, end)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 FURTHER_REPORTS: Mapping[str, str] = {
-    "USERS_BY_PAST_DAYS": "flask_powerauth_telemetry.reports.users_by_past_days:UsersByPastDays",
+    "USERS_BY_PAST_DAYS": "flask_powerauth_telemetry.reports.active_users:UsersByPastDays",
     "USERS_ACROSS_APPLICATIONS": (
         "flask_powerauth_telemetry.reports.across_applications:UsersAcrossApplications"
     ),

@@ -21,12 +21,7 @@ from flask_powerauth_telemetry.config.values import LIVE, SNAPSHOT
 from flask_powerauth_telemetry.database.functions import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.providers import (
-    Application,
-    Computation,
-    ReportContext,
-    Result,
-)
+from flask_powerauth_telemetry.providers import Application, Computation, ReportContext, Result
 
 WIDTHS = (30, 90, 365)
 """The windows in days that a pass may cover; the smallest that holds a question is taken."""

@@ -63,11 +63,6 @@ class Month:
         return calendar.monthrange(self.year, self.number)[1]
 
     @property
-    def following(self) -> "Month":
-        """The next month."""
-        return Month.of(self.end)
-
-    @property
     def preceding(self) -> "Month":
         """The month before."""
         return Month.of(self.first_day - timedelta(days=1))

@@ -11,7 +11,10 @@ from sqlalchemy import ColumnElement, Table, case
 from flask_powerauth_telemetry.database.tables import ActivationStatus
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
+from flask_powerauth_telemetry.reports.active_users import (
+    ActiveUsersSchema,
+    ApplicationAndDaysSchema,
+)
 from flask_powerauth_telemetry.reports.activity import passes
 from flask_powerauth_telemetry.reports.kinds import Growth, read_growths, users_by_set
 
@@ -43,12 +46,9 @@ class LeftOutSchema(Schema):
     never_used = CountField(data_key="neverUsed")
 
 
-class CommittedUsersSchema(Schema):
+class CommittedUsersSchema(ActiveUsersSchema):
     """Report data of ``COMMITTED_USERS_IN_PAST_DAYS``."""
 
-    application = fields.String(required=True)
-    days = fields.Integer(required=True)
-    users = CountField()
     users_left_out = fields.Nested(LeftOutSchema, required=True, data_key="usersLeftOut")
     users_in_past_days = CountField(data_key="usersInPastDays")
 

@@ -11,11 +11,7 @@ from marshmallow import Schema, fields
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
-from flask_powerauth_telemetry.reports.activity import (
-    DAY,
-    passes,
-    window_edges,
-)
+from flask_powerauth_telemetry.reports.activity import DAY, passes, window_edges
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     HOUR_FORMAT,
@@ -98,12 +94,7 @@ class SignaturesInPastDays(ReportProvider):
             "start": hours[0].start.strftime(HOUR_FORMAT),
             "verifications": list(_by_hour(found, hours)),
         }
-        return {
-            "application": application,
-            "days": days,
-            "by_hour": by_hour,
-            **found.report_data(),
-        }
+        return {"application": application, "days": days, "by_hour": by_hour, **found.report_data()}
 
 
 def _read_profile(audit: Audit, name: str, width: int, context: ReportContext) -> SignatureProfile:

@@ -122,11 +122,7 @@ class Verifications:
     def _by_type(self) -> list[dict[str, Any]]:
         """The verifications of each kind, in the order of the names."""
         return [
-            {
-                "type": kind[0],
-                "algorithm": kind[1],
-                **_numbers(self.totals[kind], self.valid[kind]),
-            }
+            {"type": kind[0], "algorithm": kind[1], **_numbers(self.totals[kind], self.valid[kind])}
             for kind in sorted(self.totals, key=lambda kind: [name or "" for name in kind])
         ]
 
