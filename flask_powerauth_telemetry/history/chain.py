@@ -97,14 +97,13 @@ class ChainWalk:
 
     def _check_seal(self, row: ChainRow) -> Iterator[Break]:
         seal = row["seal"]
-        if seal is None and self._is_sealed:
-            yield Break(row["entry"], "has no seal, and a row before it has one", row)
-        elif seal is not None and not self._is_plausible(row):
+        if seal is None:
+            if self._is_sealed:
+                yield Break(row["entry"], "has no seal, and a row before it has one", row)
+            return
+        self._is_sealed = True
+        if self._keys.values and not is_genuine(row["digest"], seal, self._keys):
             yield Break(row["entry"], "has a seal that none of the keys made", row)
-        self._is_sealed |= seal is not None
-
-    def _is_plausible(self, row: ChainRow) -> bool:
-        return not self._keys.values or is_genuine(row["digest"], row["seal"], self._keys)
 
     def _compare(self, digest: str, witness: str) -> Iterator[Break]:
         """Whether the last row is the one that its witness has seen."""

@@ -98,26 +98,25 @@ class Recording(Recorded):
         return abs(as_of - self.slot) + _SAME_RUN < self.distance
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """The place of a row in the chain of its instance.
+def row_of(
+    recording: Recorded,
+    instance: str,
+    keys: Keys,
+    *,
+    entry: int,
+    previous: str,
+    corrects: int,
+    reason: str | None,
+) -> dict[str, Any]:
+    """The row that keeps a recording of an instance of the extension, sealed by the newest key.
 
     ``entry`` counts the rows from 1. ``previous`` is the digest of the row before. ``corrects`` is
     the entry of the row that this one replaces, 0 for none, and ``reason`` says why.
     """
-
-    entry: int
-    previous: str
-    corrects: int = 0
-    reason: str | None = None
-
-
-def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
-    """The row that keeps a recording of an instance of the extension, sealed by the newest key."""
     as_of, numbers = recording.numbers()
     content = {
         "instance": instance,
-        "entry": link.entry,
+        "entry": entry,
         "application_id": recording.application.id,
         "application_name": recording.application.name,
         "slot": recording.slot_text,
@@ -126,10 +125,10 @@ def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[s
         "milliseconds": recording.milliseconds,
         "recorded_by": recording.recorded_by,
         "applications": recording.applications,
-        "corrects": link.corrects,
-        "reason": link.reason,
+        "corrects": corrects,
+        "reason": reason,
         "users": json.dumps(numbers, separators=(",", ":")),
-        "previous": link.previous,
+        "previous": previous,
     }
     digest = digest_of(content)
     seal = _seal(digest, keys.values[0]) if keys.values else None

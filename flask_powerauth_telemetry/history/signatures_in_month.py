@@ -10,7 +10,6 @@ from datetime import UTC, timedelta, tzinfo
 from typing import Self
 
 from marshmallow import Schema, fields
-from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -170,8 +169,11 @@ class SignaturesInMonth(ReportProvider):
         ``Unavailable`` where the history can't be reached, ``DatabaseFault`` for a damaged row or
         a store of another version.
         """
-        database = context.history
-        if self._history is None or database is None or _is_missing(database.engine()):
+        if self._history is None or context.history is None:
+            return ()
+        engine = context.history.engine()
+        file = dialect_named(engine.dialect.name).file(engine.url)
+        if file is not None and not file.exists():  # nobody has made it yet
             return ()
         with context.history_connection() as connection:
             try:
@@ -203,9 +205,3 @@ class Known:
         """The number of each day, None for one that is missing."""
         missing = frozenset(self.missing)
         return [None if span in missing else found.total() for span, found in self.days.items()]
-
-
-def _is_missing(engine: Engine) -> bool:
-    """Whether the history is a file that nobody has made yet."""
-    file = dialect_named(engine.dialect.name).file(engine.url)
-    return file is not None and not file.exists()

@@ -1,6 +1,6 @@
 """The statement of a month: all that is known of it, what is missing, and what proves it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
@@ -151,28 +151,24 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
         raise unknown[0]
     statement.users, statement.daily = given.get(USERS), given.get(DAILY)
     statement.verifications = given.get(VERIFICATIONS)
-    statement.missing += [*_missing_users(statement.users), *_missing_days(statement.daily)]
-    statement.missing += _missing_verifications(statement.verifications, statement.computed_at)
+    statement.missing += _missing(statement)
 
 
-def _missing_users(users: Mapping[str, Any] | None) -> Sequence[str]:
-    if users is None or users["state"] == RECORDED:
-        return ()
-    if users["state"] == RUNNING:
-        return ("The month is not over, so its users are not known yet.",)
-    known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
-    return (
-        "No recording was made within five minutes of the end of the month,"
-        f" so {known} known of its users.",
-    )
-
-
-def _missing_days(daily: Mapping[str, Any] | None) -> Sequence[str]:
-    if daily is None or not daily["missing"]:
-        return ()
-    days = daily["missing"]
-    several = "day has" if len(days) == 1 else "days have"
-    return (f"{len(days)} {several} no recording: {day_ranges(days)}.",)
+def _missing(statement: Statement) -> Iterator[str]:
+    users, daily, verifications = statement.users, statement.daily, statement.verifications
+    if users is not None and users["state"] == RUNNING:
+        yield "The month is not over, so its users are not known yet."
+    elif users is not None and users["state"] != RECORDED:
+        known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
+        yield (
+            "No recording was made within five minutes of the end of the month,"
+            f" so {known} known of its users."
+        )
+    if daily is not None and (days := daily["missing"]):
+        several = "day has" if len(days) == 1 else "days have"
+        yield f"{len(days)} {several} no recording: {day_ranges(days)}."
+    if verifications is not None:
+        yield from _missing_verifications(verifications, statement.computed_at)
 
 
 def day_ranges(days: Sequence[str]) -> str:
@@ -186,28 +182,21 @@ def day_ranges(days: Sequence[str]) -> str:
     return ", ".join(" to ".join(map(str, ends)) for ends in found)
 
 
-def _missing_verifications(
-    verifications: Mapping[str, Any] | None, computed_at: datetime
-) -> Sequence[str]:
-    if verifications is None:
-        return ()
-    missing = []
-    if not verifications["complete"]:
-        missing.append("The month is not over, so more verifications will be counted.")
-    if days := verifications["missing"]:
-        since = verifications["auditSince"]
+def _missing_verifications(found: Mapping[str, Any], computed_at: datetime) -> Iterator[str]:
+    if not found["complete"]:
+        yield "The month is not over, so more verifications will be counted."
+    if days := found["missing"]:
+        since = found["auditSince"]
         audit = "is empty" if since is None else f"begins at {since}"
         several = "1 day was" if len(days) == 1 else f"{len(days)} days were"
-        missing.append(
+        yield (
             f"The audit {audit}, so earlier verifications may have been deleted,"
             f" and {several} not recorded: {day_ranges(days)}."
         )
-    until = verifications["auditUntil"]
-    is_over = verifications["complete"]
-    expected = datetime.fromisoformat(verifications["to"]) if is_over else computed_at - _DAY
+    until = found["auditUntil"]
+    expected = datetime.fromisoformat(found["to"]) if found["complete"] else computed_at - _DAY
     if until is not None and datetime.fromisoformat(until) < expected:
-        missing.append(
+        yield (
             f"The audit ends at {until}: there were no verifications since,"
             " or this copy of it is no longer fed."
         )
-    return missing

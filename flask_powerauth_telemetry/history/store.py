@@ -24,7 +24,6 @@ from flask_powerauth_telemetry.history.recorded_day import (
     slot_of_day,
 )
 from flask_powerauth_telemetry.history.recording import (
-    Link,
     Recorded,
     Recording,
     instant_text,
@@ -102,13 +101,15 @@ class HistoryStore:
             reason = reason or recording.reason_to_replace(row, self._keys)
             if reason is None:
                 return False
-        link = Link(
+        added = row_of(
+            recording,
+            self._instance,
+            self._keys,
             entry=head.entries + 1,
             previous=head.digest,
             corrects=0 if row is None else row["entry"],
             reason=None if row is None else reason,
         )
-        added = row_of(recording, self._instance, link, self._keys)
         connection.execute(insert(self._tables.recording), added)
         end = {"entries": added["entry"], "digest": added["digest"]}
         connection.execute(update(self._tables.head).where(self._own_head()).values(end))

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import LIVE, SNAPSHOT
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.functions import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
@@ -37,6 +37,7 @@ READ_COLUMNS: Mapping[str, Sequence[str]] = {
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
+_RECORDED = "flask_powerauth_telemetry.history.source:RecordedActivity"
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,16 @@ class LiveActivity:
     bind: str | None = None
     tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
-    @classmethod
-    def from_config(cls, _: TelemetryConfig) -> Self:
-        """The source, of which nothing is configured."""
-        return cls()
-
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """Passes over the smallest window that holds ``days`` days, and over wider ones."""
         return passes(("activity", application), partial(_profile, application), days)
 
 
-_SOURCES = {
-    LIVE: f"{__name__}:LiveActivity",
-    SNAPSHOT: "flask_powerauth_telemetry.history.source:RecordedActivity",
-}
-
-
 def activity_source(config: TelemetryConfig) -> ActivitySource:
     """The source that a configuration names."""
-    source: ActivitySource = import_string(_SOURCES[config.source]).from_config(config)
+    if config.source != SNAPSHOT:
+        return LiveActivity()
+    source: ActivitySource = import_string(_RECORDED).from_config(config)
     return source
 
 
