@@ -2,7 +2,9 @@
 
 Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
 a digest of its other columns, so that a damaged one is noticed when it is read. The digest of the
-row before is among them, so that the rows of an instance are a chain.
+row before is among them, so that the rows of an instance are a chain. Anybody can compute digests
+anew. A seal is HMAC-SHA256 of one, by a key that is not in the database. Sealed rows follow
+unsealed ones, never the other way round.
 """
 
 import hashlib
@@ -55,10 +57,7 @@ class Recorded(ABC):
 
     @abstractmethod
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
-        """Why this takes the place of the row of its slot, None where it does not.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """Why this takes the place of its slot's row, or None; raises as ``facts_of``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +90,8 @@ class Recording(Recorded):
         return abs(self.profile.as_of - self.slot)
 
     def gives_way_to(self, as_of: datetime) -> bool:
-        """Whether the slot belongs rather to a pass of this aware instant, which is nearer to it.
-
-        Hosts that start within a second of each other are equally near.
-        """
+        """Whether a pass of this aware instant is nearer to the slot, which then belongs to it."""
+        # Hosts that start within a second of each other are equally near.
         return abs(as_of - self.slot) + _SAME_RUN < self.distance
 
 
@@ -147,10 +144,7 @@ def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
 
 
 def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
-    """What every row has, as the fields of ``Recorded``.
-
-    Raises ``DatabaseFault`` when the row is damaged, or has a seal that none of the keys made.
-    """
+    """The fields of ``Recorded``; raises ``DatabaseFault`` for a damaged row, or a false seal."""
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
     is_open = not keys.values or row["seal"] is None

@@ -52,10 +52,8 @@ class RecordedActivity:
     def _read(self, application: str, context: ReportContext) -> Result:
         """The profile with its instant; None for an application without a row, others having some.
 
-        And None for one that a newer complete run does not have.
-
-        Raises ``Unavailable`` when there are no rows, or they are too old; ``DatabaseFault`` for a
-        damaged row or a store of another version.
+        And None for one that a newer complete run does not have. Raises ``Unavailable`` when there
+        are no rows, or too old ones.
         """
         connection = context.connection
         self._store.check(connection)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +14,7 @@ from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.users_in_month import RECORDED, RUNNING, UNKNOWN
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.activity import DAY
 from flask_powerauth_telemetry.reports.calendar import Month
 from flask_powerauth_telemetry.service import Clock, read_clock
 
@@ -23,8 +24,6 @@ REPORTS = (USERS, DAILY, VERIFICATIONS)
 
 DAILY_DAYS = 30
 """The window of the daily numbers, in days."""
-
-_DAY = timedelta(days=1)
 
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """Gives the data of a report by its name and raw parameters, or raises ``TelemetryError``."""
@@ -127,16 +126,12 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
     today = statement.computed_at.date()
     if month.first_day > today:
         raise TelemetryError(f"The month {month} has not begun")
-    last = min(today, month.end - _DAY)
-    daily = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
-    asked: dict[str, dict[str, Any]] = {
-        USERS: {"month": str(month)},
-        DAILY: daily,
-        VERIFICATIONS: {"month": str(month)},
-    }
+    of_month: Mapping[str, Any] = {"month": str(month)}
+    last = min(today, month.end - DAY)
+    of_days: Mapping[str, Any] = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
     given: dict[str, Mapping[str, Any]] = {}
     unknown: list[UnknownApplication] = []
-    for report, parameters in asked.items():
+    for report, parameters in zip(REPORTS, (of_month, of_days, of_month), strict=True):
         if report not in statement.definitions:
             statement.missing.append(f"The report {report} is not switched on.")
             continue
@@ -149,8 +144,7 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
             statement.missing.append(f"The report {report} failed: {error.message}.")
     if unknown and not given:
         raise unknown[0]
-    statement.users, statement.daily = given.get(USERS), given.get(DAILY)
-    statement.verifications = given.get(VERIFICATIONS)
+    statement.users, statement.daily, statement.verifications = map(given.get, REPORTS)
     statement.missing += _missing(statement)
 
 
@@ -175,7 +169,7 @@ def day_ranges(days: Sequence[str]) -> str:
     """Days as text, those in a row by the first and the last of them."""
     found: list[list[date]] = []
     for day in map(date.fromisoformat, days):
-        if found and day - found[-1][-1] == _DAY:
+        if found and day - found[-1][-1] == DAY:
             found[-1][1:] = [day]
         else:
             found.append([day])
@@ -194,9 +188,8 @@ def _missing_verifications(found: Mapping[str, Any], computed_at: datetime) -> I
             f" and {several} not recorded: {day_ranges(days)}."
         )
     until = found["auditUntil"]
-    expected = datetime.fromisoformat(found["to"]) if found["complete"] else computed_at - _DAY
+    expected = datetime.fromisoformat(found["to"]) if found["complete"] else computed_at - DAY
     if until is not None and datetime.fromisoformat(until) < expected:
         yield (
-            f"The audit ends at {until}: there were no verifications since,"
-            " or this copy of it is no longer fed."
+            f"The audit ends at {until}: nothing was verified since, or this copy is no longer fed."
         )

@@ -31,8 +31,7 @@ from flask_powerauth_telemetry.history.recording import (
     recording_of,
     row_of,
 )
-from flask_powerauth_telemetry.history.selections import Selections, Span
-from flask_powerauth_telemetry.history.tables import HistoryTables
+from flask_powerauth_telemetry.history.tables import HistoryTables, Selections, Span
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
@@ -80,10 +79,7 @@ class HistoryStore:
             self._create(engine)
 
     def check(self, connection: Connection) -> None:
-        """Raise ``NeverRecorded`` when there is no store, ``DatabaseFault`` for another version.
-
-        And what else an error of the database means, always a ``TelemetryError``.
-        """
+        """As ``HistoryTables.check``: always a ``TelemetryError``."""
         self._tables.check(connection)
 
     def add(self, connection: Connection, recording: Recorded, reason: str | None = None) -> bool:
@@ -123,10 +119,7 @@ class HistoryStore:
         return None if row is None else recording_of(row, self._keys)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
-        """The newest row of the application of this name, none of them later than ``until``.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """The application's newest row by ``until``; raises ``DatabaseFault`` for a damaged one."""
         return next(iter(self.last(connection, application, until, 1)), None)
 
     def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
@@ -164,10 +157,7 @@ class HistoryStore:
     def days(
         self, connection: Connection, application: Application, spans: Iterable[DaySpan]
     ) -> Sequence[RecordedDay]:
-        """The days of these spans that were recorded of the application, under its name of now.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """The recorded days of these spans, under the application's name of now; as ``newest``."""
         columns = self._columns
         slots = [slot_of_day(span) for span in spans]
         rows = self._selections.days.where(
@@ -179,10 +169,9 @@ class HistoryStore:
     def recorded_days(
         self, connection: Connection, application: Application
     ) -> Mapping[str, DaySpan | None]:
-        """All days that were recorded of the application, under its name of now.
+        """What the database's clock was taken to show at both ends of each day, by its slot.
 
-        By their slots, what the database's clock was taken to show at both ends of each, None for a
-        damaged row.
+        Of the days under the application's name of now; None for a damaged row.
         """
         columns = self._columns
         rows = self._selections.days.where(columns.application_id == application.id)
@@ -200,10 +189,7 @@ class HistoryStore:
         return connection.scalars(names.where(profiles).distinct()).all()
 
     def head(self, connection: Connection) -> Head | None:
-        """The head of the chain; None when it is gone, or nothing was ever recorded.
-
-        Raises ``DatabaseFault`` for one that is damaged.
-        """
+        """The chain's head, None without any; raises ``DatabaseFault`` for a damaged one."""
         columns = self._tables.head.c
         statement = select(columns.entries, columns.digest).where(self._own_head())
         row = connection.execute(statement).first()

@@ -167,7 +167,9 @@ def known_of_month(
     if period.end <= context.now and abs(late) <= TOLERANCE:
         state, users = RECORDED, nearest.users_in_past_days(period.days)
     else:
-        whole = (one for one in found.after if not _in_repeated_hour(context, one))
+        # In the hour that PowerAuth's clock shows again in autumn, uses of the hour before look
+        # later than the profile, which leaves them out.
+        whole = (one for one in found.after if not context.database_time(one.as_of).fold)
         lower = period.lower_bound((*found.before, *found.after))
         upper = period.upper_bound(whole)
         if lower is not None and upper is not None and lower > upper:
@@ -187,11 +189,3 @@ def known_of_month(
         "lower_bound": lower,
         "upper_bound": upper,
     }
-
-
-def _in_repeated_hour(context: ReportContext, profile: ActivityProfile) -> bool:
-    """Whether PowerAuth's clock had shown this time before, an hour ago, in autumn.
-
-    Uses in that first hour look later than this time, so the profile leaves them out.
-    """
-    return bool(context.database_time(profile.as_of).fold)

@@ -103,18 +103,12 @@ def passes(
     days: int,
     widths: Sequence[int] = WIDTHS,
 ) -> Sequence[Computation]:
-    """The passes that cover a window of ``days`` days, one for each width, the narrowest first.
-
-    ``run`` is given the width in days. The width is the last part of the key.
-    """
+    """The passes that cover ``days`` days, the narrowest first; ``run`` is given each width."""
     return [Computation((*key, width), partial(run, width)) for width in widths if width >= days]
 
 
 def window_edges(context: ReportContext, width: int) -> Sequence[datetime]:
-    """The end of all windows of 1 to ``width`` days, then the start of each: the newest first.
-
-    They are naive times of the database's clock.
-    """
+    """The end of windows of 1 to ``width`` days, then each start; naive, of the database."""
     return [context.database_time(context.now - days * DAY) for days in range(width + 1)]
 
 
@@ -129,11 +123,17 @@ def _profile(name: str, width: int, context: ReportContext) -> ActivityProfile |
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:
     """Compute a profile of ``width`` windows by one pass over ``pa_activation``."""
     edges = window_edges(context, width)
-    counts = [0] * width
-    rows = context.connection.execute(profile_statement(context.tables, application.id, edges))
-    for bucket, users in rows:
-        counts[int(bucket)] += users
+    statement = profile_statement(context.tables, application.id, edges)
+    counts = users_by_bucket(context, statement, width)
     return ActivityProfile(as_of=context.now, users=tuple(accumulate(counts)))
+
+
+def users_by_bucket(context: ReportContext, statement: Executable, width: int) -> Sequence[int]:
+    """The users of each of ``width`` buckets, from rows of (bucket, users)."""
+    counts = [0] * width
+    for bucket, users in context.connection.execute(statement):
+        counts[int(bucket)] += users
+    return counts
 
 
 def profile_statement(

@@ -73,13 +73,16 @@ class AuditByDay:
             since = time.monotonic()
             if since - begun + longest > context.time_limit:
                 raise Unavailable("the month takes more than one try", retry_after=1)
-            days = self._read(context, application_id, kept.unread(application_id, left), slots)
+            unread = takewhile(lambda span: (application_id, span) not in kept.days, left)
+            days = self._read(context, application_id, list(islice(unread, kept.at_once)), slots)
             longest = max(longest, time.monotonic() - since)
             found |= days
             for span, day in days.items():
                 # Whatever was being written by its end is there, also in a copy that is behind.
                 if newest and span[1] <= newest.instant and context.now - span[1] >= HOUR:
-                    kept.keep((application_id, span), day)
+                    kept.days[application_id, span] = day
+            while len(kept.days) > KEPT_DAYS:
+                kept.days.popitem(last=False)
         return found
 
     def forget(self, context: ReportContext, application_id: int, spans: Iterable[DaySpan]) -> None:
@@ -112,21 +115,10 @@ class AuditByDay:
 
 @dataclass
 class _Kept:
-    """The days of a database that were read, and how many are read at once."""
+    """The days of a database that were read, the oldest ones first, and how many come at once."""
 
     days: OrderedDict[tuple[int, DaySpan], Verifications] = field(default_factory=OrderedDict)
     at_once: int = DAYS_AT_ONCE
-
-    def unread(self, application_id: int, spans: Sequence[DaySpan]) -> Sequence[DaySpan]:
-        """The days to read next, up to one that was read."""
-        unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
-        return list(islice(unread, self.at_once))
-
-    def keep(self, key: tuple[int, DaySpan], day: Verifications) -> None:
-        """Keep a day, and drop the one that was kept for longest when there are too many."""
-        self.days[key] = day
-        while len(self.days) > KEPT_DAYS:
-            self.days.popitem(last=False)
 
 
 def in_days(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:

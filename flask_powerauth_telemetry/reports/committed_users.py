@@ -22,20 +22,12 @@ _COMMITTED = (ActivationStatus.ACTIVE.value, ActivationStatus.BLOCKED.value)
 
 
 class Standing(IntEnum):
-    """What an activation is good for; a user has the highest of the user's activations.
+    """What an activation is good for, a kind; a user has the highest of the user's activations."""
 
-    - ``NEVER_USED``: its last use is its creation, whatever its status.
-    - ``NOT_COMMITTED``: used, but neither ACTIVE, BLOCKED nor REMOVED.
-    - ``REMOVED``: used, and REMOVED since.
-    - ``COMMITTED``: used, and ACTIVE or BLOCKED.
-
-    Each is a kind as in ``reports.kinds``.
-    """
-
-    NEVER_USED = 1
-    NOT_COMMITTED = 2
-    REMOVED = 4
-    COMMITTED = 8
+    NEVER_USED = 1  # its last use is its creation, whatever its status
+    NOT_COMMITTED = 2  # used, but neither ACTIVE, BLOCKED nor REMOVED
+    REMOVED = 4  # used, and REMOVED since
+    COMMITTED = 8  # used, and ACTIVE or BLOCKED
 
 
 class LeftOutSchema(Schema):
@@ -90,9 +82,7 @@ class CommittedUsersInPastDays(ReportProvider):
             "days": days,
             "users": users[Standing.COMMITTED],
             "users_left_out": {
-                "removed": users[Standing.REMOVED],
-                "not_committed": users[Standing.NOT_COMMITTED],
-                "never_used": users[Standing.NEVER_USED],
+                one.name.lower(): users[one] for one in Standing if one is not Standing.COMMITTED
             },
             "users_in_past_days": sum(users.values()),
         }

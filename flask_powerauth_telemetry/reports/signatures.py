@@ -1,6 +1,6 @@
 """Signature verifications of a window: how many, by type, by hour, and in the busiest hour."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -90,11 +90,16 @@ class SignaturesInPastDays(ReportProvider):
         found = sum_of(profile.days[:days])
         start = profile.as_of - days * DAY
         hours = [hour for hour in profile.hours if hour.end > start]
-        by_hour = {
-            "start": hours[0].start.strftime(HOUR_FORMAT),
-            "verifications": list(_by_hour(found, hours)),
+        by_hour: list[int | None] = []
+        for hour in hours:
+            by_hour += [found.hours[hour], *[None] * (hour.count - 1)]
+        start_of_hours = hours[0].start.strftime(HOUR_FORMAT)
+        return {
+            "application": application,
+            "days": days,
+            "by_hour": {"start": start_of_hours, "verifications": by_hour},
+            **found.report_data(),
         }
-        return {"application": application, "days": days, "by_hour": by_hour, **found.report_data()}
 
 
 def _read_profile(audit: Audit, name: str, width: int, context: ReportContext) -> SignatureProfile:
@@ -106,9 +111,3 @@ def _read_profile(audit: Audit, name: str, width: int, context: ReportContext) -
         [found.get(bucket, Verifications()) for bucket in range(width)],
         sorted(set(slots.hours.values()), key=lambda hour: hour.start),
     )
-
-
-def _by_hour(found: Verifications, hours: Sequence[ClockHour]) -> Iterator[int | None]:
-    for hour in hours:
-        yield found.hours[hour]
-        yield from [None] * (hour.count - 1)

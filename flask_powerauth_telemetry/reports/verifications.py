@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -54,7 +53,6 @@ HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TYPE = "signature_type"
 _ALGORITHM = "signature_algorithm"
 _MINUTE = timedelta(minutes=1)
-_START = attrgetter("start")
 
 
 class VerificationsSchema(Schema):
@@ -120,7 +118,6 @@ class Verifications:
         }
 
     def _by_type(self) -> list[dict[str, Any]]:
-        """The verifications of each kind, in the order of the names."""
         return [
             {"type": kind[0], "algorithm": kind[1], **_numbers(self.totals[kind], self.valid[kind])}
             for kind in sorted(self.totals, key=lambda kind: [name or "" for name in kind])
@@ -131,7 +128,8 @@ class Verifications:
         hours = self.hours
         if not hours:
             return None
-        busiest = max(sorted(hours, key=_START), key=lambda hour: hours[hour] / hour.seconds)
+        by_start = sorted(hours, key=lambda hour: hour.start)
+        busiest = max(by_start, key=lambda hour: hours[hour] / hour.seconds)
         return {
             "start": busiest.start.strftime(HOUR_FORMAT),
             "verifications": hours[busiest],
