@@ -28,6 +28,8 @@ TOLERANCE = timedelta(minutes=5)
 """How far a pass may be from the hour it stands for, and give the number of a month ending then."""
 
 _SAME_RUN = timedelta(seconds=1)
+# The fields of what is recorded that are columns as they are.
+_SHARED = ("definition", "milliseconds", "recorded_by", "applications")
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -118,10 +120,7 @@ def row_of(
         "application_name": recording.application.name,
         "slot": recording.slot_text,
         "as_of": instant_text(as_of),
-        "definition": recording.definition,
-        "milliseconds": recording.milliseconds,
-        "recorded_by": recording.recorded_by,
-        "applications": recording.applications,
+        **{name: getattr(recording, name) for name in _SHARED},
         "corrects": corrects,
         "reason": reason,
         "users": json.dumps(numbers, separators=(",", ":")),
@@ -147,16 +146,11 @@ def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """The fields of ``Recorded``; raises ``DatabaseFault`` for a damaged row, or a false seal."""
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
-    is_open = not keys.values or row["seal"] is None
-    if not is_open and not is_genuine(row["digest"], row["seal"], keys):
+    is_sealed = keys.values and row["seal"] is not None
+    if is_sealed and not is_genuine(row["digest"], row["seal"], keys):
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording has a false seal")
-    return {
-        "application": Application(id=row["application_id"], name=row["application_name"]),
-        "milliseconds": row["milliseconds"],
-        "recorded_by": row["recorded_by"],
-        "applications": row["applications"],
-        "definition": row["definition"],
-    }
+    application = Application(id=row["application_id"], name=row["application_name"])
+    return {"application": application, **{name: row[name] for name in _SHARED}}
 
 
 def digest_of(row: Mapping[str, Any]) -> str:

@@ -114,13 +114,16 @@ class SignaturesInMonth(ReportProvider):
         if start > context.now:
             raise TelemetryError(f"The month {month} has not begun")
         known = self._known(context, context.application(application), month)
+        by_day = [
+            None if span in known.missing else found.total() for span, found in known.days.items()
+        ]
         data = {
             "application": application,
             "month": str(month),
             "start": start.astimezone(self._timezone),
             "end": end.astimezone(self._timezone),
             "complete": end <= context.now,
-            "by_day": [*known.by_day(), *[None] * (month.days - len(known.days))],
+            "by_day": [*by_day, *[None] * (month.days - len(by_day))],
             "audit_since": known.oldest and known.oldest.instant.astimezone(self._timezone),
             "audit_until": known.newest and known.newest.instant.astimezone(self._timezone),
             "recorded_days": [
@@ -156,9 +159,8 @@ class SignaturesInMonth(ReportProvider):
             if more > 0 or (more == 0 and one.span in lost):
                 days[one.span] = one.verifications
                 recorded.append(one)
-        known = {one.span for one in recorded}
-        missing = [span for span in lost if span not in known]
-        return Known(oldest, newest, days, recorded, missing)
+                lost = [span for span in lost if span != one.span]
+        return Known(oldest, newest, days, recorded, missing=lost)
 
     def _recorded(
         self, context: ReportContext, application: Application, spans: Iterable[DaySpan]
@@ -200,8 +202,3 @@ class Known:
     days: Mapping[DaySpan, Verifications]
     recorded: Sequence[RecordedDay]
     missing: Sequence[DaySpan]
-
-    def by_day(self) -> Sequence[int | None]:
-        """The number of each day, None for one that is missing."""
-        missing = frozenset(self.missing)
-        return [None if span in missing else found.total() for span, found in self.days.items()]

@@ -47,7 +47,7 @@ class CurveSchema(Schema):
 
 
 class ActiveUsersProvider(ReportProvider):
-    """The part that these reports have in common.
+    """The part that these reports have in common: a window, of 30 days where callers choose none.
 
     With ``strict_application`` False, an application that doesn't exist has no users, as
     PowerAuth Server answers; otherwise it is an error. ``source`` is where the numbers come from.
@@ -69,10 +69,14 @@ class ActiveUsersProvider(ReportProvider):
         """On the source that is configured."""
         return cls(strict_application=config.strict_application, source=activity_source(config))
 
-    def active_users(
-        self, profile: ActivityProfile | None, application: str, days: int
+    def computations(self, application: str, days: int = MONTH_DAYS) -> Sequence[Computation]:
+        """Profiles that are wide enough."""
+        return self._source.profiles(application, days)
+
+    def report_data(
+        self, profile: ActivityProfile | None, application: str, days: int = MONTH_DAYS
     ) -> Mapping[str, Any]:
-        """The report data for a window of ``days`` days; without a profile there are no users."""
+        """The users of the past ``days`` days; without a profile there are none."""
         if profile is None and self._strict_application:
             raise UnknownApplication(application)
         users = profile.users_in_past_days(days) if profile is not None else 0
@@ -89,14 +93,6 @@ class CurrentMau(ActiveUsersProvider):
     )
     parameters_schema = ApplicationSchema
 
-    def computations(self, application: str) -> Sequence[Computation]:
-        """Profiles of 30 days and more."""
-        return self._source.profiles(application, MONTH_DAYS)
-
-    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
-        """The users of the past 30 days."""
-        return self.active_users(profile, application, MONTH_DAYS)
-
 
 class UsersInPastDays(ActiveUsersProvider):
     """``USERS_IN_PAST_DAYS``: users active in a window of the caller's choice."""
@@ -107,16 +103,6 @@ class UsersInPastDays(ActiveUsersProvider):
         " last used in the past given number of days of 24 hours."
     )
     parameters_schema = ApplicationAndDaysSchema
-
-    def computations(self, application: str, days: int) -> Sequence[Computation]:
-        """Profiles that are wide enough."""
-        return self._source.profiles(application, days)
-
-    def report_data(
-        self, profile: ActivityProfile | None, application: str, days: int
-    ) -> Mapping[str, Any]:
-        """The users of the past ``days`` days."""
-        return self.active_users(profile, application, days)
 
 
 class UsersByPastDays(ActiveUsersProvider):
@@ -130,11 +116,13 @@ class UsersByPastDays(ActiveUsersProvider):
     parameters_schema = ApplicationSchema
     data_schema = CurveSchema
 
-    def computations(self, application: str) -> Sequence[Computation]:
+    def computations(self, application: str, days: int = MAXIMUM_DAYS) -> Sequence[Computation]:
         """The widest profile."""
-        return self._source.profiles(application, MAXIMUM_DAYS)
+        return super().computations(application, days)
 
-    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
+    def report_data(
+        self, profile: ActivityProfile | None, application: str, days: int = MAXIMUM_DAYS
+    ) -> Mapping[str, Any]:
         """The number of users for each window, the first for 1 day."""
         if profile is None:
             raise UnknownApplication(application)
