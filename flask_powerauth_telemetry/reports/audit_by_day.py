@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice, pairwise, takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -67,14 +67,16 @@ class AuditByDay:
         longest = 0.0
         found: dict[DaySpan, Verifications] = {}
         while left := spans[len(found) :]:
-            if (application_id, left[0]) in kept.days:
-                found[left[0]] = kept.days[application_id, left[0]]
+            first, *others = left
+            if (day := kept.days.get((application_id, first))) is not None:
+                found[first] = day
                 continue
             since = time.monotonic()
             if since - begun + longest > context.time_limit:
                 raise Unavailable("the month takes more than one try", retry_after=1)
-            unread = takewhile(lambda span: (application_id, span) not in kept.days, left)
-            days = self._read(context, application_id, list(islice(unread, kept.at_once)), slots)
+            unread = takewhile(lambda span: (application_id, span) not in kept.days, others)
+            asked = [first, *unread][: kept.at_once]
+            days = self._read(context, application_id, asked, slots)
             longest = max(longest, time.monotonic() - since)
             found |= days
             for span, day in days.items():
