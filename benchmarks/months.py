@@ -17,7 +17,7 @@ from benchmarks.population import APPLICATION, Population, vacuum
 from benchmarks.records import AUDIT, add_records
 from benchmarks.run import Run
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.audit_by_day import DAYS_AT_ONCE, MonthDays
+from flask_powerauth_telemetry.reports.audit_by_day import DAYS_AT_ONCE, in_days
 from flask_powerauth_telemetry.reports.clock_hours import wall_slots
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
@@ -56,11 +56,13 @@ def _plan(app: Flask, start: datetime) -> Iterator[str]:
     """What the statement of some days does, by EXPLAIN."""
     with ReportContext(database_of(app), datetime.now(UTC)) as context:
         days = [start + number * _DAY for number in range(DAYS_AT_ONCE + 1)]
-        times = MonthDays([context.database_time(day) for day in reversed(days)])
+        edges = [context.database_time(day) for day in reversed(days)]
         slots = wall_slots(days[0], days[-1], context.database_time)
         kinds = ("signature_type", "signature_algorithm")
         application_id = context.application(APPLICATION).id
-        statement = signatures_statement(context.tables, application_id, times, slots, kinds)
+        statement = signatures_statement(
+            context.tables, application_id, edges, slots, kinds, in_days
+        )
         compiled = cast(ClauseElement, statement).compile(context.connection.engine)
         explain = f"EXPLAIN (ANALYZE, BUFFERS) {compiled}"
         for (line,) in context.connection.exec_driver_sql(explain, compiled.params):

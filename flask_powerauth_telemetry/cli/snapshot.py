@@ -22,10 +22,10 @@ from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import ChainWalk, Head, head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.text import one_line
 

@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table
-
 from flask_powerauth_telemetry.config.values import Keys
-from flask_powerauth_telemetry.history.recording import digest_of
-from flask_powerauth_telemetry.history.seal import is_genuine
+from flask_powerauth_telemetry.history.recording import digest_of, is_genuine
 
 NO_DIGEST = "0" * 64
 """What the first row names as the digest of the row before."""
@@ -40,17 +37,6 @@ class Break:
     entry: object
     cause: str
     row: ChainRow | None = None
-
-
-def head_table(metadata: MetaData) -> Table:
-    """The table of heads; one row for each instance."""
-    return Table(
-        "telemetry_history_head",
-        metadata,
-        Column("instance", String(64), primary_key=True),
-        Column("entries", BigInteger, nullable=False),
-        Column("digest", String(64), nullable=False),
-    )
 
 
 class ChainWalk:
@@ -111,14 +97,13 @@ class ChainWalk:
 
     def _check_seal(self, row: ChainRow) -> Iterator[Break]:
         seal = row["seal"]
-        if seal is None and self._is_sealed:
-            yield Break(row["entry"], "has no seal, and a row before it has one", row)
-        elif seal is not None and not self._is_plausible(row):
+        if seal is None:
+            if self._is_sealed:
+                yield Break(row["entry"], "has no seal, and a row before it has one", row)
+            return
+        self._is_sealed = True
+        if self._keys.values and not is_genuine(row["digest"], seal, self._keys):
             yield Break(row["entry"], "has a seal that none of the keys made", row)
-        self._is_sealed |= seal is not None
-
-    def _is_plausible(self, row: ChainRow) -> bool:
-        return not self._keys.values or is_genuine(row["digest"], row["seal"], self._keys)
 
     def _compare(self, digest: str, witness: str) -> Iterator[Break]:
         """Whether the last row is the one that its witness has seen."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -11,20 +11,14 @@ from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recorded_day import RecordedDay, slot_of_day
 from flask_powerauth_telemetry.history.snapshot import Writer, read_applications, refuse_double
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.audit_by_day import (
-    DaySpan,
-    MonthDays,
-    audit_end,
-    audit_start,
-)
+from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, audit_end, audit_start, in_days
 from flask_powerauth_telemetry.reports.calendar import day_of, midnight
 from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
 
 DAYS_A_RUN = 31
 """How many days of an application are recorded by one run or attempt, the newest first."""
-
-_DAY = timedelta(days=1)
 
 
 class DaysLeft(TelemetryError):
@@ -48,17 +42,14 @@ class DayRecorder:
         self._audit = Audit()
 
     def begin(self) -> list[Application]:
-        """Take the instant that days are over by; gives every application.
-
-        Raises ``NotNow`` where no number would be right.
-        """
+        """Take the instant that days are over by; gives every application, or raises ``NotNow``."""
         self._as_of = self._instants.next()
         self._whole = self._whole_days()
         self.writer.create_store()
         return read_applications(self.database)
 
     def record(self, application: Application) -> Iterator[RecordedDay]:
-        """Record the newest days that are missing and that the audit holds whole; gives each.
+        """Record the newest missing days that the audit holds whole; gives each.
 
         Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
         """
@@ -88,14 +79,13 @@ class DayRecorder:
         deleted: not if the database stopped being fed, and not if our clock is ahead.
         """
         with ReportContext(self.database, self._as_of) as context:
-            start, newest = audit_start(context), audit_end(context)
-            if start is None:
+            oldest, newest = audit_start(context), audit_end(context)
+            if oldest is None or newest is None:
                 return ()
             return [
                 span
-                for span in self._days_back(start.instant)
-                if start.reaches(context.database_time(span[0]))
-                and context.database_time(span[1]) <= newest
+                for span in self._days_back(oldest.instant)
+                if oldest.shows <= context.database_time(span[0]) and span[1] <= newest.instant
             ]
 
     def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
@@ -103,13 +93,12 @@ class DayRecorder:
         day = day_of(self._as_of - HOUR, self.writer.timezone)
         end = midnight(day, self.writer.timezone)
         while end > oldest:
-            day -= _DAY
+            day -= DAY
             start = midnight(day, self.writer.timezone)
             yield start, end
             end = start
 
     def _shown(self, span: DaySpan) -> DaySpan:
-        """What the database's clock shows at both ends of a day."""
         start, end = (self.database.wall_clock(one) for one in span)
         return start, end
 
@@ -119,11 +108,11 @@ class DayRecorder:
         start, end = span
         with ReportContext(self.database, self._as_of) as context:
             # Times that look alike may lie in different hours, so there are some around the day.
-            slots = wall_slots(start - _DAY, end + _DAY, context.database_time)
+            slots = wall_slots(start - DAY, end + DAY, context.database_time)
             shown = self._shown(span)
-            read = self._audit.read(context, application.id, MonthDays(shown[::-1]), slots)
+            read = self._audit.read(context, application.id, shown[::-1], slots, in_days)
             since = audit_start(context)
-            if since is None or not since.reaches(shown[0]):
+            if since is None or since.shows > shown[0]:
                 return None
         return RecordedDay(
             application=application,

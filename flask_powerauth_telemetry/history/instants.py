@@ -6,7 +6,6 @@ replayed; or a receiver that lives on for longer than it would without a message
 """
 
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -31,22 +30,14 @@ class NotNow(Unavailable):
     """No pass over this database would give a right number now."""
 
 
-@dataclass(frozen=True)
-class _Caught:
-    """A position up to which all is replayed that was written by an instant."""
-
-    position: int
-    as_of: datetime
-    found: float
-
-
 class Instants:
     """The instants, aware, in UTC, for passes over a database that come one after the other."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._caught: _Caught | None = None
+        # A position up to which all is replayed that was written by an instant, and when found.
+        self._caught: tuple[int, datetime, float] | None = None
 
     def next(self) -> datetime:
         """The instant for a pass that is made at once.
@@ -67,7 +58,7 @@ class Instants:
             as_of = self._unchanged(replay) or _caught_up(replay, first, start, waited)
             if as_of is not None:
                 as_of = min(as_of, read_clock(self._clock) + behind)
-                self._caught = _Caught(replay.replayed, as_of, time.monotonic())
+                self._caught = (replay.replayed, as_of, time.monotonic())
                 return as_of
             if waited > WAIT_SECONDS:
                 raise NotNow(_how_far_behind(replay, start))
@@ -77,25 +68,22 @@ class Instants:
         """How far a standby has come, and by how much our clock is behind the server's."""
         with self._database.connect() as connection:
             behind = seconds_behind_server(connection, self._clock) or 0.0
-            self._check_clock(behind)
+            if abs(behind) > CLOCK_TOLERANCE.total_seconds():
+                word = "behind" if behind > 0 else "ahead of"
+                raise NotNow(
+                    f"this host's clock is {abs(behind):,.0f} s {word} the database server's:"
+                    " set the wrong one right, by NTP for example"
+                )
             replay = dialect_named(connection.dialect.name).replay(connection)
         return replay, timedelta(seconds=behind)
 
-    def _check_clock(self, behind: float) -> None:
-        if abs(behind) > CLOCK_TOLERANCE.total_seconds():
-            word = "behind" if behind > 0 else "ahead of"
-            raise NotNow(
-                f"this host's clock is {abs(behind):,.0f} s {word} the database server's:"
-                " set the wrong one right, by NTP for example"
-            )
-
     def _unchanged(self, replay: Replay) -> datetime | None:
         """The instant of before, if nothing was received since; then its data are the same."""
-        caught = self._caught
-        if caught is None or time.monotonic() - caught.found > _KEPT_SECONDS:
+        if self._caught is None or replay.receiver is None:
             return None
-        is_same = caught.position == replay.replayed == replay.received
-        return caught.as_of if is_same and replay.receiver is not None else None
+        position, as_of, found = self._caught
+        is_same = position == replay.replayed == replay.received
+        return as_of if is_same and time.monotonic() - found <= _KEPT_SECONDS else None
 
 
 def seconds_behind_server(connection: Connection, clock: Clock) -> float | None:

@@ -11,13 +11,12 @@ from flask_powerauth_telemetry.fields import ApplicationField, DaysField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
-from flask_powerauth_telemetry.reports.activity import ActivityProfile
+from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
 from flask_powerauth_telemetry.reports.calendar import DayField, day_of, midnight
 
 MAXIMUM_DATES = 3_660
 """How many days one report may cover."""
 
-_DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -72,7 +71,7 @@ class MauHistory(RecordedReport):
         if last > day_of(context.now, self._timezone):
             raise TelemetryError(f"The day {last} has not begun")
         profiles = self._profiles(context, application, first, last)
-        dates = [first + count * _DAY for count in range((last - first).days + 1)]
+        dates = [first + count * DAY for count in range((last - first).days + 1)]
         users = {day: profiles[day].users_in_past_days(days) for day in dates if day in profiles}
         data = {
             "application": application,
@@ -97,7 +96,7 @@ class MauHistory(RecordedReport):
             newest_of_any(self._history, context)
             raise UnknownApplication(application)
         start = midnight(first, self._timezone)
-        until = min(midnight(last + _DAY, self._timezone) - _MICROSECOND, now)
+        until = min(midnight(last + DAY, self._timezone) - _MICROSECOND, now)
         found: dict[date, ActivityProfile] = {}
         # From the last row of a day straight to the last one before that day.
         while (profile := self._newest(context, application, until)) and profile.as_of >= start:

@@ -21,7 +21,6 @@ VERIFICATIONS_OF_A_DAY = 1001
 """The version of what is counted for a day; those of profiles are below 1000."""
 
 _START_FORMAT = "%Y-%m-%dT%H:%MZ"
-_LENGTH = len("2026-11-25T23:00Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,6 @@ def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
     """The day that a row keeps; raises as ``facts_of``."""
     facts = facts_of(row, keys)
     numbers = json.loads(row["users"])
-    kinds = {(*kind,): (total, valid) for *kind, total, valid in numbers["kinds"]}
     return RecordedDay(
         **facts,
         span=_span_of(row["slot"]),
@@ -87,14 +85,9 @@ def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
         shown=_times(numbers["shown"]),
         as_of=datetime.fromisoformat(row["as_of"]),
         verifications=Verifications(
-            Counter({kind: total for kind, (total, _) in kinds.items()}),
-            Counter({kind: valid for kind, (_, valid) in kinds.items()}),
-            Counter(
-                {
-                    ClockHour(datetime.fromisoformat(start), hours): count
-                    for start, hours, count in numbers["hours"]
-                }
-            ),
+            Counter({(*kind,): total for *kind, total, _ in numbers["kinds"]}),
+            Counter({(*kind,): valid for *kind, _, valid in numbers["kinds"]}),
+            Counter({_hour(*hour): count for *hour, count in numbers["hours"]}),
         ),
         entry=row["entry"],
     )
@@ -121,6 +114,10 @@ def slot_of_day(span: DaySpan) -> str:
 
 
 def _span_of(slot: str) -> DaySpan:
-    start = datetime.fromisoformat(slot[:_LENGTH])
-    minutes = int(slot[_LENGTH:].removeprefix("/PT").removesuffix("M"))
-    return start, start + timedelta(minutes=minutes)
+    begins, minutes = slot.removesuffix("M").split("/PT")
+    start = datetime.fromisoformat(begins)
+    return start, start + timedelta(minutes=int(minutes))
+
+
+def _hour(start: str, count: int) -> ClockHour:
+    return ClockHour(datetime.fromisoformat(start), count)

@@ -2,10 +2,13 @@
 
 Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
 a digest of its other columns, so that a damaged one is noticed when it is read. The digest of the
-row before is among them, so that the rows of an instance are a chain.
+row before is among them, so that the rows of an instance are a chain. Anybody can compute digests
+anew. A seal is HMAC-SHA256 of one, by a key that is not in the database. Sealed rows follow
+unsealed ones, never the other way round.
 """
 
 import hashlib
+import hmac
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,23 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    Text,
-    Unicode,
-)
-
 from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
-from flask_powerauth_telemetry.history.seal import is_genuine, seal_of
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
 
@@ -40,6 +28,8 @@ TOLERANCE = timedelta(minutes=5)
 """How far a pass may be from the hour it stands for, and give the number of a month ending then."""
 
 _SAME_RUN = timedelta(seconds=1)
+# The fields of what is recorded that are columns as they are.
+_SHARED = ("definition", "milliseconds", "recorded_by", "applications")
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -69,10 +59,7 @@ class Recorded(ABC):
 
     @abstractmethod
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
-        """Why this takes the place of the row of its slot, None where it does not.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """Why this takes the place of its slot's row, or None; raises as ``facts_of``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,81 +92,43 @@ class Recording(Recorded):
         return abs(self.profile.as_of - self.slot)
 
     def gives_way_to(self, as_of: datetime) -> bool:
-        """Whether the slot belongs rather to a pass of this aware instant, which is nearer to it.
-
-        Hosts that start within a second of each other are equally near.
-        """
+        """Whether a pass of this aware instant is nearer to the slot, which then belongs to it."""
+        # Hosts that start within a second of each other are equally near.
         return abs(as_of - self.slot) + _SAME_RUN < self.distance
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """The place of a row in the chain of its instance.
+def row_of(
+    recording: Recorded,
+    instance: str,
+    keys: Keys,
+    *,
+    entry: int,
+    previous: str,
+    corrects: int,
+    reason: str | None,
+) -> dict[str, Any]:
+    """The row that keeps a recording of an instance of the extension, sealed by the newest key.
 
     ``entry`` counts the rows from 1. ``previous`` is the digest of the row before. ``corrects`` is
     the entry of the row that this one replaces, 0 for none, and ``reason`` says why.
     """
-
-    entry: int
-    previous: str
-    corrects: int = 0
-    reason: str | None = None
-
-
-def recording_table(metadata: MetaData) -> Table:
-    """The table; one row for each instance, application and slot, and one for each correction."""
-    table = Table(
-        "telemetry_recording",
-        metadata,
-        Column("instance", String(64), nullable=False),
-        Column("entry", BigInteger, nullable=False, autoincrement=False),
-        Column("application_id", BigInteger, nullable=False),
-        Column("application_name", Unicode(255), nullable=False),
-        Column("slot", String(27), nullable=False),
-        Column("as_of", String(27), nullable=False),
-        Column("definition", Integer, nullable=False),
-        Column("milliseconds", BigInteger, nullable=False),
-        Column("recorded_by", Unicode(255), nullable=False),
-        Column("applications", Integer, nullable=False),
-        Column("corrects", BigInteger, nullable=False),
-        Column("reason", Unicode(REASON_LENGTH)),
-        Column("users", Text, nullable=False),
-        Column("previous", String(64), nullable=False),
-        Column("digest", String(64), nullable=False),
-        Column("seal", String(64)),
-        PrimaryKeyConstraint("instance", "entry"),
-        CheckConstraint("entry >= 1"),
-    )
-    columns = table.c
-    newest_first = (columns.instance, columns.definition, columns.application_name, columns.as_of)
-    Index("telemetry_recording_newest", *newest_first)
-    Index("telemetry_recording_as_of", columns.instance, columns.definition, columns.as_of)
-    of_a_slot = (columns.instance, columns.application_id, columns.slot, columns.corrects)
-    Index("telemetry_recording_slot", *of_a_slot, unique=True)
-    return table
-
-
-def row_of(recording: Recorded, instance: str, link: Link, keys: Keys) -> dict[str, Any]:
-    """The row that keeps a recording of an instance of the extension, sealed if there is a key."""
     as_of, numbers = recording.numbers()
     content = {
         "instance": instance,
-        "entry": link.entry,
+        "entry": entry,
         "application_id": recording.application.id,
         "application_name": recording.application.name,
         "slot": recording.slot_text,
         "as_of": instant_text(as_of),
-        "definition": recording.definition,
-        "milliseconds": recording.milliseconds,
-        "recorded_by": recording.recorded_by,
-        "applications": recording.applications,
-        "corrects": link.corrects,
-        "reason": link.reason,
+        **{name: getattr(recording, name) for name in _SHARED},
+        "corrects": corrects,
+        "reason": reason,
         "users": json.dumps(numbers, separators=(",", ":")),
-        "previous": link.previous,
+        "previous": previous,
     }
     digest = digest_of(content)
-    return {**content, "digest": digest, "seal": seal_of(digest, keys)}
+    seal = _seal(digest, keys.values[0]) if keys.values else None
+    return {**content, "digest": digest, "seal": seal}
 
 
 def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
@@ -188,29 +137,20 @@ def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
         **facts_of(row, keys),
         slot=datetime.fromisoformat(row["slot"]),
         profile=ActivityProfile(
-            as_of=datetime.fromisoformat(row["as_of"]),
-            users=tuple(json.loads(row["users"])),
+            as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
         ),
     )
 
 
 def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
-    """What every row has, as the fields of ``Recorded``.
-
-    Raises ``DatabaseFault`` when the row is damaged, or has a seal that none of the keys made.
-    """
+    """The fields of ``Recorded``; raises ``DatabaseFault`` for a damaged row, or a false seal."""
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
-    is_open = not keys.values or row["seal"] is None
-    if not is_open and not is_genuine(row["digest"], row["seal"], keys):
+    is_sealed = keys.values and row["seal"] is not None
+    if is_sealed and not is_genuine(row["digest"], row["seal"], keys):
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording has a false seal")
-    return {
-        "application": Application(id=row["application_id"], name=row["application_name"]),
-        "milliseconds": row["milliseconds"],
-        "recorded_by": row["recorded_by"],
-        "applications": row["applications"],
-        "definition": row["definition"],
-    }
+    application = Application(id=row["application_id"], name=row["application_name"])
+    return {"application": application, **{name: row[name] for name in _SHARED}}
 
 
 def digest_of(row: Mapping[str, Any]) -> str:
@@ -218,6 +158,16 @@ def digest_of(row: Mapping[str, Any]) -> str:
     content = {name: value for name, value in row.items() if name not in ("digest", "seal")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_genuine(digest: str, seal: object, keys: Keys) -> bool:
+    """Whether one of the keys made the seal of a row with this digest."""
+    given = str(seal).encode()
+    return any(hmac.compare_digest(_seal(digest, key).encode(), given) for key in keys.values)
+
+
+def _seal(digest: str, key: bytes) -> str:
+    return hmac.new(key, digest.encode(), "sha256").hexdigest()
 
 
 def instant_text(instant: datetime) -> str:

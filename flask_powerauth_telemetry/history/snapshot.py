@@ -15,12 +15,7 @@ from flask_powerauth_telemetry.history.instants import Instants
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
-from flask_powerauth_telemetry.reports.activity import (
-    DAY,
-    WIDTHS,
-    ActivityProfile,
-    read_profile,
-)
+from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
 from flask_powerauth_telemetry.service import Clock, read_clock
 
 HALF_HOUR = timedelta(minutes=30)
@@ -85,10 +80,7 @@ class Recorder:
         self._instants = Instants(self.database, self.writer.clock)
 
     def begin(self) -> list[Application]:
-        """Take the slot of now, create the store if it is missing; gives every application.
-
-        Raises ``NotNow`` where no number would be right.
-        """
+        """Take the slot of now, make the store; gives every application, or raises ``NotNow``."""
         self.slot = nearest_hour(self._instants.next(), self.writer.timezone)
         self.writer.create_store()
         applications = read_applications(self.database)
@@ -179,19 +171,14 @@ def read_applications(database: Database) -> list[Application]:
 
 
 def refuse_double(database: Database, application: Application, now: datetime) -> None:
-    """Raise ``DatabaseFault`` where several applications have its name.
-
-    By a transaction of its own, since a pass must not hold a lock on their table.
-    """
+    """Raise ``DatabaseFault`` where several applications have its name."""
+    # By a transaction of its own, since a pass must not hold a lock on their table.
     with ReportContext(database, now) as context:
         context.application(application.name)
 
 
 def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
-    """The instant, in UTC, nearest to an aware one at which a clock in a zone shows a full hour.
-
-    The later one where two are as near.
-    """
+    """The full hour of a zone's clock nearest to an aware instant, in UTC; the later of two."""
     offset = instant.astimezone(zone).utcoffset() or timedelta(0)
     later = (instant + HALF_HOUR + offset).astimezone(UTC)
     return later.replace(minute=0, second=0, microsecond=0) - offset

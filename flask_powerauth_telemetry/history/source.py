@@ -1,30 +1,24 @@
-"""What is answered from the history: profiles, days of verifications, the base of its reports."""
+"""What is answered from the history: profiles, and the base of its reports."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from typing import Self
 
-from sqlalchemy import Engine
-
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
-from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import Unavailable
-from flask_powerauth_telemetry.history.recorded_day import RecordedDay
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, NeverRecorded
 from flask_powerauth_telemetry.providers import (
     RECORDED,
-    Application,
     Computation,
     ReportContext,
     ReportProvider,
     Result,
 )
-from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
@@ -48,9 +42,7 @@ class RecordedActivity:
     def from_config(cls, config: TelemetryConfig) -> Self:
         """As configured."""
         return cls(
-            HistoryStore.from_config(config),
-            max_age=config.max_age,
-            serve_stale=config.serve_stale,
+            HistoryStore.from_config(config), max_age=config.max_age, serve_stale=config.serve_stale
         )
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
@@ -60,10 +52,8 @@ class RecordedActivity:
     def _read(self, application: str, context: ReportContext) -> Result:
         """The profile with its instant; None for an application without a row, others having some.
 
-        And None for one that a newer complete run does not have.
-
-        Raises ``Unavailable`` when there are no rows, or they are too old; ``DatabaseFault`` for a
-        damaged row or a store of another version.
+        And None for one that a newer complete run does not have. Raises ``Unavailable`` when there
+        are no rows, or too old ones.
         """
         connection = context.connection
         self._store.check(connection)
@@ -89,41 +79,6 @@ class RecordedActivity:
         return left
 
 
-class RecordedDays:
-    """The days that ``flask telemetry snapshot --signatures`` recorded."""
-
-    def __init__(self, store: HistoryStore) -> None:
-        self._store = store
-
-    @classmethod
-    def from_config(cls, config: TelemetryConfig) -> Self:
-        """Those of the store that is configured."""
-        return cls(HistoryStore.from_config(config))
-
-    def read(
-        self, context: ReportContext, application: Application, spans: Iterable[DaySpan]
-    ) -> Sequence[RecordedDay]:
-        """Those of these spans that were recorded; none where nothing ever was.
-
-        A day that was counted by another zone of the database's clock is none. Raises
-        ``Unavailable`` where the history can't be reached, ``DatabaseFault`` for a damaged row or
-        a store of another version.
-        """
-        if context.history is None or _is_missing(context.history.engine()):
-            return ()
-        with context.history_connection() as connection:
-            try:
-                self._store.check(connection)
-            except NeverRecorded:
-                return ()
-            days = self._store.days(connection, application, spans)
-        return [
-            one
-            for one in days
-            if one.shown == tuple(context.database_time(time) for time in one.span)
-        ]
-
-
 class RecordedReport(ReportProvider):
     """A report out of the ``history``, whose days and months are those of ``timezone``."""
 
@@ -146,9 +101,3 @@ def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:
     if found is None:
         raise NeverRecorded
     return found
-
-
-def _is_missing(engine: Engine) -> bool:
-    """Whether the history is a file that nobody has made yet."""
-    file = dialect_named(engine.dialect.name).file(engine.url)
-    return file is not None and not file.exists()

@@ -1,8 +1,8 @@
 """The statement of a month: all that is known of it, what is missing, and what proves it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +14,7 @@ from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.users_in_month import RECORDED, RUNNING, UNKNOWN
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.activity import DAY
 from flask_powerauth_telemetry.reports.calendar import Month
 from flask_powerauth_telemetry.service import Clock, read_clock
 
@@ -125,16 +126,12 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
     today = statement.computed_at.date()
     if month.first_day > today:
         raise TelemetryError(f"The month {month} has not begun")
-    last = min(today, month.end - timedelta(days=1))
-    daily = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
-    asked: dict[str, dict[str, Any]] = {
-        USERS: {"month": str(month)},
-        DAILY: daily,
-        VERIFICATIONS: {"month": str(month)},
-    }
+    of_month: Mapping[str, Any] = {"month": str(month)}
+    last = min(today, month.end - DAY)
+    of_days: Mapping[str, Any] = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
     given: dict[str, Mapping[str, Any]] = {}
     unknown: list[UnknownApplication] = []
-    for report, parameters in asked.items():
+    for report, parameters in zip(REPORTS, (of_month, of_days, of_month), strict=True):
         if report not in statement.definitions:
             statement.missing.append(f"The report {report} is not switched on.")
             continue
@@ -147,55 +144,52 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
             statement.missing.append(f"The report {report} failed: {error.message}.")
     if unknown and not given:
         raise unknown[0]
-    statement.users, statement.daily = given.get(USERS), given.get(DAILY)
-    statement.verifications = given.get(VERIFICATIONS)
-    statement.missing += [*_missing_users(statement.users), *_missing_days(statement.daily)]
-    statement.missing += _missing_verifications(statement.verifications)
+    statement.users, statement.daily, statement.verifications = map(given.get, REPORTS)
+    statement.missing += _missing(statement)
 
 
-def _missing_users(users: Mapping[str, Any] | None) -> Sequence[str]:
-    if users is None or users["state"] == RECORDED:
-        return ()
-    if users["state"] == RUNNING:
-        return ("The month is not over, so its users are not known yet.",)
-    known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
-    return (
-        "No recording was made within five minutes of the end of the month,"
-        f" so {known} known of its users.",
-    )
-
-
-def _missing_days(daily: Mapping[str, Any] | None) -> Sequence[str]:
-    if daily is None or not daily["missing"]:
-        return ()
-    days = daily["missing"]
-    several = "day has" if len(days) == 1 else "days have"
-    return (f"{len(days)} {several} no recording: {day_ranges(days)}.",)
+def _missing(statement: Statement) -> Iterator[str]:
+    users, daily, verifications = statement.users, statement.daily, statement.verifications
+    if users is not None and users["state"] == RUNNING:
+        yield "The month is not over, so its users are not known yet."
+    elif users is not None and users["state"] != RECORDED:
+        known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
+        yield (
+            "No recording was made within five minutes of the end of the month,"
+            f" so {known} known of its users."
+        )
+    if daily is not None and (days := daily["missing"]):
+        several = "day has" if len(days) == 1 else "days have"
+        yield f"{len(days)} {several} no recording: {day_ranges(days)}."
+    if verifications is not None:
+        yield from _missing_verifications(verifications, statement.computed_at)
 
 
 def day_ranges(days: Sequence[str]) -> str:
     """Days as text, those in a row by the first and the last of them."""
     found: list[list[date]] = []
     for day in map(date.fromisoformat, days):
-        if found and day - found[-1][-1] == timedelta(days=1):
+        if found and day - found[-1][-1] == DAY:
             found[-1][1:] = [day]
         else:
             found.append([day])
     return ", ".join(" to ".join(map(str, ends)) for ends in found)
 
 
-def _missing_verifications(verifications: Mapping[str, Any] | None) -> Sequence[str]:
-    if verifications is None:
-        return ()
-    missing = []
-    if not verifications["complete"]:
-        missing.append("The month is not over, so more verifications will be counted.")
-    if days := verifications["missing"]:
-        since = verifications["auditSince"]
+def _missing_verifications(found: Mapping[str, Any], computed_at: datetime) -> Iterator[str]:
+    if not found["complete"]:
+        yield "The month is not over, so more verifications will be counted."
+    if days := found["missing"]:
+        since = found["auditSince"]
         audit = "is empty" if since is None else f"begins at {since}"
         several = "1 day was" if len(days) == 1 else f"{len(days)} days were"
-        missing.append(
+        yield (
             f"The audit {audit}, so earlier verifications may have been deleted,"
             f" and {several} not recorded: {day_ranges(days)}."
         )
-    return missing
+    until = found["auditUntil"]
+    expected = datetime.fromisoformat(found["to"]) if found["complete"] else computed_at - DAY
+    if until is not None and datetime.fromisoformat(until) < expected:
+        yield (
+            f"The audit ends at {until}: nothing was verified since, or this copy is no longer fed."
+        )

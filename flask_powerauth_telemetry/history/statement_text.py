@@ -60,9 +60,10 @@ def body_of(statement: Statement) -> Markup:
 
 def _users(users: Mapping[str, Any]) -> str:
     if users["users"] is not None:
+        late = users["secondsLate"]
         return (
-            f"{users['users']:,} unique users were active,"
-            f" as recorded {_seconds(users['secondsLate'])} the end of the month."
+            f"{users['users']:,} unique users were active, as recorded {abs(late):g} s"
+            f" {'before' if late < 0 else 'after'} the end of the month."
         )
     lower, upper = users["lowerBound"], users["upperBound"]
     if lower is None and upper is None:
@@ -71,10 +72,6 @@ def _users(users: Mapping[str, Any]) -> str:
     most = f"at most {upper:,}" if upper is not None else ""
     bounds = " and ".join(filter(None, (least, most)))
     return f"The number of users is not known; it is {bounds}."
-
-
-def _seconds(late: float) -> str:
-    return f"{abs(late):g} s {'before' if late < 0 else 'after'}"
 
 
 def _window(users: Mapping[str, Any], zone: str) -> str:

@@ -10,15 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
@@ -32,18 +24,20 @@ from flask_powerauth_telemetry.history.recorded_day import (
     slot_of_day,
 )
 from flask_powerauth_telemetry.history.recording import (
-    Link,
     Recorded,
     Recording,
     instant_text,
+    is_genuine,
     recording_of,
     row_of,
 )
-from flask_powerauth_telemetry.history.seal import is_genuine
-from flask_powerauth_telemetry.history.selections import Selections, Span
-from flask_powerauth_telemetry.history.tables import HistoryTables
+from flask_powerauth_telemetry.history.tables import HistoryTables, Selections, Span
 from flask_powerauth_telemetry.providers import Application
+from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
+
+ROWS_AT_ONCE = 500
+"""How many rows of the chain are read by one statement."""
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
@@ -67,6 +61,7 @@ class HistoryStore:
         self._keys = keys or Keys()
         self._trusted = trusted
         self._tables = HistoryTables(schema)
+        self._columns = self._tables.recording.c
         self._selections = Selections(self._tables, instance, is_sealed=bool(self._keys.values))
 
     @classmethod
@@ -84,10 +79,7 @@ class HistoryStore:
             self._create(engine)
 
     def check(self, connection: Connection) -> None:
-        """Raise ``NeverRecorded`` when there is no store, ``DatabaseFault`` for another version.
-
-        And what else an error of the database means, always a ``TelemetryError``.
-        """
+        """As ``HistoryTables.check``: always a ``TelemetryError``."""
         self._tables.check(connection)
 
     def add(self, connection: Connection, recording: Recorded, reason: str | None = None) -> bool:
@@ -105,13 +97,15 @@ class HistoryStore:
             reason = reason or recording.reason_to_replace(row, self._keys)
             if reason is None:
                 return False
-        link = Link(
+        added = row_of(
+            recording,
+            self._instance,
+            self._keys,
             entry=head.entries + 1,
             previous=head.digest,
             corrects=0 if row is None else row["entry"],
             reason=None if row is None else reason,
         )
-        added = row_of(recording, self._instance, link, self._keys)
         connection.execute(insert(self._tables.recording), added)
         end = {"entries": added["entry"], "digest": added["digest"]}
         connection.execute(update(self._tables.head).where(self._own_head()).values(end))
@@ -125,87 +119,77 @@ class HistoryStore:
         return None if row is None else recording_of(row, self._keys)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
-        """The newest row of the application of this name, none of them later than ``until``.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """The application's newest row by ``until``; raises ``DatabaseFault`` for a damaged one."""
         return next(iter(self.last(connection, application, until, 1)), None)
 
     def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
         """The newest row of any application; as ``newest``."""
-        row = connection.execute(self._selections.newest(None, until, 1)).first()
+        row = connection.execute(self._selections.newest(until).limit(1)).first()
         return None if row is None else recording_of(row._asdict(), self._keys)
+
+    def last(
+        self, connection: Connection, application: str, until: datetime, count: int
+    ) -> Sequence[Recording]:
+        """The ``count`` newest rows of the application, newest first; as ``newest``."""
+        return self._of_name(connection, application, self._selections.newest(until).limit(count))
+
+    def first(
+        self, connection: Connection, application: str, since: datetime, until: datetime, count: int
+    ) -> Sequence[Recording]:
+        """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
+        rows = self._selections.within([(since, until)]).limit(count)
+        return self._of_name(connection, application, rows)
+
+    def within(
+        self, connection: Connection, application: str, spans: Iterable[Span]
+    ) -> Sequence[Recording]:
+        """All rows of the application in any of these spans, oldest first; as ``newest``."""
+        return self._of_name(connection, application, self._selections.within(spans))
 
     def is_gone(self, connection: Connection, recording: Recording, until: datetime) -> bool:
         """Whether every application was recorded for a later slot, by ``until``, and this was none.
 
         ``recording`` is the newest of its application, which was deleted or renamed then.
         """
-        return connection.execute(self._selections.complete(recording, until)).first() is not None
-
-    def last(
-        self,
-        connection: Connection,
-        application: str,
-        until: datetime,
-        count: int,
-    ) -> Sequence[Recording]:
-        """The ``count`` newest rows of the application, newest first; as ``newest``."""
-        statement = self._selections.newest(application, until, count)
-        return self._of_name(application, connection.execute(statement))
-
-    def first(
-        self,
-        connection: Connection,
-        application: str,
-        since: datetime,
-        until: datetime,
-        count: int,
-    ) -> Sequence[Recording]:
-        """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
-        statement = self._selections.oldest(application, since, until, count)
-        return self._of_name(application, connection.execute(statement))
-
-    def within(
-        self, connection: Connection, application: str, spans: Iterable[Span]
-    ) -> Sequence[Recording]:
-        """All rows of the application in any of these spans, oldest first; as ``newest``."""
-        statement = self._selections.within(application, spans)
-        return self._of_name(application, connection.execute(statement))
+        complete = self._selections.complete(recording, until)
+        return connection.execute(complete).first() is not None
 
     def days(
         self, connection: Connection, application: Application, spans: Iterable[DaySpan]
     ) -> Sequence[RecordedDay]:
-        """The days of these spans that were recorded of the application, under its name of now.
-
-        Raises ``DatabaseFault`` for a damaged row.
-        """
+        """The recorded days of these spans, under the application's name of now; as ``newest``."""
+        columns = self._columns
         slots = [slot_of_day(span) for span in spans]
-        rows = connection.execute(self._selections.days(application, slots))
-        days = (day_of_row(row._asdict(), self._keys) for row in rows)
+        rows = self._selections.days.where(
+            columns.application_id == application.id, columns.slot.in_(slots)
+        ).order_by(columns.slot)
+        days = (day_of_row(row._asdict(), self._keys) for row in connection.execute(rows))
         return [day for day in days if day.application == application]
 
     def recorded_days(
         self, connection: Connection, application: Application
     ) -> Mapping[str, DaySpan | None]:
-        """All days that were recorded of the application, under its name of now.
+        """What the database's clock was taken to show at both ends of each day, by its slot.
 
-        By their slots, what the database's clock was taken to show at both ends of each, None for a
-        damaged row.
+        Of the days under the application's name of now; None for a damaged row.
         """
-        rows = connection.execute(self._selections.all_days(application))
-        own = (row for row in rows if row.application_name == application.name)
+        columns = self._columns
+        rows = self._selections.days.where(columns.application_id == application.id)
+        found = connection.execute(
+            rows.with_only_columns(columns.slot, columns.application_name, columns.users)
+        )
+        own = (row for row in found if row.application_name == application.name)
         return {row.slot: shown_of(row.users) for row in own}
 
     def names(self, connection: Connection) -> Sequence[str]:
-        """The names of all applications that have a row."""
-        return connection.scalars(self._selections.names()).all()
+        """The names of all applications that have a row, valid or not."""
+        columns = self._columns
+        names = self._selections.in_chain.with_only_columns(columns.application_name)
+        profiles = columns.definition == DEFINITION_VERSION
+        return connection.scalars(names.where(profiles).distinct()).all()
 
     def head(self, connection: Connection) -> Head | None:
-        """The head of the chain; None when it is gone, or nothing was ever recorded.
-
-        Raises ``DatabaseFault`` for one that is damaged.
-        """
+        """The chain's head, None without any; raises ``DatabaseFault`` for a damaged one."""
         columns = self._tables.head.c
         statement = select(columns.entries, columns.digest).where(self._own_head())
         row = connection.execute(statement).first()
@@ -222,15 +206,27 @@ class HistoryStore:
 
     def chain(self, connection: Connection) -> Iterator[ChainRow]:
         """Every row that is there, by its entry, damaged or not, read a few hundred at a time."""
-        last: object = None
-        while rows := connection.execute(self._selections.following(last)).all():
-            yield from (row._asdict() for row in rows)
-            last = rows[-1].entry
+        entry = self._columns.entry
+        rows = following = self._selections.rows.order_by(entry).limit(ROWS_AT_ONCE)
+        while found := connection.execute(following).all():
+            yield from (row._asdict() for row in found)
+            following = rows.where(entry > found[-1].entry)
+
+    def _of_name(self, connection: Connection, name: str, rows: Select[Any]) -> Sequence[Recording]:
+        found = connection.execute(rows.where(self._columns.application_name == name))
+        # Some databases compare without regard to case or trailing blanks.
+        recordings = (recording_of(row._asdict(), self._keys) for row in found)
+        return [one for one in recordings if one.application.name == name]
 
     def _row_of_slot(
         self, connection: Connection, application: Application, slot: str
     ) -> ChainRow | None:
-        row = connection.execute(self._selections.of_slot(application, slot)).first()
+        """The row that an application has for a slot, the newest correction of it."""
+        columns = self._columns
+        rows = self._selections.in_chain.where(
+            columns.application_id == application.id, columns.slot == slot
+        )
+        row = connection.execute(rows.order_by(columns.entry.desc()).limit(1)).first()
         return None if row is None else row._asdict()
 
     def _locked_head(self, connection: Connection) -> Head:
@@ -244,11 +240,6 @@ class HistoryStore:
                 " see docs/recording.md"
             )
         return head
-
-    def _of_name(self, name: str, rows: Iterable[Row[Any]]) -> Sequence[Recording]:
-        # Some databases compare without regard to case or trailing blanks.
-        recordings = (recording_of(row._asdict(), self._keys) for row in rows)
-        return [one for one in recordings if one.application.name == name]
 
     def _check_last_seal(self, connection: Connection, head: Head) -> None:
         """Raise ``DatabaseFault`` where a row added now would undo or fake what the key proves."""
@@ -273,11 +264,9 @@ class HistoryStore:
 
     def _end(self, connection: Connection, head: Head) -> Any:
         """The digest and the seal of the last row, None without a row."""
-        columns = self._tables.recording.c
-        last = select(columns.digest, columns.seal).where(
-            columns.instance == self._instance, columns.entry == head.entries
-        )
-        return connection.execute(last).first()
+        columns = self._columns
+        last = self._selections.rows.where(columns.entry == head.entries)
+        return connection.execute(last.with_only_columns(columns.digest, columns.seal)).first()
 
     def _is_genuine(self, row: Any) -> bool:
         return row.seal is not None and is_genuine(row.digest, row.seal, self._keys)

@@ -1,7 +1,7 @@
 """The users of a year's months, out of the history."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 from marshmallow import Schema, fields
 
@@ -58,7 +58,9 @@ class UsersByMonth(RecordedReport):
     def generate(self, context: ReportContext, application: str) -> Result:
         """The months, the oldest first, and what those that have a number come to."""
         self._history.check(context.connection)
-        months = _months_until(day_of(context.now, self._timezone))
+        months = [Month.of(day_of(context.now, self._timezone))]
+        while len(months) <= MONTHS:
+            months.insert(0, months[0].preceding)
         found = self._find(context, application, months)
         known = [
             known_of_month(month, self._timezone, profiles, context)
@@ -92,19 +94,11 @@ class UsersByMonth(RecordedReport):
         for end in (*ends, coming):
             beside = _beside(at_ends, end)
             if beside is None:
-                if gap is None or _has_row_before(gap, end):
+                if gap is None or any(one.as_of < end for one in gap.after[:1]):
                     gap = find_profiles(self._history, context, application, end)
                 beside = gap
             found.append(beside)
         return found
-
-
-def _months_until(today: date) -> Sequence[Month]:
-    """The months that are over, the oldest first, and the one that is running."""
-    months = [Month.of(today)]
-    for _ in range(MONTHS):
-        months.append(months[-1].preceding)
-    return months[::-1]
 
 
 def _beside(profiles: Sequence[ActivityProfile], end: datetime) -> Found | None:
@@ -114,8 +108,3 @@ def _beside(profiles: Sequence[ActivityProfile], end: datetime) -> Found | None:
         return None
     before = [one for one in reversed(near) if one.as_of < end]
     return Found(before, [one for one in near if one.as_of >= end])
-
-
-def _has_row_before(gap: Found, end: datetime) -> bool:
-    """Whether there is a row after the end of an earlier month, and before this one's."""
-    return any(one.as_of < end for one in gap.after[:1])

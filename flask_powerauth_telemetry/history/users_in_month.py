@@ -7,7 +7,7 @@ its start or later, as of any later instant. Windows are rounded to whole days t
 a bound true.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -90,31 +90,25 @@ class Period:
 
     def lower_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
         """The best number of users that were active for sure; None without a fitting profile."""
-        bounds = [self._at_least(profile) for profile in profiles]
-        return max((bound for bound in bounds if bound is not None), default=None)
+        return max(self._at_least(profiles), default=None)
 
     def upper_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
         """The best number that the active users don't exceed; None without a later profile."""
-        bounds = [self._at_most(profile) for profile in profiles]
-        return min((bound for bound in bounds if bound is not None), default=None)
+        return min(self._at_most(profiles), default=None)
 
-    def _at_least(self, profile: ActivityProfile) -> int | None:
-        since_start = min((profile.as_of - self.start) // DAY, len(profile.users))
-        if since_start < 1:
-            return None
-        users = profile.users_in_past_days(since_start)
-        if profile.as_of <= self.end:
-            return users
-        since_end = -((self.end - profile.as_of) // DAY)
-        if since_end > since_start:
-            return None
-        return users - profile.users_in_past_days(since_end)
+    def _at_least(self, profiles: Iterable[ActivityProfile]) -> Iterator[int]:
+        for profile in profiles:
+            since_start = min((profile.as_of - self.start) // DAY, len(profile.users))
+            since_end = max(-((self.end - profile.as_of) // DAY), 0)
+            if since_start >= max(since_end, 1):
+                later = profile.users_in_past_days(since_end) if since_end else 0
+                yield profile.users_in_past_days(since_start) - later
 
-    def _at_most(self, profile: ActivityProfile) -> int | None:
-        since_start = -((self.start - profile.as_of) // DAY)
-        if profile.as_of < self.end or since_start > len(profile.users):
-            return None
-        return profile.users_in_past_days(since_start)
+    def _at_most(self, profiles: Iterable[ActivityProfile]) -> Iterator[int]:
+        for profile in profiles:
+            since_start = -((self.start - profile.as_of) // DAY)
+            if profile.as_of >= self.end and since_start <= len(profile.users):
+                yield profile.users_in_past_days(since_start)
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ class Found:
 
 def month_period(month: Month, zone: tzinfo) -> Period:
     """The month's number of days up to the midnight in a zone that ends it."""
-    end = midnight(month.following.first_day, zone)
+    end = midnight(month.end, zone)
     return Period(end - month.days * DAY, end)
 
 
@@ -173,7 +167,9 @@ def known_of_month(
     if period.end <= context.now and abs(late) <= TOLERANCE:
         state, users = RECORDED, nearest.users_in_past_days(period.days)
     else:
-        whole = (one for one in found.after if not _in_repeated_hour(context, one))
+        # In the hour that PowerAuth's clock shows again in autumn, uses of the hour before look
+        # later than the profile, which leaves them out.
+        whole = (one for one in found.after if not context.database_time(one.as_of).fold)
         lower = period.lower_bound((*found.before, *found.after))
         upper = period.upper_bound(whole)
         if lower is not None and upper is not None and lower > upper:
@@ -193,11 +189,3 @@ def known_of_month(
         "lower_bound": lower,
         "upper_bound": upper,
     }
-
-
-def _in_repeated_hour(context: ReportContext, profile: ActivityProfile) -> bool:
-    """Whether PowerAuth's clock had shown this time before, an hour ago, in autumn.
-
-    Uses in that first hour look later than this time, so the profile leaves them out.
-    """
-    return bool(context.database_time(profile.as_of).fold)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 FURTHER_REPORTS: Mapping[str, str] = {
-    "USERS_BY_PAST_DAYS": "flask_powerauth_telemetry.reports.users_by_past_days:UsersByPastDays",
+    "USERS_BY_PAST_DAYS": "flask_powerauth_telemetry.reports.active_users:UsersByPastDays",
     "USERS_ACROSS_APPLICATIONS": (
         "flask_powerauth_telemetry.reports.across_applications:UsersAcrossApplications"
     ),
@@ -13,7 +13,7 @@ FURTHER_REPORTS: Mapping[str, str] = {
     "NEW_USERS_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.new_users:NewUsersInPastDays",
     "SIGNATURES_IN_PAST_DAYS": "flask_powerauth_telemetry.reports.signatures:SignaturesInPastDays",
     "SIGNATURES_IN_MONTH": (
-        "flask_powerauth_telemetry.reports.signatures_in_month:SignaturesInMonth"
+        "flask_powerauth_telemetry.history.signatures_in_month:SignaturesInMonth"
     ),
     "USERS_BY_STATUS": "flask_powerauth_telemetry.reports.users_by_status:UsersByStatus",
     "USERS_IN_MONTH": "flask_powerauth_telemetry.history.users_in_month:UsersInMonth",

@@ -5,7 +5,6 @@ the users of each set of applications, and adding up gives every number of the r
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -81,45 +80,34 @@ class UsersAcrossApplications(ReportProvider):
         return passes(("users across applications", *names), partial(_read, names), days)
 
     def report_data(
-        self, found: "UsersAcross", applications: Sequence[str], days: int
+        self, growths: Sequence[Growth], applications: Sequence[str], days: int
     ) -> Mapping[str, Any]:
         """The users of all applications together, of each, and of each pair."""
-        users = users_by_set(found.growths, days)
+        kinds = {name: 1 << place for place, name in enumerate(sorted(applications))}
+        users = users_by_set(growths, days)
+
+        def active_in_all(names: Sequence[str]) -> int:
+            asked = sum(kinds[name] for name in names)
+            return sum(number for active_in, number in users.items() if active_in & asked == asked)
+
         return {
             "applications": applications,
             "days": days,
             "users": sum(users.values()),
-            "users_by_application": {name: found.users_of(users, [name]) for name in applications},
+            "users_by_application": {name: active_in_all([name]) for name in applications},
             "overlaps": [
-                {"applications": pair, "users": found.users_of(users, pair)}
+                {"applications": pair, "users": active_in_all(pair)}
                 for pair in combinations(applications, 2)
             ],
         }
 
 
-@dataclass(frozen=True)
-class UsersAcross:
-    """What a pass found, and which kind each application is."""
-
-    kinds: Mapping[str, int]
-    growths: Sequence[Growth]
-
-    def users_of(self, users: Mapping[int, int], names: Sequence[str]) -> int:
-        """The users active in all of these applications, and maybe in others."""
-        kinds = sum(self.kinds[name] for name in names)
-        return sum(number for active_in, number in users.items() if active_in & kinds == kinds)
-
-
-def _read(names: Sequence[str], width: int, context: ReportContext) -> UsersAcross:
+def _read(names: Sequence[str], width: int, context: ReportContext) -> Sequence[Growth]:
     ids = [context.application(name).id for name in names]
-    kind = kind_by_application(context.tables.pa_activation, ids)
-    kinds = {name: 1 << place for place, name in enumerate(names)}
-    return UsersAcross(kinds, read_growths(context, ids, kind, width))
+    return read_growths(context, ids, kind_by_application(context.tables.pa_activation, ids), width)
 
 
 def kind_by_application(activation: Table, ids: Sequence[int]) -> ColumnElement[int]:
     """The kind of an activation of one of these applications, by the place of its application."""
-    return case(
-        {application: 1 << place for place, application in enumerate(ids)},
-        value=activation.c.application_id,
-    )
+    kinds = {application: 1 << place for place, application in enumerate(ids)}
+    return case(kinds, value=activation.c.application_id)

@@ -1,13 +1,13 @@
-"""The two reports of PowerAuth's public documentation."""
+"""The two reports of PowerAuth's public documentation, and the curve that they are points of."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
+from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, CountField, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.activity import (
     ActivityProfile,
@@ -32,21 +32,28 @@ class ApplicationAndDaysSchema(ApplicationSchema):
 
 
 class ActiveUsersSchema(Schema):
-    """Report data of both."""
+    """Report data of both documented reports."""
 
     application = fields.String(required=True)
     days = fields.Integer(required=True)
     users = CountField()
 
 
+class CurveSchema(Schema):
+    """Report data of ``USERS_BY_PAST_DAYS``."""
+
+    application = fields.String(required=True)
+    users = fields.List(CountField(), required=True, validate=validate.Length(equal=MAXIMUM_DAYS))
+
+
 class ActiveUsersProvider(ReportProvider):
-    """The part that both reports have in common.
+    """The part that these reports have in common: a window, of 30 days where callers choose none.
 
     With ``strict_application`` False, an application that doesn't exist has no users, as
     PowerAuth Server answers; otherwise it is an error. ``source`` is where the numbers come from.
     """
 
-    data_schema = ActiveUsersSchema
+    data_schema: type[Schema] = ActiveUsersSchema
     pure = True
 
     def __init__(
@@ -62,10 +69,14 @@ class ActiveUsersProvider(ReportProvider):
         """On the source that is configured."""
         return cls(strict_application=config.strict_application, source=activity_source(config))
 
-    def active_users(
-        self, profile: ActivityProfile | None, application: str, days: int
+    def computations(self, application: str, days: int = MONTH_DAYS) -> Sequence[Computation]:
+        """Profiles that are wide enough."""
+        return self._source.profiles(application, days)
+
+    def report_data(
+        self, profile: ActivityProfile | None, application: str, days: int = MONTH_DAYS
     ) -> Mapping[str, Any]:
-        """The report data for a window of ``days`` days; without a profile there are no users."""
+        """The users of the past ``days`` days; without a profile there are none."""
         if profile is None and self._strict_application:
             raise UnknownApplication(application)
         users = profile.users_in_past_days(days) if profile is not None else 0
@@ -82,14 +93,6 @@ class CurrentMau(ActiveUsersProvider):
     )
     parameters_schema = ApplicationSchema
 
-    def computations(self, application: str) -> Sequence[Computation]:
-        """Profiles of 30 days and more."""
-        return self._source.profiles(application, MONTH_DAYS)
-
-    def report_data(self, profile: ActivityProfile | None, application: str) -> Mapping[str, Any]:
-        """The users of the past 30 days."""
-        return self.active_users(profile, application, MONTH_DAYS)
-
 
 class UsersInPastDays(ActiveUsersProvider):
     """``USERS_IN_PAST_DAYS``: users active in a window of the caller's choice."""
@@ -101,12 +104,26 @@ class UsersInPastDays(ActiveUsersProvider):
     )
     parameters_schema = ApplicationAndDaysSchema
 
-    def computations(self, application: str, days: int) -> Sequence[Computation]:
-        """Profiles that are wide enough."""
-        return self._source.profiles(application, days)
+
+class UsersByPastDays(ActiveUsersProvider):
+    """``USERS_BY_PAST_DAYS``: users active in each window of 1 to 365 days."""
+
+    name = "USERS_BY_PAST_DAYS"
+    definition = (
+        "For each number of days from 1 to 365, the unique users of the application with an"
+        " activation, whatever its status, last used in the past so many days of 24 hours."
+    )
+    parameters_schema = ApplicationSchema
+    data_schema = CurveSchema
+
+    def computations(self, application: str, days: int = MAXIMUM_DAYS) -> Sequence[Computation]:
+        """The widest profile."""
+        return super().computations(application, days)
 
     def report_data(
-        self, profile: ActivityProfile | None, application: str, days: int
+        self, profile: ActivityProfile | None, application: str, days: int = MAXIMUM_DAYS
     ) -> Mapping[str, Any]:
-        """The users of the past ``days`` days."""
-        return self.active_users(profile, application, days)
+        """The number of users for each window, the first for 1 day."""
+        if profile is None:
+            raise UnknownApplication(application)
+        return {"application": application, "users": profile.users}

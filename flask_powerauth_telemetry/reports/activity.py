@@ -11,22 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import LIVE, SNAPSHOT
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.functions import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.providers import (
-    Application,
-    Computation,
-    ReportContext,
-    Result,
-)
+from flask_powerauth_telemetry.providers import Application, Computation, ReportContext, Result
 
 WIDTHS = (30, 90, 365)
 """The windows in days that a pass may cover; the smallest that holds a question is taken."""
@@ -42,6 +37,7 @@ READ_COLUMNS: Mapping[str, Sequence[str]] = {
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
+_RECORDED = "flask_powerauth_telemetry.history.source:RecordedActivity"
 
 
 @dataclass(frozen=True)
@@ -88,25 +84,16 @@ class LiveActivity:
     bind: str | None = None
     tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
-    @classmethod
-    def from_config(cls, _: TelemetryConfig) -> Self:
-        """The source, of which nothing is configured."""
-        return cls()
-
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """Passes over the smallest window that holds ``days`` days, and over wider ones."""
         return passes(("activity", application), partial(_profile, application), days)
 
 
-_SOURCES = {
-    LIVE: f"{__name__}:LiveActivity",
-    SNAPSHOT: "flask_powerauth_telemetry.history.source:RecordedActivity",
-}
-
-
 def activity_source(config: TelemetryConfig) -> ActivitySource:
     """The source that a configuration names."""
-    source: ActivitySource = import_string(_SOURCES[config.source]).from_config(config)
+    if config.source != SNAPSHOT:
+        return LiveActivity()
+    source: ActivitySource = import_string(_RECORDED).from_config(config)
     return source
 
 
@@ -116,18 +103,12 @@ def passes(
     days: int,
     widths: Sequence[int] = WIDTHS,
 ) -> Sequence[Computation]:
-    """The passes that cover a window of ``days`` days, one for each width, the narrowest first.
-
-    ``run`` is given the width in days. The width is the last part of the key.
-    """
+    """The passes that cover ``days`` days, the narrowest first; ``run`` is given each width."""
     return [Computation((*key, width), partial(run, width)) for width in widths if width >= days]
 
 
 def window_edges(context: ReportContext, width: int) -> Sequence[datetime]:
-    """The end of all windows of 1 to ``width`` days, then the start of each: the newest first.
-
-    They are naive times of the database's clock.
-    """
+    """The end of windows of 1 to ``width`` days, then each start; naive, of the database."""
     return [context.database_time(context.now - days * DAY) for days in range(width + 1)]
 
 
@@ -142,11 +123,17 @@ def _profile(name: str, width: int, context: ReportContext) -> ActivityProfile |
 def read_profile(context: ReportContext, application: Application, width: int) -> ActivityProfile:
     """Compute a profile of ``width`` windows by one pass over ``pa_activation``."""
     edges = window_edges(context, width)
-    counts = [0] * width
-    rows = context.connection.execute(profile_statement(context.tables, application.id, edges))
-    for bucket, users in rows:
-        counts[int(bucket)] += users
+    statement = profile_statement(context.tables, application.id, edges)
+    counts = users_by_bucket(context, statement, width)
     return ActivityProfile(as_of=context.now, users=tuple(accumulate(counts)))
+
+
+def users_by_bucket(context: ReportContext, statement: Executable, width: int) -> Sequence[int]:
+    """The users of each of ``width`` buckets, from rows of (bucket, users)."""
+    counts = [0] * width
+    for bucket, users in context.connection.execute(statement):
+        counts[int(bucket)] += users
+    return counts
 
 
 def profile_statement(

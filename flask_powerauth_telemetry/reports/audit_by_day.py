@@ -6,19 +6,20 @@ answered in the end: each try goes on where the one before stopped.
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice, pairwise, takewhile
+from itertools import pairwise, takewhile
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Engine, and_, func, literal, select
+from sqlalchemy import ColumnElement, Engine, Function, and_, func, literal, select
 
 from flask_powerauth_telemetry.database.tables import WallClock
 from flask_powerauth_telemetry.exceptions import TooSlow, Unavailable
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import DAY, bucket_of
-from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots
+from flask_powerauth_telemetry.reports.activity import DAY
+from flask_powerauth_telemetry.reports.clock_hours import HOUR, WallSlots, wall_slots
 from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
 
 DAYS_AT_ONCE = 8
@@ -33,15 +34,11 @@ _FIRST_TIME = datetime(2000, 1, 1)
 
 
 @dataclass(frozen=True)
-class Days:
-    """The days of a month that have begun.
+class AuditRow:
+    """A row of the audit: the naive time that it ``shows``, and the instant, aware, in UTC."""
 
-    ``midnights`` are aware, in UTC: the start of each of those days, then the end of the last one,
-    or now while that is running. ``slots`` are those of all of them.
-    """
-
-    midnights: Sequence[datetime]
-    slots: WallSlots
+    shows: datetime
+    instant: datetime
 
 
 class AuditByDay:
@@ -52,27 +49,42 @@ class AuditByDay:
         self._kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
     def read(
-        self, context: ReportContext, application_id: int, days: Days
-    ) -> Sequence[Verifications]:
-        """The verifications of each day.
+        self,
+        context: ReportContext,
+        application_id: int,
+        midnights: Sequence[datetime],
+        newest: AuditRow | None,
+    ) -> Mapping[DaySpan, Verifications]:
+        """The verifications of each day between midnights, which are aware, in UTC.
 
-        Raises ``Unavailable`` when the time that is left is too short for the next days.
+        ``newest`` is the audit's end before this. Raises ``Unavailable`` when the time that is
+        left is too short for the next days.
         """
         kept = self._kept.setdefault(context.connection.engine, _Kept())
+        slots = wall_slots(midnights[0], midnights[-1], context.database_time)
+        spans = list(pairwise(midnights))
         begun = time.monotonic()
         longest = 0.0
-        found: list[Verifications] = []
-        spans = list(pairwise(days.midnights))
-        while len(found) < len(spans):
-            unread = kept.unread(application_id, spans[len(found) :])
-            if not unread:
-                found.append(kept.days[application_id, spans[len(found)]])
+        found: dict[DaySpan, Verifications] = {}
+        while left := spans[len(found) :]:
+            first, *others = left
+            if (day := kept.days.get((application_id, first))) is not None:
+                found[first] = day
                 continue
             since = time.monotonic()
             if since - begun + longest > context.time_limit:
                 raise Unavailable("the month takes more than one try", retry_after=1)
-            found += self._read(context, application_id, unread, kept, days.slots)
+            unread = takewhile(lambda span: (application_id, span) not in kept.days, others)
+            asked = [first, *unread][: kept.at_once]
+            days = self._read(context, application_id, asked, slots)
             longest = max(longest, time.monotonic() - since)
+            found |= days
+            for span, day in days.items():
+                # Whatever was being written by its end is there, also in a copy that is behind.
+                if newest and span[1] <= newest.instant and context.now - span[1] >= HOUR:
+                    kept.days[application_id, span] = day
+            while len(kept.days) > KEPT_DAYS:
+                kept.days.popitem(last=False)
         return found
 
     def forget(self, context: ReportContext, application_id: int, spans: Iterable[DaySpan]) -> None:
@@ -86,90 +98,61 @@ class AuditByDay:
         context: ReportContext,
         application_id: int,
         spans: Sequence[DaySpan],
-        kept: "_Kept",
         slots: WallSlots,
-    ) -> Sequence[Verifications]:
+    ) -> Mapping[DaySpan, Verifications]:
         """Those of days in a row, by one statement; the next one has fewer if that is too slow."""
         instants = [spans[0][0], *(end for _, end in spans)]
-        times = MonthDays([context.database_time(one) for one in reversed(instants)])
+        edges = [context.database_time(one) for one in reversed(instants)]
         try:
-            read = self._audit.read(context, application_id, times, slots)
+            read = self._audit.read(context, application_id, edges, slots, in_days)
         except TooSlow as error:
             if len(spans) == 1:
                 raise
-            kept.at_once = len(spans) // 2
+            self._kept[context.connection.engine].at_once = len(spans) // 2
             raise Unavailable(error.message, retry_after=1) from error
-        found = [read.get(bucket, Verifications()) for bucket in reversed(range(len(spans)))]
-        end = audit_end(context)
-        for span, day in zip(spans, found, strict=True):
-            # Whatever was being written by its end is there, also in a copy that is behind.
-            if context.now - span[1] >= HOUR and context.database_time(span[1]) <= end:
-                kept.keep((application_id, span), day)
-        return found
+        buckets = reversed(range(len(spans)))
+        days = zip(spans, buckets, strict=True)
+        return {span: read.get(bucket, Verifications()) for span, bucket in days}
 
 
 @dataclass
 class _Kept:
-    """The days of a database that were read, and how many are read at once."""
+    """The days of a database that were read, the oldest ones first, and how many come at once."""
 
     days: OrderedDict[tuple[int, DaySpan], Verifications] = field(default_factory=OrderedDict)
     at_once: int = DAYS_AT_ONCE
 
-    def unread(self, application_id: int, spans: Sequence[DaySpan]) -> Sequence[DaySpan]:
-        """The days to read next; none when the first of them was read."""
-        unread = takewhile(lambda span: (application_id, span) not in self.days, spans)
-        return list(islice(unread, self.at_once))
 
-    def keep(self, key: tuple[int, DaySpan], day: Verifications) -> None:
-        """Keep a day, and drop the one that was kept for longest when there are too many."""
-        self.days[key] = day
-        while len(self.days) > KEPT_DAYS:
-            self.days.popitem(last=False)
+def in_days(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:
+    """Whether a time lies in days in a row, each of which holds its start, and not its end."""
+    return and_(time >= literal(edges[-1], WallClock), time < literal(edges[0], WallClock))
 
 
-@dataclass(frozen=True)
-class MonthDays:
-    """Days in a row between ``edges``, naive times of the database's clock, the newest first.
-
-    Each day holds its start, and not its end.
-    """
-
-    edges: Sequence[datetime]
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time lies in any of the days."""
-        start, end = (literal(edge, WallClock) for edge in (self.edges[-1], self.edges[0]))
-        return and_(time >= start, time < end)
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """The day of a time, 0 for the newest."""
-        return bucket_of(time, self.edges)
-
-
-@dataclass(frozen=True)
-class AuditStart:
-    """The oldest row of the audit: the naive time it ``shows``, and the instant, in UTC."""
-
-    shows: datetime
-    instant: datetime
-
-    def reaches(self, start: datetime) -> bool:
-        """Whether the audit holds all from this naive time of the database's clock on."""
-        return self.shows <= start
-
-
-def audit_start(context: ReportContext) -> AuditStart | None:
+def audit_start(context: ReportContext) -> AuditRow | None:
     """The oldest row of the audit, whatever its application; None without any.
 
     Rows of a time before the first month that can be asked for tell nothing, nor later ones than
-    now.
+    now. Ask after the audit was read, as it may be pruned meanwhile.
     """
+    return _audit_row(context, func.min)
+
+
+def audit_end(context: ReportContext) -> AuditRow | None:
+    """The newest row of the audit, as ``audit_start``.
+
+    Nothing is missing up to it, unless rows were deleted: whoever copies them keeps their order.
+    Ask before the audit is read, as a copy may be fed meanwhile.
+    """
+    return _audit_row(context, func.max)
+
+
+def _audit_row(context: ReportContext, which: Callable[..., Function[Any]]) -> AuditRow | None:
     created = context.tables.pa_signature_audit.c.timestamp_created
     first, now = (
         literal(time, WallClock) for time in (_FIRST_TIME, context.database_time(context.now))
     )
     shown: datetime | None = context.connection.scalar(
-        select(func.min(created)).where(created.between(first, now))
+        select(which(created)).where(created.between(first, now))
     )
     if shown is None:
         return None
@@ -177,20 +160,4 @@ def audit_start(context: ReportContext) -> AuditStart | None:
         instant = context.instant(shown)
     except ValueError:  # the clock skips it: it is a day after what it showed a day before
         instant = context.instant(shown - DAY) + DAY
-    return AuditStart(context.database_time(instant) if shown.tzinfo else shown, instant)
-
-
-def audit_end(context: ReportContext) -> datetime:
-    """The time of the audit's newest row by now, naive, of the database's clock.
-
-    Nothing is missing up to it, unless rows were deleted: whoever copies them keeps their order.
-    ``datetime.min`` without any.
-    """
-    created = context.tables.pa_signature_audit.c.timestamp_created
-    now = literal(context.database_time(context.now), WallClock)
-    shown: datetime | None = context.connection.scalar(
-        select(func.max(created)).where(created <= now)
-    )
-    if shown is None:
-        return datetime.min
-    return context.database_time(shown) if shown.tzinfo else shown
+    return AuditRow(context.database_time(instant) if shown.tzinfo else shown, instant)

@@ -3,6 +3,7 @@
 import calendar
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Self
@@ -16,10 +17,7 @@ _DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 
 
 def midnight(day: date, zone: tzinfo) -> datetime:
-    """The instant, in UTC, at which a day of a zone's calendar begins.
-
-    It is the first instant of that day, also where the clock is changed at midnight.
-    """
+    """The first instant, in UTC, of a day of a zone's calendar, also where midnight is skipped."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
@@ -63,11 +61,6 @@ class Month:
         return calendar.monthrange(self.year, self.number)[1]
 
     @property
-    def following(self) -> "Month":
-        """The next month."""
-        return Month.of(self.end)
-
-    @property
     def preceding(self) -> "Month":
         """The month before."""
         return Month.of(self.first_day - timedelta(days=1))
@@ -100,9 +93,7 @@ class DayField(fields.Date):
         super().__init__(required=True, **options)
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
-        try:
-            if isinstance(value, str) and _DAY.fullmatch(value):
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            with suppress(ValueError):
                 return date.fromisoformat(value)
-        except ValueError:
-            pass
         raise ValidationError("Must be a day such as 2026-11-25.")

@@ -53,10 +53,7 @@ class WallSlots:
 def wall_slots(
     start: datetime, end: datetime, wall_clock: Callable[[datetime], datetime]
 ) -> WallSlots:
-    """The slots of a window between two aware times in UTC.
-
-    ``wall_clock`` gives the naive time that the database's clock shows at an aware one.
-    """
+    """The slots between two aware times in UTC; ``wall_clock`` tells the database's naive time."""
     origin = wall_clock(start).replace(minute=0, second=0, microsecond=0)
     hours = list(_hours(start - _BEFORE, end))
     offsets = (wall_clock(time) - time.replace(tzinfo=None) for time in (*hours, end))

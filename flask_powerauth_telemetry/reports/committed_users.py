@@ -11,7 +11,10 @@ from sqlalchemy import ColumnElement, Table, case
 from flask_powerauth_telemetry.database.tables import ActivationStatus
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
+from flask_powerauth_telemetry.reports.active_users import (
+    ActiveUsersSchema,
+    ApplicationAndDaysSchema,
+)
 from flask_powerauth_telemetry.reports.activity import passes
 from flask_powerauth_telemetry.reports.kinds import Growth, read_growths, users_by_set
 
@@ -19,20 +22,12 @@ _COMMITTED = (ActivationStatus.ACTIVE.value, ActivationStatus.BLOCKED.value)
 
 
 class Standing(IntEnum):
-    """What an activation is good for; a user has the highest of the user's activations.
+    """What an activation is good for, a kind; a user has the highest of the user's activations."""
 
-    - ``NEVER_USED``: its last use is its creation, whatever its status.
-    - ``NOT_COMMITTED``: used, but neither ACTIVE, BLOCKED nor REMOVED.
-    - ``REMOVED``: used, and REMOVED since.
-    - ``COMMITTED``: used, and ACTIVE or BLOCKED.
-
-    Each is a kind as in ``reports.kinds``.
-    """
-
-    NEVER_USED = 1
-    NOT_COMMITTED = 2
-    REMOVED = 4
-    COMMITTED = 8
+    NEVER_USED = 1  # its last use is its creation, whatever its status
+    NOT_COMMITTED = 2  # used, but neither ACTIVE, BLOCKED nor REMOVED
+    REMOVED = 4  # used, and REMOVED since
+    COMMITTED = 8  # used, and ACTIVE or BLOCKED
 
 
 class LeftOutSchema(Schema):
@@ -43,12 +38,9 @@ class LeftOutSchema(Schema):
     never_used = CountField(data_key="neverUsed")
 
 
-class CommittedUsersSchema(Schema):
+class CommittedUsersSchema(ActiveUsersSchema):
     """Report data of ``COMMITTED_USERS_IN_PAST_DAYS``."""
 
-    application = fields.String(required=True)
-    days = fields.Integer(required=True)
-    users = CountField()
     users_left_out = fields.Nested(LeftOutSchema, required=True, data_key="usersLeftOut")
     users_in_past_days = CountField(data_key="usersInPastDays")
 
@@ -90,9 +82,7 @@ class CommittedUsersInPastDays(ReportProvider):
             "days": days,
             "users": users[Standing.COMMITTED],
             "users_left_out": {
-                "removed": users[Standing.REMOVED],
-                "not_committed": users[Standing.NOT_COMMITTED],
-                "never_used": users[Standing.NEVER_USED],
+                one.name.lower(): users[one] for one in Standing if one is not Standing.COMMITTED
             },
             "users_in_past_days": sum(users.values()),
         }

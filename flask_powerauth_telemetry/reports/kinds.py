@@ -44,10 +44,7 @@ def users_by_set(growths: Sequence[Growth], days: int) -> Mapping[int, int]:
 def read_growths(
     context: ReportContext, application_ids: Sequence[int], kind: ColumnElement[int], width: int
 ) -> Sequence[Growth]:
-    """The growths in windows of 1 to ``width`` days up to now, by one pass.
-
-    ``kind`` is the kind of an activation; it has one.
-    """
+    """The growths up to now by one pass; ``kind`` is that of an activation, which has one."""
     edges = window_edges(context, width)
     statement = growths_statement(context.tables, application_ids, kind, edges)
     return [

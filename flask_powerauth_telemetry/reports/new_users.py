@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.reports.active_users import (
     ActiveUsersSchema,
     ApplicationAndDaysSchema,
 )
-from flask_powerauth_telemetry.reports.activity import bucket_of, window_edges
+from flask_powerauth_telemetry.reports.activity import bucket_of, users_by_bucket, window_edges
 
 
 class NewUsersSchema(ActiveUsersSchema):
@@ -65,11 +65,8 @@ def _read_new_users(name: str, context: ReportContext) -> Sequence[int]:
     """The new users of each of the past 365 days of 24 hours, the newest day first."""
     application = context.application(name)
     edges = window_edges(context, MAXIMUM_DAYS)
-    counts = [0] * MAXIMUM_DAYS
-    rows = context.connection.execute(new_users_statement(context.tables, application.id, edges))
-    for bucket, users in rows:
-        counts[int(bucket)] += users
-    return counts
+    statement = new_users_statement(context.tables, application.id, edges)
+    return users_by_bucket(context, statement, MAXIMUM_DAYS)
 
 
 def new_users_statement(

@@ -1,24 +1,17 @@
 """Signature verifications of a window: how many, by type, by hour, and in the busiest hour."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement
 
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
-from flask_powerauth_telemetry.reports.activity import (
-    DAY,
-    bucket_of,
-    in_windows,
-    passes,
-    window_edges,
-)
+from flask_powerauth_telemetry.reports.activity import DAY, passes, window_edges
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     HOUR_FORMAT,
@@ -97,45 +90,24 @@ class SignaturesInPastDays(ReportProvider):
         found = sum_of(profile.days[:days])
         start = profile.as_of - days * DAY
         hours = [hour for hour in profile.hours if hour.end > start]
-        by_hour = {
-            "start": hours[0].start.strftime(HOUR_FORMAT),
-            "verifications": list(_by_hour(found, hours)),
-        }
+        by_hour: list[int | None] = []
+        for hour in hours:
+            by_hour += [found.hours[hour], *[None] * (hour.count - 1)]
+        start_of_hours = hours[0].start.strftime(HOUR_FORMAT)
         return {
             "application": application,
             "days": days,
-            "by_hour": by_hour,
+            "by_hour": {"start": start_of_hours, "verifications": by_hour},
             **found.report_data(),
         }
-
-
-@dataclass(frozen=True)
-class PastDays:
-    """The days between ``edges``, which are those of ``window_edges``."""
-
-    edges: Sequence[datetime]
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time lies in the widest window, a closed interval."""
-        return in_windows(time, self.edges)
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """How many days ago a time is."""
-        return bucket_of(time, self.edges)
 
 
 def _read_profile(audit: Audit, name: str, width: int, context: ReportContext) -> SignatureProfile:
     application = context.application(name)
     slots = wall_slots(context.now - width * DAY, context.now, context.database_time)
-    found = audit.read(context, application.id, PastDays(window_edges(context, width)), slots)
+    found = audit.read(context, application.id, window_edges(context, width), slots)
     return SignatureProfile(
         context.now,
         [found.get(bucket, Verifications()) for bucket in range(width)],
         sorted(set(slots.hours.values()), key=lambda hour: hour.start),
     )
-
-
-def _by_hour(found: Verifications, hours: Sequence[ClockHour]) -> Iterator[int | None]:
-    for hour in hours:
-        yield found.hours[hour]
-        yield from [None] * (hour.count - 1)

@@ -1,7 +1,6 @@
 """Users and activations by the status that the activations have now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,14 +30,6 @@ class UsersByStatusSchema(Schema):
     by_status = fields.List(fields.Nested(StatusSchema), required=True, data_key="byStatus")
 
 
-@dataclass(frozen=True)
-class Statuses:
-    """What a pass found: the users in all, and those and the activations of each status."""
-
-    users: int
-    by_status: Mapping[int, tuple[int, int]]
-
-
 class UsersByStatus(ReportProvider):
     """``USERS_BY_STATUS``: how many users and activations there are, whether used or not."""
 
@@ -59,29 +50,33 @@ class UsersByStatus(ReportProvider):
         """The one pass."""
         return [Computation(("users by status", application), partial(_read, application))]
 
-    def report_data(self, found: Statuses, application: str) -> Mapping[str, Any]:
+    def report_data(
+        self, found: Sequence[tuple[int, int, int, int]], application: str
+    ) -> Mapping[str, Any]:
         """All users and activations, then those of the documented statuses, then of others."""
-        documented = [status.value for status in ActivationStatus]
-        others = sorted(found.by_status.keys() - set(documented))
+        by_status = {status: counts for status, *counts in found}
+        names = {one.value: one.name for one in ActivationStatus}
+        others = sorted(by_status.keys() - names.keys())
         return {
             "application": application,
-            "users": found.users,
-            "activations": sum(activations for _, activations in found.by_status.values()),
+            "users": sum(first for *_, first in found),
+            "activations": sum(activations for _, _, activations, _ in found),
             "by_status": [
-                {"status": _name(status), "users": users, "activations": activations}
-                for status in (*documented, *others)
-                for users, activations in [found.by_status.get(status, (0, 0))]
+                {
+                    "status": names.get(status, str(status)),
+                    "users": users,
+                    "activations": activations,
+                }
+                for status in (*names, *others)
+                for users, activations, _ in [by_status.get(status, (0, 0, 0))]
             ],
         }
 
 
-def _read(name: str, context: ReportContext) -> Statuses:
+def _read(name: str, context: ReportContext) -> Sequence[tuple[int, ...]]:
     application = context.application(name)
-    rows = context.connection.execute(statuses_statement(context.tables, application.id)).all()
-    return Statuses(
-        sum(int(first) for _, _, _, first in rows),
-        {int(status): (users, int(activations)) for status, users, activations, _ in rows},
-    )
+    rows = context.connection.execute(statuses_statement(context.tables, application.id))
+    return [tuple(map(int, row)) for row in rows]
 
 
 def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executable:
@@ -89,9 +84,7 @@ def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executab
     activation = tables.pa_activation
     by_user = (
         select(
-            activation.c.user_id,
-            activation.c.activation_status,
-            func.count().label("activations"),
+            activation.c.user_id, activation.c.activation_status, func.count().label("activations")
         )
         .where(activation.c.application_id == application_id)
         .group_by(activation.c.user_id, activation.c.activation_status)
@@ -108,8 +101,3 @@ def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executab
         func.sum(placed.c.activations),
         func.count(case((placed.c.place == 1, placed.c.user_id))),
     ).group_by(placed.c.activation_status)
-
-
-def _name(status: int) -> str:
-    known = {one.value: one.name for one in ActivationStatus}
-    return known.get(status, str(status))

@@ -1,11 +1,10 @@
 """Signature verifications, as PowerAuth's audit tells: how they are read, counted and shown."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, fields
@@ -28,10 +27,14 @@ from flask_powerauth_telemetry.database.functions import WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext
+from flask_powerauth_telemetry.reports.activity import bucket_of, in_windows
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots
 
 Kind = tuple[str | None, ...]
 """The type of a signature, and its algorithm; None where that is not recorded."""
+
+Within = Callable[[ColumnElement[datetime], Sequence[datetime]], ColumnElement[bool]]
+"""Whether a time lies between edges, which are naive times, the newest first."""
 
 READ_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_application": ("id", "name"),
@@ -50,7 +53,6 @@ HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TYPE = "signature_type"
 _ALGORITHM = "signature_algorithm"
 _MINUTE = timedelta(minutes=1)
-_START = attrgetter("start")
 
 
 class VerificationsSchema(Schema):
@@ -116,13 +118,8 @@ class Verifications:
         }
 
     def _by_type(self) -> list[dict[str, Any]]:
-        """The verifications of each kind, in the order of the names."""
         return [
-            {
-                "type": kind[0],
-                "algorithm": kind[1],
-                **_numbers(self.totals[kind], self.valid[kind]),
-            }
+            {"type": kind[0], "algorithm": kind[1], **_numbers(self.totals[kind], self.valid[kind])}
             for kind in sorted(self.totals, key=lambda kind: [name or "" for name in kind])
         ]
 
@@ -131,7 +128,8 @@ class Verifications:
         hours = self.hours
         if not hours:
             return None
-        busiest = max(sorted(hours, key=_START), key=lambda hour: hours[hour] / hour.seconds)
+        by_start = sorted(hours, key=lambda hour: hour.start)
+        busiest = max(by_start, key=lambda hour: hours[hour] / hour.seconds)
         return {
             "start": busiest.start.strftime(HOUR_FORMAT),
             "verifications": hours[busiest],
@@ -160,12 +158,18 @@ class Audit:
         self,
         context: ReportContext,
         application_id: int,
-        times: "Times",
+        edges: Sequence[datetime],
         slots: WallSlots,
+        within: Within = in_windows,
     ) -> Mapping[int, Verifications]:
-        """The verifications of an application by bucket, from one pass over those times."""
+        """The verifications of an application by bucket, as ``bucket_of`` numbers them.
+
+        From one pass over the times that are ``within`` the edges.
+        """
         kinds = self._kinds(context)
-        statement = signatures_statement(context.tables, application_id, times, slots, kinds)
+        statement = signatures_statement(
+            context.tables, application_id, edges, slots, kinds, within
+        )
         found: dict[int, Verifications] = {}
         for bucket, slot, total, valid, *names in context.connection.execute(statement):
             part = found.setdefault(int(bucket), Verifications())
@@ -187,29 +191,20 @@ class Audit:
         return kinds
 
 
-class Times(Protocol):
-    """The times that a pass reads, in buckets; told of the column that holds the time."""
-
-    def within(self, time: ColumnElement[datetime]) -> ColumnElement[bool]:
-        """Whether a time is one of them."""
-
-    def bucket(self, time: ColumnElement[datetime]) -> ColumnElement[int]:
-        """The bucket of a time that is one of them."""
-
-
 def signatures_statement(
     tables: PowerAuthTables,
     application_id: int,
-    times: Times,
+    edges: Sequence[datetime],
     slots: WallSlots,
     kinds: Sequence[str],
+    within: Within = in_windows,
 ) -> Executable:
     """Rows of (bucket, slot, total, valid, one value for each column that ``kinds`` names)."""
     activation, audit = tables.pa_activation, tables.pa_signature_audit
     created = audit.c.timestamp_created
     verified = (
         select(
-            times.bucket(created).label("bucket"),
+            bucket_of(created, edges).label("bucket"),
             WholeSlots(created, literal(slots.origin, WallClock), slots.seconds).label("slot"),
             case((audit.c.valid == true(), 1), else_=0).label("valid"),
             *(audit.c[kind] for kind in kinds),
@@ -217,7 +212,7 @@ def signatures_statement(
         .select_from(audit)
         .join(activation, activation.c.activation_id == audit.c.activation_id)
         .where(activation.c.application_id == application_id)
-        .where(times.within(created))
+        .where(within(created, edges))
         .subquery("verified")
     )
     groups = [verified.c.bucket, verified.c.slot, *(verified.c[kind] for kind in kinds)]

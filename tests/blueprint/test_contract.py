@@ -8,10 +8,12 @@ from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.activity import LiveActivity
+from flask_powerauth_telemetry.reports.active_users import (
+    CurrentMau,
+    UsersByPastDays,
+    UsersInPastDays,
+)
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
-from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.testing import contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())
@@ -20,7 +22,7 @@ TestUsersAcrossApplications = contract_suite(
     UsersAcrossApplications(), parameters={"applications": ["retail", "corporate"]}
 )
 TestCommittedUsersInPastDays = contract_suite(CommittedUsersInPastDays())
-TestUsersByPastDays = contract_suite(UsersByPastDays(LiveActivity()))
+TestUsersByPastDays = contract_suite(UsersByPastDays())
 
 
 WRONG_PROVIDERS = """

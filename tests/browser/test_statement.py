@@ -12,10 +12,10 @@ from flask_powerauth_telemetry.cli.statement import html_of
 from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.history.statement import Statement, add_reports
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.reports.calendar import Month
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from tests.browser.conftest import Visit
 
 LONGEST = Statement(
@@ -53,7 +53,8 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "total": 9_123_456_789,
         "valid": 9_023_456_789,
         "invalid": 100_000_000,
-        "auditSince": "2026-11-25T00:00:00.123456+01:00",
+        "auditSince": "2026-10-25T00:00:00.123456+01:00",
+        "auditUntil": "2026-10-25T00:00:00.123456+01:00",
         "recordedDays": [
             {
                 "day": f"2026-10-{day:02}",

@@ -264,7 +264,7 @@ def test_zone_that_fits_is_all_right(database: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"), [(-3, "at UTC-03:00 or more"), (-40, "logged in since")]
+    ("hours", "said"), [(-3, "at UTC-03:00 or more"), (-40, "copy is no longer fed")]
 )
 def test_uses_long_ago_are_a_note(database: Engine, hours: float, said: str) -> None:
     fill(database, hours_ahead=hours)

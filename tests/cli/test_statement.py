@@ -64,6 +64,7 @@ def recorded(small_site: Site) -> Site:
     activations = [Activation("a", 1, "anna", datetime(2026, 1, 1))]
     powerauth.add_activations(small_site.powerauth, activations)
     times = [datetime(2026, 9, 1), datetime(2026, 10, 5), datetime(2026, 10, 6)]
+    times.append(datetime(2026, 11, 24))
     rows = [Verification("a", time, time.day != 6) for time in times]
     audit.add_verifications(small_site.powerauth, rows)
     return small_site
@@ -220,6 +221,28 @@ def test_pruned_audit_is_said(recorded: Site) -> None:
     missing = " ".join(data_of(app_of(recorded), "2026-10", 0)["missing"])
 
     assert "The audit begins at 2026-10-06T02:00:00+02:00, so earlier" in missing
+
+
+@pytest.mark.parametrize(
+    ("newest", "now", "month", "is_said"),
+    [
+        (datetime(2026, 10, 31, 22, 59), NOW, "2026-10", True),
+        (datetime(2026, 10, 31, 23), NOW, "2026-10", False),  # the end of the month in Prague
+        (wall_clock(NOW - 10 * DAY, UTC), NOW, "2026-11", True),
+        (wall_clock(NOW - 12 * HOUR, UTC), NOW, "2026-11", False),
+    ],
+)
+def test_audit_that_ends_before_the_month_is_said(
+    recorded: Site, newest: datetime, now: datetime, month: str, is_said: bool
+) -> None:
+    audit.delete_verifications(recorded.powerauth)
+    audit.add_verifications(recorded.powerauth, [Verification("a", newest)])
+
+    text = statement(app_of(recorded, now), month).stdout
+
+    until = wall_clock(newest.replace(tzinfo=UTC), PRAGUE).isoformat()
+    assert (f"The audit ends at {until}+01:00: " in text) == is_said
+    assert ("this copy is no longer fed" in text) == is_said
 
 
 def test_statements_of_a_year_say_what_is_known_and_no_more(small_site: Site) -> None:

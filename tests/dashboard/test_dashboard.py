@@ -171,8 +171,9 @@ def test_signatures_of_the_month_equal_the_api(database: Engine, zone: str) -> N
     assert figure.rows[:0:-1] == [
         [f"2026-11-{day:02}", shown(number)] for day, number in enumerate(data["byDay"], start=1)
     ]
-    since = datetime.fromisoformat(data["auditSince"])
-    assert f"audit begins at {since:%Y-%m-%d %H:%M} {zone}." in figure.text
+    ends = (datetime.fromisoformat(data[key]) for key in ("auditSince", "auditUntil"))
+    since, until = (f"{end:%Y-%m-%d %H:%M}" for end in ends)
+    assert f"audit has rows from {since} to {until} {zone}." in figure.text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.service import Clock
 from tests.support import audit, powerauth
 from tests.support.audit import TICK, Verification

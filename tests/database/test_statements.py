@@ -21,12 +21,11 @@ from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement
-from flask_powerauth_telemetry.reports.audit_by_day import MonthDays
+from flask_powerauth_telemetry.reports.audit_by_day import in_days
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed_users import standing_of
 from flask_powerauth_telemetry.reports.kinds import growths_statement
 from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.signatures import PastDays
 from flask_powerauth_telemetry.reports.users_by_status import statuses_statement
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
@@ -93,12 +92,12 @@ def statements() -> dict[str, Executable]:
         ),
         "statuses": statuses_statement(tables, 1),
         "signatures of a month": signatures_statement(
-            tables, 1, MonthDays(year[:31]), slots, ("signature_type",)
+            tables, 1, year[:31], slots, ("signature_type",), in_days
         ),
         "new users": new_users_statement(tables, 1, edges("UTC")),
         "new users across clock changes": new_users_statement(tables, 1, edges("Europe/Prague")),
         "signatures": signatures_statement(
-            tables, 1, PastDays(year[:31]), slots, ("signature_type", "signature_algorithm")
+            tables, 1, year[:31], slots, ("signature_type", "signature_algorithm")
         ),
     }
 

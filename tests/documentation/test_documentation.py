@@ -17,7 +17,7 @@ import sqlglot
 from blinker import NamedSignal
 from flask import Flask
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine, MetaData, make_url
+from sqlalchemy import Engine, make_url
 from werkzeug.utils import import_string
 
 import flask_powerauth_telemetry
@@ -38,7 +38,7 @@ from flask_powerauth_telemetry.dashboard.figures import (
 from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
-from flask_powerauth_telemetry.history.recording import recording_table
+from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import (
     STATES,
@@ -417,7 +417,7 @@ def test_documented_examples_fit_their_schemas(name: str) -> None:
 
 
 def test_columns_of_a_recording_are_documented() -> None:
-    columns = recording_table(MetaData()).columns.keys()
+    columns = HistoryTables(None).recording.columns.keys()
 
     documented = ", ".join(column(RECORDING, "### The history", "Column"))
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from flask_powerauth_telemetry.history import selections
+from flask_powerauth_telemetry.history import store
 from flask_powerauth_telemetry.history.chain import Break, ChainRow, ChainWalk
 from flask_powerauth_telemetry.history.recording import digest_of
 from flask_powerauth_telemetry.history.store import HistoryStore
@@ -373,7 +373,7 @@ def test_first_row_that_follows_another_is_found(small_site: Site) -> None:
 def test_chain_is_read_a_few_rows_at_a_time(
     small_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selections, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(store, "ROWS_AT_ONCE", 2)
     fill_history(small_site)
     small_site.execute("DELETE FROM telemetry_recording WHERE entry = 3")
 

@@ -12,7 +12,7 @@ import pytest
 import sqlglot
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
-from sqlalchemy import Dialect, insert, make_url, select, update
+from sqlalchemy import Dialect, event, make_url, select
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlglot import exp
@@ -20,7 +20,7 @@ from werkzeug.http import http_date
 
 from flask_powerauth_telemetry import ConfigurationError, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.history.selections import Selections
+from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import HistoryTables
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
@@ -474,28 +474,38 @@ def test_credentials_may_have_the_only_powerauth_database(small_site: Site) -> N
         (mysql.dialect, "mysql"),
     ],
 )
-def test_store_compiles_on_every_dialect(dialect: Callable[[], Dialect], grammar: str) -> None:
+def test_store_compiles_on_every_dialect(
+    small_site: Site, dialect: Callable[[], Dialect], grammar: str
+) -> None:
     tables = HistoryTables(None)
     table, head = tables.recording, tables.head
-    selections = Selections(tables, "emea")
+    retail, store = Application(1, "retail"), HistoryStore("emea")
+    store.create(small_site.history)
+    reads: list[Any] = []
+    event.listen(
+        small_site.history, "before_execute", lambda _, statement, *__: reads.append(statement)
+    )
+    with small_site.history.begin() as connection:
+        store.add(connection, recording(ActivityProfile(NOW, (0,) * 365)))
+        store.newest(connection, "retail", NOW)
+        store.newest_of_any(connection, NOW)
+        store.first(connection, "retail", NOW, NOW + DAY, 48)
+        store.within(connection, "retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)])
+        store.of_slot(connection, retail, NOW)
+        store.days(connection, retail, [(NOW, NOW + DAY)])
+        store.recorded_days(connection, retail)
+        store.is_gone(connection, recording(ActivityProfile(NOW, (0,) * 365)), NOW + DAY)
+        list(store.chain(connection))
+        store.names(connection)
+    assert len(reads) > 13
     statements = [
         *map(CreateTable, (table, head)),
         *map(CreateIndex, table.indexes),
-        insert(table),
-        update(head).values(entries=head.c.entries),
-        selections.newest("retail", NOW, 48),
-        selections.newest(None, NOW, 1),
-        selections.oldest("retail", NOW, NOW + DAY, 48),
-        selections.within("retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)]),
-        selections.of_slot(Application(1, "retail"), "2026-11-25T12:00:00.000000Z"),
-        selections.days(Application(1, "retail"), ["2026-11-25T23:00Z/PT1440M"]),
-        selections.all_days(Application(1, "retail")),
-        selections.complete(recording(ActivityProfile(NOW, (0,) * 365)), NOW + DAY),
-        selections.following(7),
+        *reads,
     ]
 
     for statement in statements:
-        sql = str(statement.compile(dialect=dialect()))  # type: ignore[attr-defined]
+        sql = str(statement.compile(dialect=dialect()))
         # The placeholders of drivers are no part of a grammar.
         parsed = sqlglot.parse(re.sub(r"%(\(\w+\))?s|__\[\w+\]", "1", sql), read=grammar)
         assert len(parsed) == 1

@@ -12,22 +12,24 @@ from marshmallow import Schema, ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.history.mau_history import MauHistory
+from flask_powerauth_telemetry.history.signatures_in_month import (
+    RecordedDaySchema,
+    SignaturesInMonth,
+)
 from flask_powerauth_telemetry.history.source import RecordedReport
 from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.activity import LiveActivity
+from flask_powerauth_telemetry.reports.active_users import (
+    CurrentMau,
+    UsersByPastDays,
+    UsersInPastDays,
+)
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.signatures_in_month import (
-    RecordedDaySchema,
-    SignaturesInMonth,
-)
-from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.service import Report, ReportService
@@ -37,7 +39,7 @@ WINDOW = {"application": "retail", "days": 200}
 REPORTS: Mapping[ReportProvider, Mapping[str, Any]] = {
     CurrentMau(): {"application": "retail"},
     UsersInPastDays(): WINDOW,
-    UsersByPastDays(LiveActivity()): {"application": "retail"},
+    UsersByPastDays(): {"application": "retail"},
     UsersAcrossApplications(): {"applications": ["retail", "corporate"], "days": 200},
     CommittedUsersInPastDays(): WINDOW,
     NewUsersInPastDays(): WINDOW,

@@ -23,10 +23,12 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import DatabaseFault, ProviderFault, TooSlow
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
-from flask_powerauth_telemetry.reports.activity import LiveActivity
+from flask_powerauth_telemetry.reports.active_users import (
+    CurrentMau,
+    UsersByPastDays,
+    UsersInPastDays,
+)
 from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
-from flask_powerauth_telemetry.reports.users_by_past_days import UsersByPastDays
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
@@ -121,7 +123,7 @@ def database(tmp_path: Path) -> Iterator[ContractDatabase]:
 
 
 def test_documented_reports_share_one_pass(database: ContractDatabase) -> None:
-    house = House(database, 60, CurrentMau(), UsersInPastDays(), UsersByPastDays(LiveActivity()))
+    house = House(database, 60, CurrentMau(), UsersInPastDays(), UsersByPastDays())
     curve = house.run("USERS_BY_PAST_DAYS", application="retail")
     assert house.passes() == 1
     for days in (1, 30, 31, 365):

@@ -149,7 +149,8 @@ def month_of(client: FlaskClient, month: tuple[int, int], name: str = "retail") 
 def told(data: Mapping[str, Any]) -> dict[str, Any]:
     """What is told, but for where it was read."""
     days = [{key: day[key] for key in ("day", "recordedAt")} for day in data["recordedDays"]]
-    return {key: data[key] for key in data if key != "auditSince"} | {"recordedDays": days}
+    ends = {"auditSince", "auditUntil"}
+    return {key: data[key] for key in data if key not in ends} | {"recordedDays": days}
 
 
 def random_rows(

@@ -183,9 +183,9 @@ def _judge_zone(target: Target, newest: datetime | None, now: datetime) -> Findi
         return target.error(f"the zone is wrong: {text}", cure, **facts)
     if ahead >= -_QUIET:
         return target.ok(text, **facts)
-    cure = "Fine if nobody logged in since"
+    cure = "Fine if nobody logged in since; if people did, this copy is no longer fed"
     if fitting:
-        cure += f"; if people did, the zone is wrong, and now it is at {fitting} or more"
+        cure += f", or the zone is wrong, and now it is at {fitting} or more"
     return target.note(text, cure, **facts)
 
 

@@ -150,11 +150,11 @@ def signatures_of_month(asked: Asked, one: Data) -> Content:
 
 
 def _reach(month: Mapping[str, Any], asked: Asked) -> str:
-    """Since when the audit has rows, and what that means for the month."""
-    since = month["auditSince"]
+    """From when to when the audit has rows, and what that means for the month."""
+    ends = [asked.shown(month[key]) for key in ("auditSince", "auditUntil") if month[key]]
     told = "PowerAuth's signature audit has no row at all"
-    if since is not None:
-        told = f"PowerAuth's signature audit begins at {asked.shown(since)} {asked.zone}"
+    if ends:
+        told = f"PowerAuth's signature audit has rows from {' to '.join(ends)} {asked.zone}"
     if recorded := len(month["recordedDays"]):
         told += f"; {recorded} {'day is' if recorded == 1 else 'days are'} as recorded before"
     if missing := len(month["missing"]):

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry.exceptions import TooSlow
+from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports import audit_by_day
-from flask_powerauth_telemetry.reports.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.reports.verifications import Audit
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
@@ -103,7 +103,7 @@ def test_every_number_equals_a_count_by_hand(
     for now in (first, first + 17 * DAY + 5 * HOUR, first + 31 * DAY, first + 60 * DAY):
         client = client_of(database, now, report_zone, DATABASE_TIMEZONE=zone)
         data = month_of(client, f"{month[0]}-{month[1]:02}")
-        del data["auditSince"]
+        del data["auditSince"], data["auditUntil"]
         assert data.pop("missing") == []
         assert data == audit.month_by_hand(retail, month, now, calendar, own)
         assert sum(filter(None, data["byDay"])) == data["total"]
@@ -143,6 +143,7 @@ def test_month_without_verifications_is_zero_only_where_the_audit_reaches(
         "byDay": [begun] * 25 + [None] * 5,
         "busiestHour": None,
         "auditSince": since,
+        "auditUntil": since,
         "missing": days if since is None else [],
     }
 
@@ -304,6 +305,31 @@ def test_days_read_last_are_kept_of_too_many(
     assert passes == {"2026-10": 0, "2026-08": 4}
 
 
+def test_copy_that_is_fed_while_it_is_read_is_read_again(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before its rows came is neither told as the end nor kept."""
+    read, late = Audit.read, datetime(2026, 11, 24)
+    clock = Clock(NOW)
+    client = client_of(filled(sqlite, [datetime(2026, 10, 1), datetime(2026, 10, 5)]), clock)
+
+    def read_before(*arguments: Any) -> Any:
+        monkeypatch.setattr(Audit, "read", read)
+        found = read(*arguments)
+        times = (datetime(2026, 10, 6), late)
+        audit.add_verifications(sqlite, [Verification("a", time) for time in times], first=9)
+        return found
+
+    monkeypatch.setattr(Audit, "read", read_before)
+    data = month_of(client, "2026-10")
+    assert (data["auditUntil"], data["total"]) == ("2026-10-05T00:00:00+00:00", 2)
+    clock.now += timedelta(minutes=2)
+
+    data = month_of(client, "2026-10")
+
+    assert (data["auditUntil"], data["total"]) == (f"{late.isoformat()}+00:00", 3)
+
+
 def test_day_is_read_again_while_it_may_still_be_written(sqlite: Engine) -> None:
     """A row with a time before midnight that was committed after it is counted."""
     midnight = datetime(2026, 11, 1, tzinfo=UTC)
@@ -329,6 +355,31 @@ def test_rows_that_a_copy_gets_late_are_counted(sqlite: Engine) -> None:
     assert month_of(client, "2026-10")["total"] == 3
 
 
+@pytest.mark.parametrize(
+    "newest",
+    [
+        datetime(2026, 11, 15, 12),  # as in a copy that is no longer fed
+        datetime(2026, 11, 24, 11),  # as where nobody came for a day
+        datetime(2026, 10, 31, 20),
+    ],
+)
+def test_it_tells_the_end_of_an_audit(database: Engine, newest: datetime) -> None:
+    """Days after it are 0 where nobody came, and unknown in a copy that is no longer fed."""
+    times = [newest - days * DAY for days in range(60)]
+    later = Verification("b", newest + HOUR)  # of another application
+    audit.add_verifications(filled(database), [Verification("a", time) for time in times])
+    audit.add_verifications(database, [later], first=99)
+    total = sum(time.month == 11 for time in times)
+
+    data = month_of(client_of(database, zone="Europe/Prague"), "2026-11")
+
+    until = wall_clock(later.timestamp_created.replace(tzinfo=UTC), ZoneInfo("Europe/Prague"))
+    assert data["auditUntil"] == f"{until.isoformat()}+01:00"
+    assert (data["total"], data["missing"]) == (total, [])
+    known = until.day if until.month == 11 else 0
+    assert data["byDay"][known:25] == [0] * (25 - known)
+
+
 @pytest.mark.parametrize("shown", ["infinity", "20000-01-01", "2027-01-01"])
 def test_row_of_a_time_that_has_not_come_tells_nothing(postgresql: Engine, shown: str) -> None:
     filled(postgresql, [datetime(2026, 10, 5)])
@@ -337,7 +388,8 @@ def test_row_of_a_time_that_has_not_come_tells_nothing(postgresql: Engine, shown
 
     data = month_of(client_of(postgresql), "2026-10")
 
-    assert (data["total"], data["auditSince"], len(data["missing"])) == (0, None, 31)
+    assert (data["auditSince"], data["auditUntil"]) == (None, None)
+    assert (data["total"], len(data["missing"])) == (0, 31)
 
 
 def test_month_longer_than_the_time_limit_is_answered_in_the_end(
@@ -373,11 +425,11 @@ def test_slices_that_are_too_slow_get_shorter(
     read = Audit.read
 
     def too_slow_for_many(
-        self: Audit, context: Any, application_id: int, times: Any, slots: Any
+        self: Audit, context: Any, application_id: int, edges: Any, *others: Any
     ) -> Any:
-        if len(times.edges) > 4:
+        if len(edges) > 4:
             raise TooSlow("too many")
-        return read(self, context, application_id, times, slots)
+        return read(self, context, application_id, edges, *others)
 
     monkeypatch.setattr(Audit, "read", too_slow_for_many)
     client = client_of(filled(sqlite, [datetime(2026, 10, 5), datetime(2026, 10, 31)]))
