@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from flask_powerauth_telemetry.exceptions import InvalidRequest, TelemetryError
 from flask_powerauth_telemetry.text import describe, shortened
@@ -28,6 +28,9 @@ class ReportRequest(NamedTuple):
     parameters: Mapping[str, Any]
 
 
+_NO_OBJECT = {"type": "Must be a JSON object."}
+
+
 def _not_blank(text: str) -> None:
     if not text.strip():
         raise ValidationError("Must not be blank.")
@@ -37,18 +40,16 @@ class _RequestObjectSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
+    error_messages = _NO_OBJECT
     name = fields.String(required=True, validate=_not_blank)
-    parameters = fields.Dict(load_default=None, allow_none=True)
-
-    @post_load
-    def _request(self, data: dict[str, Any], **_: Any) -> ReportRequest:
-        return ReportRequest(name=data["name"], parameters=data["parameters"] or {})
+    parameters = fields.Dict(allow_none=True)
 
 
 class _RequestSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
+    error_messages = _NO_OBJECT
     request_object = fields.Nested(_RequestObjectSchema, required=True, data_key="requestObject")
 
 
@@ -58,12 +59,7 @@ _REQUEST_SCHEMA = _RequestSchema()
 def load_request(body: bytes) -> ReportRequest:
     """The request in a body of UTF-8, UTF-16 or UTF-32; raises ``InvalidRequest``."""
     payload = _decode(body)
-    asked = _well_formed(payload)
-    return _validated(payload) if asked is None else asked
-
-
-def _well_formed(payload: Any) -> ReportRequest | None:
-    """The request, if nothing is wrong with it: without the schema, in a tenth of its time."""
+    # By hand, in a tenth of the time that the schema takes to say what is wrong.
     asked = payload.get("requestObject") if isinstance(payload, dict) else None
     if isinstance(asked, dict):
         name, parameters = asked.get("name"), asked.get("parameters")
@@ -73,16 +69,7 @@ def _well_formed(payload: Any) -> ReportRequest | None:
             and (parameters is None or isinstance(parameters, dict))
         ):
             return ReportRequest(name, parameters or {})
-    return None
-
-
-def _validated(payload: Any) -> ReportRequest:
-    try:
-        loaded = _REQUEST_SCHEMA.load(payload)
-    except ValidationError as error:
-        raise InvalidRequest(f"Invalid request: {describe(error.messages)}") from error
-    request: ReportRequest = loaded["request_object"]
-    return request
+    raise InvalidRequest(f"Invalid request: {describe(_REQUEST_SCHEMA.validate(payload))}")
 
 
 def report_envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
