@@ -410,6 +410,12 @@ class SealKeys(Value):
         """The keys that a file holds, one on each line."""
         return text.split()
 
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            cure = f"Write its digits in double quotes, as JSON has text. {self.cure}"
+            raise Refused(f"{self.must}, and this is read as a number", cure)
+        return super()._deserialize(value)
+
     def _read(self, value: str | Sequence[Any]) -> Keys:
         keys = [value] if isinstance(value, str) else value
         if not keys or not all(isinstance(key, str) and len(key) >= 32 for key in keys):
