@@ -154,12 +154,8 @@ def _frozen(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        return _Unique()
+        return object()  # equal to nothing else
     return type(value), value
-
-
-class _Unique:
-    """Equal to nothing else: stands for a value that can't be compared."""
 
 
 def _check_declaration(provider: object) -> None:
