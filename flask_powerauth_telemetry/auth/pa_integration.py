@@ -133,10 +133,11 @@ class IntegrationCredentials:
 def _digested(rows: Iterable[Row[Any]]) -> _Integrations:
     """The integrations that can be used; no frame that stays has a secret of theirs."""
     return {
-        token: (row.name or f"integration:{row.id}", hex_digest(secret))
+        row.client_token: (row.name or f"integration:{row.id}", hex_digest(row.client_secret))
         for row in rows
-        if isinstance(token := row.client_token, str)
-        and isinstance(secret := row.client_secret, str)
-        and token
-        and secret
+        if _is_text(row.client_token) and _is_text(row.client_secret)
     }
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
