@@ -193,16 +193,13 @@ def _read_report(state: TelemetryState, _: Principal, path: str) -> ReportReques
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     if not asked.is_json:
         raise UnsupportedMediaType("The body must be application/json")
-    return load_request(_body(asked, state.config.max_content_length))
-
-
-def _body(asked: Request, limit: int) -> bytes:
+    limit = state.config.max_content_length
     # Werkzeug cuts a body of undeclared length at its limit, so one more byte is let through.
     asked.max_content_length = limit + 1
     body = asked.get_data()
     if len(body) > limit:
         raise PayloadTooLarge("The body is too large")
-    return body
+    return load_request(body)
 
 
 def _answer_report(state: TelemetryState, principal: Principal, asked: ReportRequest) -> Response:

@@ -12,7 +12,12 @@ from marshmallow import Schema
 from sqlalchemy import Connection, select
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.database.connection import Database, Interrupt, giving_way
+from flask_powerauth_telemetry.database.connection import (
+    Database,
+    Interrupt,
+    giving_way,
+    interrupted_by_nobody,
+)
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import (
     DatabaseFault,
@@ -33,10 +38,6 @@ class Application:
     name: str
 
 
-def _interrupted_by_nobody(interrupt: Callable[[], None] | None) -> None:
-    pass
-
-
 class ReportContext:
     """All that a computation needs while it runs.
 
@@ -51,7 +52,7 @@ class ReportContext:
         self,
         database: Database,
         now: datetime,
-        interrupt_by: Callable[[Callable[[], None] | None], None] = _interrupted_by_nobody,
+        interrupt_by: Callable[[Interrupt | None], None] = interrupted_by_nobody,
         applications: Collection[str] | None = None,
         history: Database | None = None,
     ) -> None:

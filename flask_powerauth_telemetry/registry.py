@@ -80,11 +80,9 @@ class RegisteredReport:
             self.data_schema.load(dumped, unknown=EXCLUDE)
             encode(dumped)
         except (ValidationError, TypeError, ValueError, AttributeError) as error:
-            raise self._misfit(error) from error
+            cause = f"{self.name}: its data don't fit its schema: {error}"
+            raise ProviderFault(cause) from error
         return dumped
-
-    def _misfit(self, error: Exception) -> ProviderFault:
-        return ProviderFault(f"{self.name}: its data don't fit its schema: {error}")
 
 
 class ReportRegistry:
@@ -102,10 +100,7 @@ class ReportRegistry:
 
     def register(self, provider: ReportProvider) -> RegisteredReport:
         """Add a provider; raises ``InvalidProvider`` when its contract is not kept."""
-        _check_kind(provider)
-        _check_name(provider)
-        if isinstance(provider.tables, str):
-            raise InvalidProvider(provider, f"has text as tables: write ({provider.tables!r},)")
+        _check_declaration(provider)
         shares = _shares(provider)
         taken = self._reports.get(provider.name)
         if taken is not None:
@@ -159,22 +154,15 @@ def _frozen(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        return _Unique()
+        return object()  # equal to nothing else
     return type(value), value
 
 
-class _Unique:
-    """Equal to nothing else: stands for a value that can't be compared."""
-
-
-def _check_kind(provider: object) -> None:
+def _check_declaration(provider: object) -> None:
     if isinstance(provider, type):
         raise InvalidProvider(provider, "is a class, register an instance of it")
     if not isinstance(provider, ReportProvider):
         raise InvalidProvider(provider, "is not a ReportProvider")
-
-
-def _check_name(provider: ReportProvider) -> None:
     name: object = provider.name
     if not isinstance(name, str) or not name:
         raise InvalidProvider(provider, "has no name")
@@ -182,6 +170,8 @@ def _check_name(provider: ReportProvider) -> None:
         raise InvalidProvider(
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
+    if isinstance(provider.tables, str):
+        raise InvalidProvider(provider, f"has text as tables: write ({provider.tables!r},)")
 
 
 def _shares(provider: ReportProvider) -> bool:

@@ -28,6 +28,9 @@ class ReportRequest(NamedTuple):
     parameters: Mapping[str, Any]
 
 
+_NO_OBJECT = {"type": "Must be a JSON object."}
+
+
 def _not_blank(text: str) -> None:
     if not text.strip():
         raise ValidationError("Must not be blank.")
@@ -37,14 +40,16 @@ class _RequestObjectSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
+    error_messages = _NO_OBJECT
     name = fields.String(required=True, validate=_not_blank)
-    parameters = fields.Dict(load_default=None, allow_none=True)
+    parameters = fields.Dict(allow_none=True)
 
 
 class _RequestSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
+    error_messages = _NO_OBJECT
     request_object = fields.Nested(_RequestObjectSchema, required=True, data_key="requestObject")
 
 
@@ -54,15 +59,7 @@ _REQUEST_SCHEMA = _RequestSchema()
 def load_request(body: bytes) -> ReportRequest:
     """The request in a body of UTF-8, UTF-16 or UTF-32; raises ``InvalidRequest``."""
     payload = _decode(body)
-    # A tenth of the schema's time; the schema tells what is wrong.
-    request = _well_formed(payload)
-    if request is None:
-        raise InvalidRequest(f"Invalid request: {describe(_REQUEST_SCHEMA.validate(payload))}")
-    return request
-
-
-def _well_formed(payload: Any) -> ReportRequest | None:
-    """The request, if nothing is wrong with it."""
+    # By hand, in a tenth of the time that the schema takes to say what is wrong.
     asked = payload.get("requestObject") if isinstance(payload, dict) else None
     if isinstance(asked, dict):
         name, parameters = asked.get("name"), asked.get("parameters")
@@ -72,7 +69,7 @@ def _well_formed(payload: Any) -> ReportRequest | None:
             and (parameters is None or isinstance(parameters, dict))
         ):
             return ReportRequest(name, parameters or {})
-    return None
+    raise InvalidRequest(f"Invalid request: {describe(_REQUEST_SCHEMA.validate(payload))}")
 
 
 def report_envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 from marshmallow import fields
-from sqlalchemy import Engine, NullPool, create_engine, event, insert, make_url
+from sqlalchemy import NullPool, create_engine, event, insert, make_url
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.database.connection import Database, always
@@ -35,7 +35,7 @@ from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_parameters
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
-from flask_powerauth_telemetry.registry import RegisteredReport, ReportRegistry
+from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.schemas import encode, report_envelope
 from flask_powerauth_telemetry.service import ReportService
 
@@ -169,7 +169,7 @@ class ReportProviderContract:
         assert read <= set(self.provider.tables), "it reads more than its tables"
 
     def test_every_computation_gives_the_same_data(self, database: "ContractDatabase") -> None:
-        report = self._registered()
+        report = ReportRegistry().register(self.provider)
         if not report.shares:
             return
         source = database.read_only()
@@ -194,11 +194,8 @@ class ReportProviderContract:
         service.run(self.provider.name, self._parameters(), _ANYONE)
         assert database.path.read_bytes() == before, "it has written"
 
-    def _registered(self) -> RegisteredReport:
-        return ReportRegistry().register(self.provider)
-
     def _fields(self) -> Mapping[str, Any]:
-        fields_by_name = self._registered().parameters_schema.load_fields
+        fields_by_name = ReportRegistry().register(self.provider).parameters_schema.load_fields
         return {field.data_key or name: field for name, field in fields_by_name.items()}
 
     def _parameters(self) -> dict[str, Any]:
@@ -245,19 +242,17 @@ class ContractDatabase:
         self.statements: list[str] = []
         self._tables = PowerAuthTables()
         self._owner = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-        self._readers: list[Engine] = []
         self._tables.metadata.create_all(self._owner)
         self._fill(_example() if rows is None else rows)
+        self._reader = create_read_only_engine(make_url(f"sqlite:///{path}"), {})
+        event.listen(
+            self._reader, "before_cursor_execute", lambda *given: self.statements.append(given[2])
+        )
 
     def read_only(self) -> Database:
         """The database as the service sees it."""
-        engine = create_read_only_engine(make_url(f"sqlite:///{self.path}"), {})
-        event.listen(
-            engine, "before_cursor_execute", lambda *given: self.statements.append(given[2])
-        )
-        self._readers.append(engine)
         return Database(
-            engine=always(engine),
+            engine=always(self._reader),
             timezone=_ZONE,
             tables=self._tables,
             statement_timeout=20,
@@ -273,8 +268,7 @@ class ContractDatabase:
 
     def close(self) -> None:
         """Close the connections."""
-        for engine in self._readers:
-            engine.dispose()
+        self._reader.dispose()
 
     def _fill(self, rows: Rows) -> None:
         with self._owner.begin() as connection:

@@ -7,8 +7,7 @@ read whole, at most once a minute, and kept as digests: a wrong password costs n
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Table, select
 
@@ -33,16 +32,13 @@ _LONGEST_READING_SECONDS = 10.0
 _LONGEST_REREADING_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class _Integration:
-    principal: str
-    digest: str
+_Integrations = Mapping[str, tuple[str, str]]
+"""The principal, and the digest of its secret, by the token."""
 
 
-@dataclass(frozen=True)
-class _Reading:
+class _Reading(NamedTuple):
     at: float
-    integrations: Mapping[str, _Integration]
+    integrations: _Integrations
 
 
 class IntegrationCredentials:
@@ -75,10 +71,10 @@ class IntegrationCredentials:
         """The principal of a token and its secret, both compared exactly."""
         own = hex_digest(password)
         del password  # what is raised below must not hold it in a frame
-        found = self._integrations().get(username)
-        return found.principal if matches(own, (found.digest,) if found else ()) and found else None
+        principal, known = self._integrations().get(username, (None, ""))
+        return principal if matches(own, (known,)) else None
 
-    def _integrations(self) -> Mapping[str, _Integration]:
+    def _integrations(self) -> _Integrations:
         now = self._clock()
         if now >= self._next_reading:
             if self._last is not None:  # only this request waits
@@ -86,7 +82,7 @@ class IntegrationCredentials:
             self._read_anew()
         return self._valid()
 
-    def _valid(self) -> Mapping[str, _Integration]:
+    def _valid(self) -> _Integrations:
         """What was read last, while it is valid; raises why nothing newer can be read."""
         last, failure = self._last, self._failure
         if last is not None and (failure is None or self._outlives(last, failure)):
@@ -127,19 +123,17 @@ class IntegrationCredentials:
             seconds = REFRESH_SECONDS
         self._next_reading = self._clock() + seconds
 
-    def _read(self, task: Task) -> dict[str, _Integration]:
+    def _read(self, task: Task) -> _Integrations:
         columns = self._table.c
         statement = select(columns.id, columns.name, columns.client_token, columns.client_secret)
         with self._database.connect(task.interrupt_by) as connection:
             return _digested(connection.execute(statement))
 
 
-def _digested(rows: Iterable[Row[Any]]) -> dict[str, _Integration]:
+def _digested(rows: Iterable[Row[Any]]) -> _Integrations:
     """The integrations that can be used; no frame that stays has a secret of theirs."""
     return {
-        row.client_token: _Integration(
-            principal=row.name or f"integration:{row.id}", digest=hex_digest(row.client_secret)
-        )
+        row.client_token: (row.name or f"integration:{row.id}", hex_digest(row.client_secret))
         for row in rows
         if _is_text(row.client_token) and _is_text(row.client_secret)
     }

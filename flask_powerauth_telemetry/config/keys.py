@@ -71,17 +71,17 @@ class TelemetryConfig:
     """Whether an unknown application is an error in the documented reports; `False`: 0 users."""
     statement_timeout: float = setting(kinds.Seconds(), 20)
     """The time limit of each statement, up to 2,000,000. 0: no limit."""
-    parallel_workers: int = setting(kinds.Workers(), 0)
+    parallel_workers: int = setting(kinds.Count(most=kinds.MOST_WORKERS), 0)
     """PostgreSQL's parallel workers for a statement on the main database. More than 0 is for [a
     replica without logins](performance.md#one-process-not-three)."""
-    max_content_length: int = setting(kinds.Bytes(), 65_536)
+    max_content_length: int = setting(kinds.Count("bytes", least=1), 65_536)
     """The longest request body of the report's route, whatever the application's own limit is."""
     cache_seconds: float = setting(kinds.Seconds(), 60)
     """How long a result is kept and answered again, with its `Age`. 0: not kept; callers of the
     same moment still share one computation."""
-    cache_size: int = setting(kinds.Count(), 1024)
+    cache_size: int = setting(kinds.Count("results", least=1), 1024)
     """How many are kept in each process, up to about 16 MB. The cheapest leave first."""
-    max_waiting: int = setting(kinds.Callers(), 6)
+    max_waiting: int = setting(kinds.Count("callers"), 6)
     """How many callers may wait at once in a process, at most half for one principal; others get
     503. Keep it below the threads of your server. 0: no limit."""
     source: str = setting(kinds.Source(), kinds.LIVE)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from flask_powerauth_telemetry.config.values import Refused, Value, refuse_uncle
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 _PREFIX = key_prefix(DEFAULT_NAME)
+_PREFIX_WORDS = ("POWERAUTH_", "TELEMETRY_")
 _FLASK_PREFIX = "FLASK_"
 _REPLACEABLE = ("DATABASE_URL", "CREDENTIALS")
 """Without these an application starts only where an argument or a recording stands for them."""
@@ -241,8 +243,10 @@ def _cure_by_environment(key: str) -> str | None:
             f"The environment has {right}:"
             " call app.config.from_prefixed_env() before the extension is made"
         )
-    variables = {name.upper(): name for name in os.environ}
-    wrong = variables.get(right) or variables.get(key)
+    # Two underscores, by which Flask puts one mapping into another, look like one.
+    variables = {re.sub("_+", "_", name.upper()): name for name in os.environ}
+    misspelt = (right, key, *(right.replace(word, "", 1) for word in _PREFIX_WORDS))
+    wrong = next((variables[name] for name in misspelt if name in variables), None)
     return f"The environment has {wrong}: name it {right}" if wrong else None
 
 

@@ -10,8 +10,10 @@ from sqlalchemy import URL
 
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
 from flask_powerauth_telemetry.config.values import (
+    MOST_WORKERS,
     PA_INTEGRATION,
     SHOWN_LENGTH,
+    Count,
     DatabaseUrl,
     Names,
     Refused,
@@ -19,7 +21,6 @@ from flask_powerauth_telemetry.config.values import (
     Text,
     TimeZone,
     Value,
-    Workers,
     kinds_of,
     setting,
 )
@@ -115,7 +116,7 @@ class Bind:
     timezone: tzinfo | None = setting(TimeZone(), None)
     schema: str | None = setting(Text(), None)
     statement_timeout: float | None = setting(Seconds(), None)
-    parallel_workers: int = setting(Workers(), 0)
+    parallel_workers: int = setting(Count(most=MOST_WORKERS), 0)
     options: Mapping[str, Any] = setting(EngineOptions(), {})
 
 

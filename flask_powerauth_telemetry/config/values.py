@@ -37,6 +37,9 @@ LIVE = "live"
 SNAPSHOT = "snapshot"
 """The values of SOURCE."""
 
+MOST_WORKERS = 1024
+"""The parallel workers that PostgreSQL takes at most."""
+
 SHOWN_LENGTH = 12
 """How much of a principal's name is shown: where name and token are swapped, it is a token."""
 
@@ -259,42 +262,25 @@ class Seconds(Value):
 
 
 class Count(Value):
-    """A whole number from ``least`` to ``most``; a number of reports, unless a subclass differs."""
+    """A whole number from ``least``, 0 or 1, to ``most``, of a ``unit``."""
 
-    types, words = int, ("int", "results")
-    must, example = "must be a whole number above 0", 1024
-    least, most = 1, math.inf
+    types, example = int, 0
+
+    def __init__(self, unit: str = "", *, least: int = 0, most: int | None = None) -> None:
+        super().__init__()
+        self.words = ("int", unit)
+        self.must = f"must be a whole number{' of bytes' if unit == 'bytes' else ''}"
+        self.must += " above 0" if least else " from 0"
+        self.must += f" to {most:,}" if most else ""
+        self._least, self._most = least, most or math.inf
 
     def _fits(self, value: int) -> bool:
-        return self.least <= value <= self.most
+        return self._least <= value <= self._most
 
     def _meant(self, value: Any) -> int | None:
         written = _GROUPED.fullmatch(str(value).strip())
         digits = re.sub(r"[ _,]", "", written[1]) if written else ""
         return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
-
-
-class Bytes(Count):
-    """A number of bytes."""
-
-    words = ("int", "bytes")
-    must, example = "must be a whole number of bytes above 0", 65_536
-
-
-class Workers(Count):
-    """A number of parallel workers, up to the most that PostgreSQL takes."""
-
-    words = ("int", "")
-    must, example = "must be a whole number from 0 to 1,024", 0
-    least, most = 0, 1024
-
-
-class Callers(Count):
-    """A number of callers, 0 for no limit."""
-
-    words = ("int", "callers")
-    must, example = "must be a whole number from 0", 6
-    least = 0
 
 
 class Text(Value):
@@ -423,6 +409,12 @@ class SealKeys(Value):
     def parse(self, text: str) -> Sequence[str]:
         """The keys that a file holds, one on each line."""
         return text.split()
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            cure = f"Write its digits in double quotes, as JSON has text. {self.cure}"
+            raise Refused(f"{self.must}, and this is read as a number", cure)
+        return super()._deserialize(value)
 
     def _read(self, value: str | Sequence[Any]) -> Keys:
         keys = [value] if isinstance(value, str) else value

@@ -33,8 +33,8 @@ WATCH_SECONDS = 1.0
 """How often a pass looks whether somebody waits for its locks."""
 
 
-def _interrupted_by_nobody(interrupt: Interrupt) -> None:
-    pass
+def interrupted_by_nobody(_: Interrupt | None) -> None:
+    """What is told what ends a connection, where nobody would end it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +56,7 @@ class Database:
     name: str = MAIN
 
     @contextmanager
-    def connect(self, interrupt_by: InterruptBy = _interrupted_by_nobody) -> Iterator[Connection]:
+    def connect(self, interrupt_by: InterruptBy = interrupted_by_nobody) -> Iterator[Connection]:
         """A guarded connection; what was begun on it is rolled back at the end.
 
         The time limit holds from now on, opening it included. ``interrupt_by`` is told, each time

@@ -163,6 +163,8 @@ IN_ENVIRONMENT = [
     Slip("SCOPES", '\ufeff{"*": []}', "begins with a byte order mark", "without BOM"),
     Slip("DATABASE_URL", f"\ufeff{URL}", "begins with a byte order mark", "without BOM"),
     Slip("HISTORY_KEY", "1234", "must be a key of 32 characters", "secrets.token_hex"),
+    Slip("HISTORY_KEY", "7" * 64, "and this is read as a number", "in double quotes, as JSON"),
+    Slip("HISTORY_KEY", "1e" + "7" * 62, "and this is read as a number", "in double quotes"),
     Slip("TIMEZONE", "UTC", "no such key", f"{PREFIX}DATABASE_TIMEZONE or {PREFIX}REPORT_TIMEZONE"),
     Slip("TIME_ZONE", "UTC", "no such key", f"{PREFIX}DATABASE_TIMEZONE or {PREFIX}REPORT_TIME"),
     Slip("TIMEOUT", "20", "no such key", f"Did you mean {PREFIX}STATEMENT_TIMEOUT"),

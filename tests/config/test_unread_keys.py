@@ -123,6 +123,7 @@ def test_key_that_comes_after_init_app_is_told(
         ("SCOPES_FILE", f"name it FLASK_{PREFIX}SCOPES_FILE"),
         ("FLASK_SCOPES", "call app.config.from_prefixed_env() before the extension is made"),
         ("flask_scopes", f"name it FLASK_{PREFIX}SCOPES"),
+        ("FLASK__SCOPES", f"name it FLASK_{PREFIX}SCOPES"),
         ("BILLING_SCOPES", ""),
         ("FLASK_DATABASE_URL", ""),
         ("FLASK_CREDENTIALS_FILE", ""),
@@ -146,6 +147,19 @@ def test_variable_that_did_not_reach_the_configuration_is_told(
     else:
         (line,) = told(caplog)
         assert cure in line
+
+
+@pytest.mark.parametrize("begin", ["FLASK_TELEMETRY_", "FLASK_POWERAUTH_"])
+def test_variable_with_half_of_the_prefix_is_told(
+    sqlite: Engine, begin: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(f"{begin}MAX_AGE", "3600")
+    monkeypatch.setenv(f"{begin}COLOUR", "red")
+
+    ask(create_app(sqlite).test_client())
+
+    (line,) = told(caplog)
+    assert f"The environment has {begin}MAX_AGE: name it FLASK_{PREFIX}MAX_AGE" in line
 
 
 @pytest.mark.parametrize(

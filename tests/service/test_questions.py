@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 
 from flask_powerauth_telemetry import ApplicationField, Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.exceptions import InvalidRequest
+from flask_powerauth_telemetry.schemas import load_request
 from tests.support import powerauth
 from tests.support.service import NOW, ask, create_app
 
@@ -29,6 +31,23 @@ def asked(engine: Engine, *parameters: object, **keys: Any) -> list[tuple[int, A
 def use(engine: Engine, user: str, days_ago: float) -> None:
     time = (NOW - timedelta(days=days_ago)).replace(tzinfo=None)
     powerauth.add_activations(engine, [powerauth.Activation(user, 1, user, time)])
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b"[]", ""),
+        (b"null", ""),
+        (b'"CURRENT_MAU"', ""),
+        (b'{"requestObject": []}', "requestObject: "),
+        (b'{"requestObject": "CURRENT_MAU"}', "requestObject: "),
+    ],
+)
+def test_what_has_to_be_an_object_is_told(body: bytes, where: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        load_request(body)
+
+    assert refused.value.message == f"Invalid request: {where}Must be a JSON object."
 
 
 @pytest.fixture

@@ -39,25 +39,22 @@ _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are ser
 _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
 _PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE", "database": "CONNECT"}
-_CURES = [
-    (re.compile(cause), cure)
-    for cause, cure in {
-        "password authentication failed|no password supplied": "correct the user or the password"
-        " in the URL; write @ : / ? # % there as %40 %3A %2F %3F %23 %25",
-        "is not permitted to log in": "give this role LOGIN, or name another one in the URL",
-        'role "[^"]*" does not exist': "name a role that is there in the URL, or create it",
-        'database "[^"]*" does not exist': "end the URL by the name of a database that is there",
-        'schema "[^"]*" does not exist': "create this schema, or configure another one",
-        "too many connections for|too many clients|connection slots": "raise this limit, or let"
-        " fewer processes read",
-        "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
-        "server does not support SSL": "switch on SSL on the server, or name the right host and"
-        " port in the URL",
-        "root certificate file": "name the file of the certificate by sslrootcert in the URL",
-        "invalid (?:connection option|sslmode)|invalid (?:URI|dsn)": "correct what follows the ?"
-        " in the URL",
-    }.items()
-]
+_CURES = {
+    "password authentication failed|no password supplied": "correct the user or the password"
+    " in the URL; write @ : / ? # % there as %40 %3A %2F %3F %23 %25",
+    "is not permitted to log in": "give this role LOGIN, or name another one in the URL",
+    'role "[^"]*" does not exist': "name a role that is there in the URL, or create it",
+    'database "[^"]*" does not exist': "end the URL by the name of a database that is there",
+    'schema "[^"]*" does not exist': "create this schema, or configure another one",
+    "too many connections for|too many clients|connection slots": "raise this limit, or let"
+    " fewer processes read",
+    "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
+    "server does not support SSL": "switch on SSL on the server, or name the right host and"
+    " port in the URL",
+    "root certificate file": "name the file of the certificate by sslrootcert in the URL",
+    "invalid (?:connection option|sslmode)|invalid (?:URI|dsn)": "correct what follows the ?"
+    " in the URL",
+}
 # What waiting for a lock may take of the time, 3 of 20 s: no pass is too slow because of somebody
 # else's lock, which will be gone.
 _LOCK_SHARE = 0.15
@@ -72,7 +69,6 @@ _BEGINS_QUERY = re.compile(
 )
 _ONE_STATEMENT = re.compile(r"(?:[^;'\"]++|'[^']*+'|\"[^\"]*+\")*+;?\s*")
 _HARD_TO_READ = re.compile(r"\\|\$|--|/\*")
-_WITH_CLIENT_CHECK = (14,)
 # One row always. What the role may not see is NULL, and what was told is no newer than positions.
 _REPLAY = """
 SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint AS replayed,
@@ -92,7 +88,6 @@ SELECT pg_cancel_backend(:pid) WHERE NOT pg_is_in_recovery() AND EXISTS (
     WHERE NOT granted AND locktype = 'relation' AND :pid = ANY (pg_blocking_pids(pid))
 )
 """)
-_WITH_IO_WORKERS = (18,)
 # Ends what a process asked that is gone, and a connection that was closed from outside. Servers on
 # some other systems refuse it.
 _CLIENT_CHECK = (
@@ -170,7 +165,7 @@ class PostgreSQL(DatabaseDialect):
         """What to grant, or what of a connection to change."""
         denied = _DENIED.search(message)
         if denied is None:
-            return next((cure for cause, cure in _CURES if cause.search(message)), None)
+            return next((cure for cause, cure in _CURES.items() if re.search(cause, message)), None)
         kind, name = denied.groups()
         verb = statement.split(maxsplit=1)[0].upper() if statement.strip() else "SELECT"
         if kind == "schema":
@@ -280,7 +275,7 @@ def _state(cause: BaseException) -> str | None:
 
 def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterator[str]:
     version = connection.dialect.server_version_info or ()
-    if version >= _WITH_CLIENT_CHECK:
+    if version >= (14,):
         yield _CLIENT_CHECK
     yield from _time_limits(seconds)
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
@@ -296,7 +291,7 @@ def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterato
     # docs/performance.md has the figures.
     yield _local("max_parallel_workers_per_gather", str(limits.workers))
     yield _local("work_mem", "64MB")
-    if version >= _WITH_IO_WORKERS:
+    if version >= (18,):
         yield _local("effective_io_concurrency", "0")
 
 
