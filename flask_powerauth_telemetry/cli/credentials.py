@@ -5,9 +5,9 @@ import json
 import click
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
+from flask_powerauth_telemetry.config.base import Refused
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.config.mappings import read_principal
-from flask_powerauth_telemetry.config.values import Refused
 
 
 @click.command("create-credential")

@@ -9,8 +9,8 @@ from sqlalchemy import URL
 
 from flask_powerauth_telemetry.config import mappings
 from flask_powerauth_telemetry.config import values as kinds
+from flask_powerauth_telemetry.config.base import Value, kinds_of, setting
 from flask_powerauth_telemetry.config.mappings import Bind
-from flask_powerauth_telemetry.config.values import Value, kinds_of, setting
 
 DEFAULT_NAME = "powerauth_telemetry"
 FILE_SUFFIX = "_FILE"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from flask_powerauth_telemetry.config.base import Refused, Value, refuse_unclean
 from flask_powerauth_telemetry.config.keys import (
     DEFAULT_NAME,
     FILE_SUFFIX,
@@ -18,7 +19,6 @@ from flask_powerauth_telemetry.config.keys import (
     known_keys,
 )
 from flask_powerauth_telemetry.config.mappings import CREATE
-from flask_powerauth_telemetry.config.values import Refused, Value, refuse_unclean
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 
 _PREFIX = key_prefix(DEFAULT_NAME)

@@ -9,20 +9,16 @@ from typing import Any
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.auth.credentials import DIGEST_PREFIX, EVERYONE_ELSE, digest
+from flask_powerauth_telemetry.config.base import SHOWN_LENGTH, Refused, Value, kinds_of, setting
 from flask_powerauth_telemetry.config.values import (
     MOST_WORKERS,
     PA_INTEGRATION,
-    SHOWN_LENGTH,
     Count,
     DatabaseUrl,
     Names,
-    Refused,
     Seconds,
     Text,
     TimeZone,
-    Value,
-    kinds_of,
-    setting,
 )
 from flask_powerauth_telemetry.database.tables import TABLE_NAMES
 from flask_powerauth_telemetry.text import shortened
@@ -147,6 +143,10 @@ class Credentials(Value):
     types, words, secret = str | Mapping, ("mapping or string", ""), True
     must, example = _MUST_BE_CREDENTIALS, {"billing": f"{DIGEST_PREFIX}DIGEST"}
     cure = f"Create credentials with: {CREATE}"
+
+    def parse(self, text: str) -> Any:
+        """What a file holds: JSON, or the bare word for PowerAuth's own table."""
+        return PA_INTEGRATION if text.strip() == PA_INTEGRATION else super().parse(text)
 
     def _fits(self, value: str | Mapping[Any, Any]) -> bool:
         return value == PA_INTEGRATION or (isinstance(value, Mapping) and bool(value))

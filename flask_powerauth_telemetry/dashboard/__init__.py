@@ -4,8 +4,9 @@ from flask import Flask
 from flask.sansio.app import App
 from flask.sansio.blueprints import BlueprintSetupState
 
+from flask_powerauth_telemetry.config.base import Refused
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
-from flask_powerauth_telemetry.config.values import Refused, UrlPrefixes
+from flask_powerauth_telemetry.config.values import UrlPrefixes
 from flask_powerauth_telemetry.dashboard.views import PAGES_KEY, Pages, create_blueprint
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState

@@ -18,7 +18,7 @@ from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import SNAPSHOT
-from flask_powerauth_telemetry.database.functions import WholeDays
+from flask_powerauth_telemetry.database.dialects import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import Application, Computation, ReportContext, Result

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import NoSuchTableError
 
-from flask_powerauth_telemetry.database.functions import WholeSlots
+from flask_powerauth_telemetry.database.dialects import WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext

@@ -16,8 +16,7 @@ from flask_powerauth_telemetry.cli.counts import (
     windows_statement,
 )
 from flask_powerauth_telemetry.dashboard.applications import names_statement
-from flask_powerauth_telemetry.database.dialects import DIALECTS
-from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.dialects import DIALECTS, WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.reports.across_applications import kind_by_application
 from flask_powerauth_telemetry.reports.activity import profile_statement

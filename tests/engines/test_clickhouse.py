@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, literal, select, text
 
-from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.dialects import WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import WallClock
 from tests.database.test_guard import Statement
 from tests.database.test_statements import AGES_AND_DAYS, TICK

@@ -1,19 +1,21 @@
 """What is particular to each kind of database: a file for each, found by its name.
 
 Another database takes a file here, with a class derived from ``base.DatabaseDialect``, and one
-line of ``DIALECTS``.
+line of ``DIALECTS``. The functions of SQL that reports use say here what is meant, exact to the
+microsecond; the SQL of each is a method of the same name. All times are naive times of one clock.
 """
 
+from datetime import datetime
 from functools import cache
 from importlib import import_module
 from typing import Any
 
+from sqlalchemy import ColumnElement, Integer, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
-from flask_powerauth_telemetry.database.functions import WholeDays, WholeSlots
 
 DIALECTS = {
     "clickhousedb": "clickhouse:ClickHouse",
@@ -26,6 +28,34 @@ DIALECTS = {
 """The databases that reports can read: SQLAlchemy's name of the dialect, our module and class."""
 
 _UNKNOWN = "base:DatabaseDialect"
+
+
+class WholeDays(FunctionElement[int]):
+    """The complete 24-hour days from a start to an end: ``WholeDays(end, start)``.
+
+    A fraction of either sign is cut off.
+    """
+
+    type = Integer()
+    name = "whole_days"
+    inherit_cache = True
+
+
+class WholeSlots(FunctionElement[int]):
+    """The complete spans of ``seconds`` from a start to an end: ``WholeSlots(end, start, 60)``.
+
+    The end must not be before the start.
+    """
+
+    type = Integer()
+    name = "whole_slots"
+    inherit_cache = True
+
+    def __init__(
+        self, end: ColumnElement[datetime], start: ColumnElement[datetime], seconds: int
+    ) -> None:
+        # A clause, so that statements with other lengths are not taken for the same.
+        super().__init__(end, start, literal_column(str(int(seconds)), Integer))
 
 
 @cache

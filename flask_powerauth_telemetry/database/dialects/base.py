@@ -26,7 +26,7 @@ SESSION_LABEL = "flask_powerauth_telemetry"
 
 
 Function = FunctionElement[int]
-"""A function of ``database.functions``, in a statement."""
+"""A function of ``database.dialects``, in a statement."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class DatabaseDialect:
     indexes = ""
     """Why there are no indexes to look at; nothing where there are some."""
 
-    # SQL: the functions of ``database.functions``, as SQLAlchemy's ``compiles`` wants them
+    # SQL: the functions of ``database.dialects``, as SQLAlchemy's ``compiles`` wants them
 
     wall_clock: TypeEngine[datetime] = DateTime()
     """The type of a column that keeps a time without a zone, to the microsecond."""
