@@ -500,3 +500,46 @@ def test_repeated_cause_is_counted_until_it_is_logged_again() -> None:
     assert causes.repeats("one") is None
     assert [causes.repeats(number) for number in range(1000)] == [0] * 1000
     assert causes.repeats("one") == 0
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "\U0001f600", "\u202e", "\\", "="])
+def test_no_attribute_is_longer_than_its_limit(
+    users: Engine, log: pytest.LogCaptureFixture, character: str
+) -> None:
+    name = character * 254 + "x"
+    with users.begin() as connection:
+        statement = text("INSERT INTO pa_application (id, name) VALUES (7, :name)")
+        connection.execute(statement, {"name": name})
+    app = create_app(users, REPORTS=["USERS_ACROSS_APPLICATIONS"])
+    headers = {"X-Request-ID": "i" * 999}
+    several = {"name": "USERS_ACROSS_APPLICATIONS", "parameters": {"applications": [name, "y"]}}
+    one = {"name": "CURRENT_MAU", "parameters": {"application": name}}
+
+    for asked in (several, one, {"name": name, "parameters": {}}):
+        send(app, headers=headers, json={"requestObject": asked})
+    send(app, headers=headers, auth=(character * 255, "wrong"))
+
+    records = ours(log)
+    assert [one.getMessage().split(":")[0] for one in records] == [
+        "report failed",
+        "report generated",
+        "report failed",
+        "credentials refused",
+    ]
+    for record in records:
+        texts = [value for value in told(record).values() if isinstance(value, str)]
+        assert max(len(value.removesuffix("\u2026")) for value in texts) <= 255
+
+
+def test_page_that_another_site_embeds_is_a_refused_request(
+    users: Engine, log: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(users)
+    PowerAuthTelemetryDashboard(app)
+    headers = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+
+    send(app, path="/telemetry/", headers=headers, **GET)
+
+    (record,) = ours(log)
+    refused = (told(record)["telemetry_event"], told(record)["telemetry_status"])
+    assert refused == ("request_refused", 403)
