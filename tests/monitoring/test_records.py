@@ -543,3 +543,34 @@ def test_page_that_another_site_embeds_is_a_refused_request(
     (record,) = ours(log)
     refused = (told(record)["telemetry_event"], told(record)["telemetry_status"])
     assert refused == ("request_refused", 403)
+
+
+def test_first_record_of_a_process_can_be_formatted(tmp_path: Path) -> None:
+    """It is written while the application starts, here by loggers that dictConfig has disabled."""
+    keys = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'powerauth.sqlite'}",
+        "CREDENTIALS": CREDENTIALS | {"growth": CREDENTIALS[USER[0]]},
+        "SCOPES": {USER[0]: ["retail"]},
+    }
+    shown = " ".join(f"%({name})s" for name in sorted(ATTRIBUTES))
+    script = f"""
+from logging.config import dictConfig
+from flask import Flask
+from flask_powerauth_telemetry import PowerAuthTelemetry
+dictConfig({{
+    "version": 1,
+    "formatters": {{"all": {{"format": "%(levelname)s {shown} %(message)s"}}}},
+    "handlers": {{"out": {{"class": "logging.StreamHandler", "formatter": "all"}}}},
+    "root": {{"handlers": ["out"]}},
+}})
+app = Flask("host")
+app.config.update({ ({f"POWERAUTH_TELEMETRY_{name}": value for name, value in keys.items()})!r})
+PowerAuthTelemetry(app)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    nothing = " ".join(["None"] * len(ATTRIBUTES))
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"WARNING {nothing} POWERAUTH_TELEMETRY_SCOPES has no entry *: ")
