@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,8 @@ def host(sqlite: Engine, tmp_path: Path) -> Path:
     with sqlite.begin() as connection:
         statement = "INSERT INTO pa_application (id, name) VALUES (3, 'h\u00e1zard \u010d')"
         connection.exec_driver_sql(statement)
-    write_host(tmp_path, sqlite, BINDS={"history": f"sqlite:///{tmp_path / 'history.sqlite'}"})
+    history = f"sqlite:///{tmp_path / 'history.sqlite'}"
+    write_host(tmp_path, sqlite, BINDS={"history": history}, REPORTS=["USERS_IN_MONTH"])
     return tmp_path
 
 
@@ -189,11 +191,23 @@ def test_names_beyond_the_encoding_of_the_output_are_escaped(host: Path) -> None
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert "h\u00e1zard \\u010d".encode("cp1252") in ended.stdout.splitlines()
 
-    name = "application=h\u00e1zard \u010d"
-    command = f"report CURRENT_MAU -p {shlex.quote(name)} --csv"
-    ended = run_by_shell(host, command, "", PYTHONIOENCODING="cp1252")
-    assert ended.returncode == 0
-    assert ended.stdout.decode() == '"application","days","users"\n"h\u00e1zard \u010d",30,0\n'
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report CURRENT_MAU -p application='h\u00e1zard \u010d' --csv",
+        "snapshot >/dev/null && flask --app host telemetry statement"
+        " --month $MONTH --application 'h\u00e1zard \u010d' --csv",
+    ],
+)
+def test_csv_is_utf_8_whatever_the_encoding_of_the_output(host: Path, command: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    month = f"{datetime.now(UTC):%Y-%m}"
+
+    ended = run_by_shell(host, command, "", PYTHONIOENCODING="cp1252", PATH=path, MONTH=month)
+
+    assert b"Error" not in ended.stderr
+    assert '"h\u00e1zard \u010d",' in ended.stdout.decode().splitlines()[1]
 
 
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit(0)", "SystemExit('over')"])
