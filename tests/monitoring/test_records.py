@@ -531,18 +531,26 @@ def test_no_attribute_is_longer_than_its_limit(
         assert max(len(value.removesuffix("\u2026")) for value in texts) <= 255
 
 
-def test_page_that_another_site_embeds_is_a_refused_request(
-    users: Engine, log: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("path", "destination", "status"),
+    [
+        ("", "image", 403),
+        ("application", "document", 400),
+        ("application?application=nope", "document", 404),
+    ],
+)
+def test_page_that_is_refused_is_a_refused_request(
+    users: Engine, log: pytest.LogCaptureFixture, path: str, destination: str, status: int
 ) -> None:
     app = create_app(users)
     PowerAuthTelemetryDashboard(app)
-    headers = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": destination}
 
-    send(app, path="/telemetry/", headers=headers, **GET)
+    send(app, path=f"/telemetry/{path}", headers=headers, **GET)
 
     (record,) = ours(log)
     refused = (told(record)["telemetry_event"], told(record)["telemetry_status"])
-    assert refused == ("request_refused", 403)
+    assert refused == ("request_refused", status)
 
 
 def test_first_record_of_a_process_can_be_formatted(tmp_path: Path) -> None:
