@@ -4,6 +4,7 @@ The codes are those of PowerAuth's public telemetry documentation, plus ``ERROR_
 Wultra's general code, for faults on the server's side.
 """
 
+import math
 from collections.abc import Iterable
 
 from flask_powerauth_telemetry.text import describe, shortened
@@ -23,9 +24,10 @@ class TelemetryError(Exception):
     database: str | None = None
     """The database that failed, ``main`` or the name of a bind; None for other errors."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    @property
+    def message(self) -> str:
+        """What it was raised with, as text, whatever that was."""
+        return str(self)
 
 
 class UnknownReport(TelemetryError):
@@ -120,17 +122,17 @@ class ProviderFault(ServerFault):
 class Unavailable(TelemetryError):
     """The database can't be reached or has no time now.
 
-    ``retry_after`` is the number of seconds after which the caller may try again. The message
-    is for the log; the caller is told no details.
+    ``retry_after`` is the number of seconds after which the caller may try again, rounded up. The
+    message is for the log; the caller is told no details. Raises ``ValueError`` for NaN.
     """
 
     code = "ERROR_GENERIC"
     status = 503
     public_message = "The report is not available now, try again later"
 
-    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+    def __init__(self, message: str, *, retry_after: float = 5) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = max(0, math.ceil(retry_after))
 
 
 class TooSlow(Unavailable):

@@ -105,12 +105,12 @@ class PowerAuthTelemetry:
         state.close()
 
     def _state(self, app: Flask, others: Instances) -> TelemetryState:
+        watch = Watch(app, self.name)  # first: what follows may write records
         config = with_history_bind(load_config(app.config, self.name), app.instance_path)
         _refuse_taken_prefixes(config, others.values())
         databases = build_databases(app, config, self._engine)
         store = build_credentials(config, self._credentials, databases)
         registry = build_registry(config, self._providers, databases)
-        watch = Watch(app, self.name)
         return TelemetryState(
             config=config,
             registry=registry,

@@ -170,8 +170,10 @@ def _check_declaration(provider: object) -> None:
         raise InvalidProvider(
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
-    if isinstance(provider.tables, str):
-        raise InvalidProvider(provider, f"has text as tables: write ({provider.tables!r},)")
+    tables = provider.tables
+    for named in (tables, *(tables.values() if isinstance(tables, Mapping) else ())):
+        if isinstance(named, str):  # it would be taken letter by letter
+            raise InvalidProvider(provider, f"has text as tables: write ({named!r},)")
 
 
 def _shares(provider: ReportProvider) -> bool:

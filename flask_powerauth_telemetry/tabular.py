@@ -5,12 +5,16 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flask_powerauth_telemetry.exceptions import ProviderFault
 from flask_powerauth_telemetry.text import printable
 
 Row = dict[str, Any]
 
 POSITION = "position"
 """The last part of the name of a column that counts the elements of a list, from 1."""
+
+ELEMENT = "element"
+"""What the path to a list in a list has in the place of a name."""
 
 # What a spreadsheet takes for the start of a formula, also in the full width of East Asian text.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -22,7 +26,8 @@ def rows_of(data: Mapping[str, Any]) -> list[Row]:
 
     Each element of a list is a row. What stands beside a list is repeated in each of its rows; two
     lists side by side follow each other. Where all lists are empty, what stands beside them is a
-    row. Columns are named by the path to their values, with dots.
+    row. Columns are named by the path to their values, with dots. Raises ``ProviderFault`` for two
+    values with the same path, one of which would be lost.
     """
     return list(_rows(data, ""))
 
@@ -70,8 +75,9 @@ def _rows(value: Any, path: str) -> Iterator[Row]:
         yield from _rows_of_object(value, path)
     elif isinstance(value, list | tuple):
         for number, element in enumerate(value, start=1):
-            for row in _rows(element, path):
-                yield {_below(path, POSITION): number} | row
+            inner = path if not isinstance(element, list | tuple) else _below(path, ELEMENT)
+            for row in _rows(element, inner):
+                yield _joined({_below(path, POSITION): number}, row)
     else:
         yield {path: value}
 
@@ -81,9 +87,15 @@ def _rows_of_object(value: Mapping[str, Any], path: str) -> Iterator[Row]:
     beside: Row = {}
     for rows, is_list in parts:
         if not is_list:
-            beside |= rows[0]
+            beside = _joined(beside, rows[0])
     listed = [row for rows, is_list in parts if is_list for row in rows]
-    yield from (beside | row for row in listed or [{}])
+    yield from (_joined(beside, row) for row in listed or [{}])
+
+
+def _joined(one: Row, other: Row) -> Row:
+    if twice := one.keys() & other.keys():
+        raise ProviderFault(f"two values are at {', '.join(sorted(twice))}: take JSON")
+    return one | other
 
 
 def _has_list(value: Any) -> bool:

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -165,7 +166,11 @@ def _progress(applications: Sequence[Application]) -> Iterator[Application]:
 
 
 def _say(line: str, *, err: bool = False) -> None:
-    """Print a line in place of the bar, if there is one; it is drawn anew below."""
-    if sys.stderr.isatty():
-        click.echo(CLEAR_LINE, nl=False, err=True)
-    click.echo(line, err=err)
+    """Print a line in place of the bar, if there is one; it is drawn anew below.
+
+    A log that is full must not stop the recording.
+    """
+    with suppress(OSError):
+        if sys.stderr.isatty():
+            click.echo(CLEAR_LINE, nl=False, err=True)
+        click.echo(line, err=err)

@@ -16,7 +16,7 @@ from flask_powerauth_telemetry.cli.checks import (
     tables,
 )
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Level, Target, cause_of
-from flask_powerauth_telemetry.cli.counts import limited
+from flask_powerauth_telemetry.cli.counts import Seconds, limited
 from flask_powerauth_telemetry.cli.instance import on_instance
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -69,9 +69,7 @@ _OF_THE_HISTORY: Sequence[tuple[str, Check]] = (
 @click.option(
     "--application", "names", multiple=True, help="Measure and compare this one; may be repeated."
 )
-@click.option(
-    "--time-limit", type=click.FloatRange(0), help="Seconds for each statement. As configured."
-)
+@click.option("--time-limit", type=Seconds(), help="Seconds for each statement. As configured.")
 @on_instance
 def check(
     state: TelemetryState,

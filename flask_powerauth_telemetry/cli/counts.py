@@ -5,7 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+import click
 from sqlalchemy import Executable, case, distinct, func, select
 
 from flask_powerauth_telemetry.database.connection import Database
@@ -36,6 +38,18 @@ class Seen:
     ahead: int
     seconds_ahead: float
     seconds: float
+
+
+class Seconds(click.FloatRange):
+    """A time limit in an option, as far as PostgreSQL takes one; NaN passes any other range."""
+
+    def __init__(self, **bounds: Any) -> None:
+        super().__init__(0, 2_000_000, **bounds)
+
+    def convert(self, *given: Any) -> float:
+        """The seconds; whatever is none is a wrong use of the option."""
+        seconds: float = super().convert(*given)
+        return self.fail("nan is no number of seconds") if math.isnan(seconds) else seconds
 
 
 def limited(database: Database, seconds: float | None) -> Database:

@@ -1,9 +1,12 @@
 """Which instance of the extension a command works on."""
 
+import errno
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -21,6 +24,8 @@ OPERATOR = Principal("operator")
 
 Command = Callable[..., None]
 
+_CANT_PRINT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
 
 class Failed(click.ClickException):
     """A command can't do what it is for: its message on standard error, and exit code 2."""
@@ -32,7 +37,8 @@ def on_instance(command: Command) -> Command:
     """Give a command the ``TelemetryState`` of an instance as its first argument.
 
     It adds the option ``--instance``. The application is loaded, and its context pushed. Whatever
-    ends a command early, a bug too, ends it with exit code 2: 1 has a meaning of its own.
+    ends a command early, a bug or Ctrl-C too, ends it with exit code 2: 0 and 1 have a meaning of
+    their own.
     """
 
     @click.option(
@@ -45,6 +51,7 @@ def on_instance(command: Command) -> Command:
         context: click.Context, /, *, instance: str | None, **options: Any
     ) -> None:
         with _failures():
+            _prepare_output()
             app = context.ensure_object(ScriptInfo).load_app()
             with app.app_context():
                 state = _find_instance(app, instance)
@@ -83,10 +90,21 @@ def _failures() -> Iterator[None]:
         yield
     except (click.ClickException, click.exceptions.Exit):
         raise
-    except click.Abort as abort:
-        raise Failed("stopped") from abort
+    except (click.Abort, KeyboardInterrupt, SystemExit) as stop:
+        raise Failed("stopped") from stop
     except TelemetryError as error:
         raise Failed(error.message) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _CANT_PRINT:
+            raise Failed(f"can't print: {error.strerror}") from error
         traceback.print_exc()
         raise Failed("this is a bug, or the application can't be loaded") from error
+
+
+def _prepare_output() -> None:
+    """Have stdout escape what its encoding lacks; raises ``Failed`` where an output is closed."""
+    outputs: tuple[object, object] = (sys.stdout, sys.stderr)
+    if None in outputs:
+        raise Failed("stdout or stderr is closed, send it to a file or to /dev/null")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

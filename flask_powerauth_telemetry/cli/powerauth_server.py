@@ -64,7 +64,7 @@ class PowerAuthServer:
         except HTTPError as error:
             with error:
                 raise CannotAsk(_refusal(error)) from error
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:
             cause = getattr(error, "reason", None) or error
             cure = "check --server, and that this host may reach it"
             raise CannotAsk(f"no answer: {cause} ({cure})") from error

@@ -12,7 +12,7 @@ import click
 
 from flask_powerauth_telemetry.cli.checks.findings import Target, cause_of
 from flask_powerauth_telemetry.cli.checks.numbers import offset_text
-from flask_powerauth_telemetry.cli.counts import limited, users_in_windows
+from flask_powerauth_telemetry.cli.counts import Seconds, limited, users_in_windows
 from flask_powerauth_telemetry.cli.instance import Failed, main_database, on_instance
 from flask_powerauth_telemetry.cli.powerauth_server import CannotAsk, PowerAuthServer
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
@@ -90,14 +90,12 @@ def _days(text: str) -> Sequence[int]:
 @click.option("--insecure-http", is_flag=True, help="Allow http to other hosts than this one.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     default=60,
     show_default=True,
     help="Seconds to wait for each answer of PowerAuth Server.",
 )
-@click.option(
-    "--time-limit", type=click.FloatRange(0), help="Seconds for our statements. As configured."
-)
+@click.option("--time-limit", type=Seconds(), help="Seconds for our statements. As configured.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON, for machines.")
 @on_instance
 def reconcile(state: TelemetryState, **options: Any) -> None:
@@ -111,6 +109,8 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
     try:
         server = _server(options)
         _reconcile(state, server, options)
+    except UnicodeError as error:  # its message has a character of the token
+        raise Failed("the user name and the token must be text in UTF-8") from error
     except CannotAsk as error:
         raise Failed(f"PowerAuth Server: {one_line(str(error))}") from error
     except TelemetryError as error:

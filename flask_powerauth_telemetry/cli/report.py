@@ -47,7 +47,7 @@ def report(state: TelemetryState, *, name: str, pairs: Sequence[str], form: str 
     except Unavailable as error:
         raise click.ClickException(error.message) from error  # exit code 1
     if form == "csv":
-        click.echo(as_csv(given.data), nl=False)
+        click.echo(as_csv(given.data).encode(), nl=False)  # as a browser gets it
     elif form == "json" or not sys.stdout.isatty():
         click.echo(json.dumps(given.data, indent=2))
     else:

@@ -88,7 +88,8 @@ def statement(
             databases=state.databases,
             clock=state.clock,
         )
-    click.echo(_printed(made, form), nl=False)
+    printed = _printed(made, form)
+    click.echo(printed.encode() if form == "csv" else printed, nl=False)
     if page is not None:
         try:
             page.write_text(html_of(made), encoding="utf-8")

@@ -33,8 +33,6 @@ _EVERY_RESPONSE: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-_NEVER_STORED = {"Cache-Control": "no-store"}
-
 _environment = Environment(
     loader=PackageLoader("flask_powerauth_telemetry.dashboard"),
     autoescape=True,
@@ -47,11 +45,19 @@ _environment = Environment(
 class StrictResponse(Response):
     """A response whose policy holds, whatever headers the host's own functions set or remove."""
 
+    strict = _EVERY_RESPONSE
+
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
         """The headers as they are sent."""
         headers = super().get_wsgi_headers(environ)
-        headers.update(_EVERY_RESPONSE)
+        headers.update(self.strict)
         return headers
+
+
+class _Private(StrictResponse):
+    """A page or a file with names or numbers in it, which no cache may keep."""
+
+    strict: Mapping[str, str] = {**_EVERY_RESPONSE, "Cache-Control": "no-store"}
 
 
 def page(
@@ -59,13 +65,13 @@ def page(
 ) -> Response:
     """The page that a template makes; all values are escaped in it."""
     text = _environment.get_template(template).render(**values)
-    return StrictResponse(text, status, {**_NEVER_STORED, **(headers or {})}, mimetype="text/html")
+    return _Private(text, status, headers, mimetype="text/html")
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
     saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    return StrictResponse(text, 200, {**saved, **_NEVER_STORED}, mimetype="text/csv")
+    return _Private(text, 200, saved, mimetype="text/csv")
 
 
 def error_page(error: Exception) -> Response:

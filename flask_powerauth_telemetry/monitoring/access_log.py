@@ -46,7 +46,7 @@ def fields_of(
         as_of = told.as_of and told.as_of.isoformat(timespec="milliseconds")
         fields["as_of"] = as_of and as_of.replace("+00:00", "Z")
     return {
-        name: printable(shortened(value)) if isinstance(value, str) else value
+        name: shortened(printable(value)) if isinstance(value, str) else value
         for name, value in fields.items()
     }
 

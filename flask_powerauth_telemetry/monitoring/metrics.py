@@ -45,7 +45,7 @@ class TelemetryMetrics:
     """Counts requests, times reports, and shows the last known active users, in a registry.
 
     ``registry`` is Prometheus's default one unless another is given. Without ``app``, call
-    ``init_app`` later; one object serves any number of applications.
+    ``init_app`` later; one object serves several applications whose instances differ in name.
     """
 
     def __init__(self, app: Flask | None = None, *, registry: CollectorRegistry = REGISTRY) -> None:

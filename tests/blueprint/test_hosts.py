@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -469,6 +470,23 @@ def test_body_in_chunks_of_unknown_length(preloaded: str) -> None:
 
     assert post(1_000) == 200
     assert post(70_000) == 413
+
+
+def test_broken_chunk_is_the_fault_of_the_caller(preloaded: str) -> None:
+    host, port = preloaded.removeprefix("http://").split(":")
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+    head += f"Authorization: {basic(':'.join(USER))}\r\nContent-Type: application/json\r\n"
+    message = "The body can't be read"
+    told = {"code": "ERROR_HTTP_REQUEST", "message": message, "localizedMessage": message}
+
+    for chunk in (b"ZZ\r\n{}", b"-5\r\n{}", b"5;\r\n{}\r\n", b"\xff\r\n"):
+        with socket.create_connection((host, int(port)), timeout=20) as caller:
+            caller.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
+            caller.shutdown(socket.SHUT_WR)
+            answer = caller.makefile("rb").read()
+
+        assert answer.startswith(b"HTTP/1.1 400 "), chunk
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["responseObject"] == told
 
 
 def test_age_is_told_of_kept_answers_alone(filled: Engine) -> None:

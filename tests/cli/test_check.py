@@ -360,6 +360,14 @@ def test_cost_depends_on_the_configuration(sqlite: Engine) -> None:
     assert "POWERAUTH_TELEMETRY_CACHE_SECONDS is 0" in nothing_kept["message"]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "2000001"])
+def test_time_limit_that_no_database_takes_is_a_wrong_use(sqlite: Engine, seconds: str) -> None:
+    result = command(app_of(sqlite), "check", "--time-limit", seconds)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--time-limit'" in result.stderr
+
+
 def test_pass_near_its_time_limit_is_a_warning(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

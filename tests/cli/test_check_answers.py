@@ -405,6 +405,26 @@ def test_each_prefix_is_asked(sqlite: Engine, caplog: pytest.LogCaptureFixture) 
     assert not caplog.records  # it is no caller to be locked out
 
 
+@pytest.mark.parametrize(
+    ("trusted", "server"),
+    [
+        (["bank.example"], None),
+        ([".bank.example", "other.example"], None),
+        (["bank.example:8443"], "bank.example:8443"),
+    ],
+)
+def test_host_that_the_application_trusts_is_asked(
+    sqlite: Engine, trusted: list[str], server: str | None
+) -> None:
+    fill(sqlite)
+    app = app_of(sqlite)
+    app.config.update(TRUSTED_HOSTS=trusted, SERVER_NAME=server)
+
+    (routes,) = [one for one in findings(app, "--no-pass") if one["check"] == "routes"]
+
+    assert (routes["level"], routes["facts"]["status"]) == ("ok", 401)
+
+
 def test_blueprint_that_nobody_registers_is_a_warning(sqlite: Engine) -> None:
     fill(sqlite)
 

@@ -415,3 +415,40 @@ def test_our_database_that_is_down_is_exit_code_2() -> None:
     assert result.exit_code == 2
     assert "our database: OperationalError" in result.stderr
     assert "pass-word" not in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--time-limit", "--timeout"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "2000001", "1e300", "soon"])
+def test_time_limit_that_is_none_is_a_wrong_use(
+    sqlite: Engine, sqlite_server: ReferenceServer, option: str, seconds: str
+) -> None:
+    result = reconcile(app_of(sqlite), sqlite_server, option, seconds)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Invalid value for '{option}'" in result.stderr
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.invalid", "\udcff.invalid"])
+def test_host_that_is_none_is_exit_code_2(sqlite: Engine, host: str) -> None:
+    fill(sqlite)
+    url = f"https://{host}/rest"
+
+    result = command(app_of(sqlite), "reconcile", "--server", url, "--application", "retail")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: PowerAuth Server: no answer: ")
+
+
+def test_token_that_is_no_text_is_exit_code_2_and_shows_nothing_of_it(
+    sqlite: Engine, sqlite_server: ReferenceServer, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_bytes(b"secret\xff")
+    in_a_file = ["--token-file", str(tmp_path / "token")]
+    wrong: list[tuple[list[str], dict[str, str]]] = [
+        (in_a_file, {}),
+        ([], {"POWERAUTH_SERVER_TOKEN": "secret\udcff"}),
+    ]
+    for arguments, variables in wrong:
+        result = reconcile(app_of(sqlite), sqlite_server, *arguments, env=variables)
+        told = "Error: the user name and the token must be text in UTF-8\n"
+        assert (result.exit_code, result.stderr) == (2, told)

@@ -29,11 +29,12 @@ from flask_powerauth_telemetry import (
     Unavailable,
 )
 from flask_powerauth_telemetry.cli.waiting import waiting_shown
+from flask_powerauth_telemetry.exceptions import ProviderFault
 from flask_powerauth_telemetry.monitoring.signals import report_generated
 from flask_powerauth_telemetry.reports.active_users import UsersInPastDays
 from flask_powerauth_telemetry.tabular import as_csv, as_table
 from tests.support import powerauth
-from tests.support.commands import SEPARATELY
+from tests.support.commands import SEPARATELY, command
 from tests.support.held import eventually
 from tests.support.service import CREDENTIALS, NOW, PATH, USER, create_app, url_of
 from tests.support.stranger import StrangersDevices
@@ -451,6 +452,15 @@ def test_quick_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, stream: io.St
                 ["1", "1", "2", "9"],
             ],
         ),
+        (
+            {"n": [[5], [], [6, 7]]},
+            [
+                ["n.position", "n.element.position", "n.element"],
+                ["1", "1", "5"],
+                ["3", "1", "6"],
+                ["3", "2", "7"],
+            ],
+        ),
         ({"of": "x", "n": []}, [["of"], ["x"]]),
         ({"a": "line\nbreak"}, [["a"], ["line\nbreak"]]),
         ({"a": 'quote " and ; and ,'}, [["a"], ['quote " and ; and ,']]),
@@ -459,6 +469,38 @@ def test_quick_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, stream: io.St
 )
 def test_data_become_rows_of_csv(data: dict[str, Any], rows: list[list[str]]) -> None:
     assert list(csv.reader(io.StringIO(as_csv(data)))) == rows
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ({"a.b": 1, "a": {"b": 2}}, "a.b"),
+        ({"n": [{"position": 7}]}, "n.position"),
+        ({"n": [[1]], "n.element": 2}, "n.element"),
+        ({"": {"a": 1}, "a": 2}, "a"),
+    ],
+)
+def test_value_that_would_be_lost_in_csv_is_refused(data: dict[str, Any], path: str) -> None:
+    with pytest.raises(ProviderFault, match=f"two values are at {path}: take JSON"):
+        as_csv(data)
+
+
+def test_value_that_would_be_lost_in_csv_is_exit_code_2(sqlite: Engine) -> None:
+    class Twice(ReportProvider):
+        name = "TWICE"
+        parameters_schema = Schema
+        data_schema = Schema.from_dict({"n": fields.Raw(required=True)})
+
+        def generate(self, context: ReportContext) -> Mapping[str, Any]:
+            return {"n": {"a.b": 1, "a": {"b": 2}}}
+
+    app = create_app(sqlite, arguments={"providers": [Twice()]})
+
+    refused = command(app, "report", "TWICE", "--csv")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "Error: two values are at n.a.b: take JSON\n"
+    given = command(app, "report", "TWICE", "--json")
+    assert json.loads(given.stdout) == {"n": {"a.b": 1, "a": {"b": 2}}}
 
 
 @pytest.mark.parametrize(

@@ -773,6 +773,7 @@ def test_policy_holds_whatever_the_host_sets(sqlite: Engine) -> None:
         response.headers["X-Frame-Options"] = "SAMEORIGIN"
         response.headers.add("Content-Security-Policy", "script-src 'unsafe-inline'")
         response.headers.pop("Referrer-Policy", None)
+        response.headers["Cache-Control"] = "public, max-age=600"
         return response
 
     for path in ("/", "/static/dashboard.css", "/nothing", "/figure/now.csv?application=retail"):
@@ -782,6 +783,7 @@ def test_policy_holds_whatever_the_host_sets(sqlite: Engine) -> None:
             continue  # the host's own page
         assert headers.getlist("X-Frame-Options") == ["DENY"]
         assert headers["Referrer-Policy"] == "no-referrer"
+        assert (headers["Cache-Control"] == "no-store") is not path.startswith("/static/")
         (policy,) = headers.getlist("Content-Security-Policy")
         assert "default-src 'none'" in policy
 

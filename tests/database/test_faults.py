@@ -1,6 +1,7 @@
 """Faults of the database and of providers: what the caller is told, and what the log."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -117,6 +118,47 @@ def test_telemetry_error_of_a_provider_is_told(database: Engine) -> None:
     assert response.get_json() == error(
         "ERROR_TELEMETRY", "There are no devices yet", localized=True
     )
+
+
+class Bare(TelemetryError):
+    """An error that takes nothing on to its base."""
+
+    def __init__(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (TelemetryError(ValueError("no such month")), "no such month"),
+        (TelemetryError(7), "7"),
+        (TelemetryError(None), "None"),
+        (TelemetryError(), ""),
+        (Bare(), ""),
+    ],
+)
+def test_telemetry_error_of_anything_is_told(
+    sqlite: Engine, raised: TelemetryError, message: str
+) -> None:
+    response = ask(app_of(sqlite, raises(raised)).test_client(), "FAULTY", RETAIL)
+
+    assert response.status_code == 400
+    assert response.get_json() == error("ERROR_TELEMETRY", message, localized=True)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.2, "1"), (-5, "0"), (59.9, "60")])
+def test_retry_after_is_a_whole_number(sqlite: Engine, seconds: float, told: str) -> None:
+    app = app_of(sqlite, raises(Unavailable("soon", retry_after=seconds)))
+
+    assert ask(app.test_client(), "FAULTY", RETAIL).headers["Retry-After"] == told
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+def test_retry_after_that_is_no_number_is_a_fault(sqlite: Engine, seconds: float) -> None:
+    def act(context: ReportContext) -> Any:
+        raise Unavailable("never", retry_after=seconds)
+
+    assert ask(app_of(sqlite, act).test_client(), "FAULTY", RETAIL).status_code == 500
 
 
 def test_unavailable_of_a_provider_is_not_told(

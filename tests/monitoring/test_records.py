@@ -500,3 +500,85 @@ def test_repeated_cause_is_counted_until_it_is_logged_again() -> None:
     assert causes.repeats("one") is None
     assert [causes.repeats(number) for number in range(1000)] == [0] * 1000
     assert causes.repeats("one") == 0
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "\U0001f600", "\u202e", "\\", "="])
+def test_no_attribute_is_longer_than_its_limit(
+    users: Engine, log: pytest.LogCaptureFixture, character: str
+) -> None:
+    name = character * 254 + "x"
+    with users.begin() as connection:
+        statement = text("INSERT INTO pa_application (id, name) VALUES (7, :name)")
+        connection.execute(statement, {"name": name})
+    app = create_app(users, REPORTS=["USERS_ACROSS_APPLICATIONS"])
+    headers = {"X-Request-ID": "i" * 999}
+    several = {"name": "USERS_ACROSS_APPLICATIONS", "parameters": {"applications": [name, "y"]}}
+    one = {"name": "CURRENT_MAU", "parameters": {"application": name}}
+
+    for asked in (several, one, {"name": name, "parameters": {}}):
+        send(app, headers=headers, json={"requestObject": asked})
+    send(app, headers=headers, auth=(character * 255, "wrong"))
+
+    records = ours(log)
+    assert [one.getMessage().split(":")[0] for one in records] == [
+        "report failed",
+        "report generated",
+        "report failed",
+        "credentials refused",
+    ]
+    for record in records:
+        texts = [value for value in told(record).values() if isinstance(value, str)]
+        assert max(len(value.removesuffix("\u2026")) for value in texts) <= 255
+
+
+@pytest.mark.parametrize(
+    ("path", "destination", "status"),
+    [
+        ("", "image", 403),
+        ("application", "document", 400),
+        ("application?application=nope", "document", 404),
+    ],
+)
+def test_page_that_is_refused_is_a_refused_request(
+    users: Engine, log: pytest.LogCaptureFixture, path: str, destination: str, status: int
+) -> None:
+    app = create_app(users)
+    PowerAuthTelemetryDashboard(app)
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": destination}
+
+    send(app, path=f"/telemetry/{path}", headers=headers, **GET)
+
+    (record,) = ours(log)
+    refused = (told(record)["telemetry_event"], told(record)["telemetry_status"])
+    assert refused == ("request_refused", status)
+
+
+def test_first_record_of_a_process_can_be_formatted(tmp_path: Path) -> None:
+    """It is written while the application starts, here by loggers that dictConfig has disabled."""
+    keys = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'powerauth.sqlite'}",
+        "CREDENTIALS": CREDENTIALS | {"growth": CREDENTIALS[USER[0]]},
+        "SCOPES": {USER[0]: ["retail"]},
+    }
+    shown = " ".join(f"%({name})s" for name in sorted(ATTRIBUTES))
+    script = f"""
+from logging.config import dictConfig
+from flask import Flask
+from flask_powerauth_telemetry import PowerAuthTelemetry
+dictConfig({{
+    "version": 1,
+    "formatters": {{"all": {{"format": "%(levelname)s {shown} %(message)s"}}}},
+    "handlers": {{"out": {{"class": "logging.StreamHandler", "formatter": "all"}}}},
+    "root": {{"handlers": ["out"]}},
+}})
+app = Flask("host")
+app.config.update({ ({f"POWERAUTH_TELEMETRY_{name}": value for name, value in keys.items()})!r})
+PowerAuthTelemetry(app)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    nothing = " ".join(["None"] * len(ATTRIBUTES))
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"WARNING {nothing} POWERAUTH_TELEMETRY_SCOPES has no entry *: ")

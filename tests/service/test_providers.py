@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -223,6 +224,10 @@ class TextForTables(Plain):
     tables = "pa_application"
 
 
+class TextForColumns(Plain):
+    tables = MappingProxyType({"pa_activation": "user_id"})
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -241,6 +246,7 @@ class NotAProvider:
         ([HalfAWay()], "HalfAWay has to have either generate"),
         ([BothWays()], "BothWays has to have either generate"),
         ([TextForTables()], r"TextForTables has text as tables: write \('pa_application',\)"),
+        ([TextForColumns()], r"TextForColumns has text as tables: write \('user_id',\)"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
     ],

@@ -105,12 +105,18 @@ def check_routes(target: Target) -> Iterator[Finding]:
 
 def _ask_stranger(target: Target, rule: Rule) -> Finding:
     path = rule.rule
+    named = current_app.config["SERVER_NAME"]
+    trusted = [] if named else current_app.config["TRUSTED_HOSTS"] or []
     access_log = logging.getLogger(_ACCESS_LOG)
     access_log.addFilter(_nothing)  # it is no refused caller
     try:
         # By https, because the application may redirect what comes by http.
         answer = current_app.test_client().post(
-            path, json={}, subdomain=rule.subdomain or None, url_scheme="https"
+            path,
+            json={},
+            subdomain=rule.subdomain or None,
+            url_scheme="https",
+            headers=[("Host", host.lstrip(".")) for host in trusted[:1]],
         )
     except Exception as error:
         text = f"POST {path} fails in the application: {type(error).__name__}: {cause_of(error)}"
