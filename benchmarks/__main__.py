@@ -56,11 +56,15 @@ def benchmarks(full: bool, only: Sequence[str], rows: int) -> None:
 
     # What is refused on purpose is no news.
     logging.getLogger("flask_powerauth_telemetry").setLevel(logging.CRITICAL)
+    figures: list[Figure] = []
     with Run(rows, full, say) as run:
-        figures = [each for name in only or _FIGURES for each in _FIGURES[name](run)]
-        for line in run.facts():
-            click.echo(f"- {line}")
-    click.echo(f"\n{table(figures)}")
+        try:
+            for name in only or _FIGURES:
+                figures.extend(_FIGURES[name](run))
+        finally:  # what was measured is not lost when a later part fails, or is stopped
+            for line in run.facts():
+                click.echo(f"- {line}")
+            click.echo(f"\n{table(figures)}")
 
 
 if __name__ == "__main__":

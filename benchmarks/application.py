@@ -25,13 +25,17 @@ _REPORT = "USERS_IN_PAST_DAYS"
 
 @contextmanager
 def application(engine: Engine, cache_seconds: float, **keys: Any) -> Iterator[Flask]:
-    """An application that keeps results for so many seconds; ``keys`` are more of ours."""
+    """An application that keeps results for so many seconds; ``keys`` are more of ours.
+
+    All callers may wait at once, unless ``keys`` say otherwise: what is measured is their answers.
+    """
     app = Flask(__name__)
     app.config.update(
         POWERAUTH_TELEMETRY_DATABASE_URL=engine.url,
         POWERAUTH_TELEMETRY_CREDENTIALS={USER: digest(TOKEN)},
         POWERAUTH_TELEMETRY_CACHE_SECONDS=cache_seconds,
         POWERAUTH_TELEMETRY_STATEMENT_TIMEOUT=_LIMIT,
+        POWERAUTH_TELEMETRY_MAX_WAITING=0,
     )
     app.config.update({f"POWERAUTH_TELEMETRY_{key}": value for key, value in keys.items()})
     telemetry = PowerAuthTelemetry(app)

@@ -27,7 +27,7 @@ def figures(run: Run) -> Iterator[Figure]:
     engine = run.population(_ROWS).engine
     seconds = 60 if run.full else 20
     run.say(f"one caller's worst mix for {seconds} s")
-    with application(engine, cache_seconds=_KEPT_SECONDS, REPORTS=_REPORTS) as app:
+    with application(engine, _KEPT_SECONDS, REPORTS=_REPORTS, MAX_WAITING=6) as app:
         allowed = _passes_told(app) * math.ceil(seconds / _KEPT_SECONDS + 1)
         with recorded_statements() as statements:
             requests = _attack(app, seconds)
