@@ -170,10 +170,12 @@ def _check_declaration(provider: object) -> None:
         raise InvalidProvider(
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
-    tables = provider.tables
+    tables: object = provider.tables
     for named in (tables, *(tables.values() if isinstance(tables, Mapping) else ())):
         if isinstance(named, str):  # it would be taken letter by letter
             raise InvalidProvider(provider, f"has text as tables: write ({named!r},)")
+        if not isinstance(named, Collection):
+            raise InvalidProvider(provider, f"has {named!r} as tables: name them in a tuple")
 
 
 def _shares(provider: ReportProvider) -> bool:

@@ -228,6 +228,14 @@ class TextForColumns(Plain):
     tables = MappingProxyType({"pa_activation": "user_id"})
 
 
+class NoTables(Plain):
+    tables = None  # type: ignore[assignment]
+
+
+class NoColumns(Plain):
+    tables = MappingProxyType({"pa_activation": 7})
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -247,6 +255,8 @@ class NotAProvider:
         ([BothWays()], "BothWays has to have either generate"),
         ([TextForTables()], r"TextForTables has text as tables: write \('pa_application',\)"),
         ([TextForColumns()], r"TextForColumns has text as tables: write \('user_id',\)"),
+        ([NoTables()], "NoTables has None as tables: name them in a tuple"),
+        ([NoColumns()], "NoColumns has 7 as tables"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
     ],
