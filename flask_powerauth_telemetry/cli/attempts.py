@@ -4,13 +4,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_powerauth_telemetry.cli.instance import silence
 from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
@@ -170,7 +170,9 @@ def _say(line: str, *, err: bool = False) -> None:
 
     A log that is full must not stop the recording.
     """
-    with suppress(OSError):
+    try:
         if sys.stderr.isatty():
             click.echo(CLEAR_LINE, nl=False, err=True)
         click.echo(line, err=err)
+    except OSError:
+        silence(sys.stderr if err else sys.stdout)

@@ -1,13 +1,14 @@
 """Which instance of the extension a command works on."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
 from io import TextIOWrapper
-from typing import Any
+from typing import IO, Any, TextIO
 
 import click
 from flask import Flask
@@ -31,6 +32,20 @@ class Failed(click.ClickException):
     """A command can't do what it is for: its message on standard error, and exit code 2."""
 
     exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message, if it can be printed."""
+        try:
+            super().show(file)
+        except OSError:
+            silence(sys.stderr)
+
+
+def silence(output: TextIO) -> None:
+    """Let go of what an output still holds, or Python ends with an exit code of its own."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output.fileno())
+    os.close(nowhere)
 
 
 def on_instance(command: Command) -> Command:
@@ -96,6 +111,7 @@ def _failures() -> Iterator[None]:
         raise Failed(error.message) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _CANT_PRINT:
+            silence(sys.stdout)
             raise Failed(f"can't print: {error.strerror}") from error
         traceback.print_exc()
         raise Failed("this is a bug, or the application can't be loaded") from error

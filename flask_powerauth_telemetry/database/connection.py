@@ -180,12 +180,18 @@ def always(engine: Engine) -> Callable[[], Engine]:
 def translated_errors(engine: Engine | None = None) -> Iterator[None]:
     """Have a database's errors leave a ``with`` block as the ``TelemetryError`` that they mean.
 
-    They are SQLAlchemy's, and those of the driver of ``engine``, None where it is not known.
+    They are SQLAlchemy's, and those of the driver of ``engine``, None where it is not known. What
+    stopped a statement, such as Ctrl-C, leaves it even where the rollback fails after that.
     """
     try:
         with nullcontext() if engine is None else wrapped_driver_errors(engine):
             yield
     except SQLAlchemyError as error:
+        context: BaseException | None = error
+        while isinstance(context, Exception):
+            context = context.__context__
+        if context is not None:
+            raise context from None
         name = "" if engine is None else engine.dialect.name
         raise dialect_named(name).translate(error) from error
 

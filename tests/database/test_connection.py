@@ -173,6 +173,24 @@ def test_raw_error_of_a_driver_is_translated(postgresql: Engine, driver: str, ou
             connection.connection.cursor().execute(statement)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_stops_a_statement_is_not_hidden_by_the_rollback(
+    database: Engine, opened: Open, stop: type[BaseException]
+) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE is_there (id INTEGER)")
+
+    def stopped() -> None:
+        with opened(database.url).connect() as connection:
+            connection.execute(text("SELECT 1"))
+            driver: Any = connection.connection.driver_connection
+            driver.close()
+            raise stop
+
+    with pytest.raises(stop):
+        stopped()
+
+
 # Held to reading, and to one deadline
 
 
