@@ -223,6 +223,8 @@ def test_command_that_is_ended_early_has_exit_code_2(host: Path, command: str, r
 def test_ctrl_c_in_a_statement_is_exit_code_2(postgresql: Engine, tmp_path: Path) -> None:
     fill(postgresql)
     write_host(tmp_path, postgresql)
+    with (tmp_path / "host.py").open("a") as file:  # it is ignored where a shell runs all beside it
+        file.write("import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n")
     arguments = [sys.executable, "-m", "flask", "--app", "host", "telemetry", "check"]
     with postgresql.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
