@@ -23,6 +23,7 @@ from sqlalchemy import Engine
 from tests.support.documents import EXTENSIONS, blocks, text_of
 from tests.support.held import VIEW
 from tests.support.needs import APACHE, NGINX
+from tests.support.pooler import free_port
 from tests.support.service import CREDENTIALS, PATH, USER, basic
 
 BODY = json.dumps(
@@ -201,12 +202,6 @@ def with_one_worker(text: str) -> str:
     changed = re.sub(r"(--workers |processes=)2", r"\g<1>1", text)
     assert changed != text or text.startswith(("waitress", "uvicorn"))
     return changed
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, NullPool, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Engine
 
 from tests.support.held import eventually
 from tests.support.needs import PGBOUNCER
+from tests.support.standby import answers
 
 SESSIONS = 3
 """How many sessions of the server a database has, for all clients."""
@@ -43,7 +43,7 @@ def pooled_url(server: Engine, driver: str = "psycopg") -> Iterator[URL]:
             port=port,
             database=server.url.database,
         )
-        eventually(lambda: _answers(url))
+        eventually(lambda: answers(url))
         yield url
 
 
@@ -52,7 +52,7 @@ def _pooler(server: Engine) -> Iterator[int]:
     """Its port. It refuses to run as root, so it runs as the server."""
     path = _socket(server)
     account = path.stat().st_uid
-    port = _free_port()
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="telemetry-pooler-"))
     try:
         (folder / "pgbouncer.ini").write_text(
@@ -89,16 +89,9 @@ def _socket(server: Engine) -> Path:
     return Path(folder) / f".s.PGSQL.{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def _answers(url: URL) -> bool:
-    try:
-        create_engine(url, poolclass=NullPool).connect().close()
-    except OperationalError:
-        return False
-    return True

@@ -35,7 +35,7 @@ def standby(primary: Engine, *settings: str) -> Iterator[URL]:
         _copy(programs, primary, folder, account)
         with _running(programs, folder, settings, account):
             url = primary.url.update_query_dict({"host": str(folder)})
-            eventually(lambda: _answers(url))
+            eventually(lambda: answers(url))
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,7 +115,8 @@ def _postmaster(data: Path) -> int:
     return int((data / "postmaster.pid").read_text().partition("\n")[0])
 
 
-def _answers(url: URL) -> bool:
+def answers(url: URL) -> bool:
+    """Whether a server takes connections."""
     try:
         create_engine(url, poolclass=NullPool).connect().close()
     except OperationalError:
