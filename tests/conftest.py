@@ -1,5 +1,6 @@
 """Real databases for the tests, each empty at first, each gone afterwards."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ settings.register_profile("full", _SETTINGS, max_examples=20_000)
 settings.load_profile(os.environ.get("TELEMETRY_GENERATED_REQUESTS", "default"))
 
 pytest_plugins = ("pytester",)
+
+# To look for cycles as often as Python does by itself takes a sixth of a run's time.
+gc.set_threshold(100_000, 50, 1_000)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -213,8 +213,9 @@ def unread_keys(values: Mapping[str, Any], configs: Sequence[TelemetryConfig]) -
         for name in _REPLACEABLE
         for suffix in ("", FILE_SUFFIX)
     }
+    variables = _variables()
     for key in sorted(known - values.keys() - replaceable):
-        if cure := _cure_by_environment(key):
+        if cure := _cure_by_environment(key, variables):
             yield Unread(key, "it did not get into the configuration", cure)
 
 
@@ -233,18 +234,23 @@ def _cure_of_unread(key: str, configs: Sequence[TelemetryConfig], known: Collect
 
 def cure_of_missing(key: str, otherwise: str) -> str:
     """What to do about a key that is not configured, though the environment may have it."""
-    return _cure_by_environment(key) or _cure_by_environment(key + FILE_SUFFIX) or otherwise
+    cures = (_cure_by_environment(key + suffix, _variables()) for suffix in ("", FILE_SUFFIX))
+    return next(filter(None, cures), otherwise)
 
 
-def _cure_by_environment(key: str) -> str | None:
+def _variables() -> dict[str, str]:
+    """The names in the environment, by how they would be spelt as a key."""
+    # Two underscores, by which Flask puts one mapping into another, look like one.
+    return {re.sub("_+", "_", name.upper()): name for name in os.environ}
+
+
+def _cure_by_environment(key: str, variables: Mapping[str, str]) -> str | None:
     right = _FLASK_PREFIX + key
     if right in os.environ:
         return (
             f"The environment has {right}:"
             " call app.config.from_prefixed_env() before the extension is made"
         )
-    # Two underscores, by which Flask puts one mapping into another, look like one.
-    variables = {re.sub("_+", "_", name.upper()): name for name in os.environ}
     misspelt = (right, key, *(right.replace(word, "", 1) for word in _PREFIX_WORDS))
     wrong = next((variables[name] for name in misspelt if name in variables), None)
     return f"The environment has {wrong}: name it {right}" if wrong else None

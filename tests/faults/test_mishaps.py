@@ -17,8 +17,8 @@ from flask_powerauth_telemetry.history import instants
 from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.snapshot import Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
+from tests.faults.test_year_of_recordings import Operation
 from tests.history.test_months import HOUR, MINUTE, SECOND, month_of, reader
-from tests.history.test_year import Operation
 from tests.support.past import DAY, RETAIL, Past, local_midnight, month_by_hand, random_past
 from tests.support.recorded import Site, run
 

@@ -97,6 +97,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_runs_that_start_together_make_one_store(postgresql_site: Site, folder: Path) -> None:
+    runs = [start(folder, postgresql_site) for _ in range(3)]
+    ends = [run.communicate(timeout=60) for run in runs]
+
+    assert [run.returncode for run in runs] == [0] * 3, ends
+    rows = [(name, slot) for name, slot, _ in postgresql_site.rows()]
+    assert len(rows) == len(set(rows))
+    assert {name for name, _ in rows} == {"corporate", "retail"}
+
+
 def test_two_runs_at_once_record_each_day_once(postgresql_site: Site, folder: Path) -> None:
     site = postgresql_site
     life = steady(site, 20)

@@ -210,14 +210,6 @@ def test_two_hosts_at_once_record_one_row(postgresql_site: Site, folder: Path) -
     assert [row[0] for row in site.rows()] == ["corporate", "retail"]
 
 
-def test_hosts_that_start_together_make_one_store(postgresql_site: Site, folder: Path) -> None:
-    hosts = [start(folder, environment(postgresql_site)) for _ in range(3)]
-    outputs = [host.communicate(timeout=60) for host in hosts]
-
-    assert [host.returncode for host in hosts] == [0] * 3, outputs
-    assert sorted(row[0] for row in postgresql_site.rows()) == ["corporate", "retail"]
-
-
 def test_failure_of_one_application_leaves_the_others(postgresql_site: Site) -> None:
     site = postgresql_site
     site.fill()
