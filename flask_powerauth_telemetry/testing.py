@@ -78,7 +78,7 @@ def report_data(
 
     An aware time is written as PowerAuth would write it, by a clock five and a half hours ahead of
     UTC; columns that are left out are null. The applications are there, unless ``rows`` names
-    others. Raises what the service raises, and SQLAlchemy's errors for an unknown column.
+    others. Raises what the service raises, and ``ValueError`` for an unknown column.
     """
     with TemporaryDirectory() as folder:
         database = ContractDatabase(Path(folder) / "powerauth.sqlite", rows)
@@ -273,10 +273,14 @@ class ContractDatabase:
     def _fill(self, rows: Rows) -> None:
         with self._owner.begin() as connection:
             for name, given in {**_APPLICATIONS, **rows}.items():
-                for row in given:
-                    values = {column: _written(value) for column, value in row.items()}
-                    # As values: SQLAlchemy passes over unknown columns of parameters.
-                    connection.execute(insert(getattr(self._tables, name)).values(values))
+                table = getattr(self._tables, name)
+                nulls = dict.fromkeys(table.columns.keys())
+                filled = [nulls | {key: _written(row[key]) for key in row} for row in given]
+                for row in filled:
+                    if unknown := row.keys() - nulls.keys():
+                        raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
+                if filled:
+                    connection.execute(insert(table), filled)
 
 
 def _written(value: Any) -> Any:

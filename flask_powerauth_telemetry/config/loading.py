@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from flask_powerauth_telemetry.config.base import Refused, Value, refuse_unclean
@@ -148,6 +149,7 @@ def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
             raise _no_such_key(key, likely)
 
 
+@lru_cache  # most keys are Flask's own, the same in each application
 def _is_almost_ours(key: str) -> bool:
     begin = key[: len(_PREFIX)]
     return begin != _PREFIX and bool(get_close_matches(begin, [_PREFIX], cutoff=0.8))

@@ -568,9 +568,7 @@ class OnRecordings(ReportProviderContract):
         """The tables that reports may read, and a history beside them."""
         path = tmp_path / "powerauth.sqlite"
         database = ContractDatabase(path)
-        rows = [
-            ActivityProfile(CONTRACT_NOW - number * 12 * HOUR, (3,) * 365) for number in range(60)
-        ]
+        rows = [ActivityProfile(CONTRACT_NOW - number * DAY, (3,) * 365) for number in range(20)]
         for application in (RETAIL, Application(2, "corporate")):
             record(
                 create_engine(f"sqlite:///{path}", poolclass=NullPool),

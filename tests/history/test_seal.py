@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import timedelta
@@ -17,7 +18,8 @@ from sqlalchemy import text
 from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.history.recording import digest_of
-from tests.support.recorded import Site, run
+from tests.support.databases import Databases, Loan
+from tests.support.recorded import Site, create_site, run
 from tests.support.service import ask, users_of
 
 HOUR = timedelta(hours=1)
@@ -195,14 +197,24 @@ WAYS: Mapping[str, Forge] = {
 }
 
 
+@pytest.fixture(scope="module")
+def sealed_files(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The databases of ``sealed``, made once."""
+    folder = tmp_path_factory.mktemp("sealed")
+    site = create_site(Loan(databases), ("sqlite", "sqlite"), folder)
+    record(site, key=None)
+    line = last_line(record(site, key=None))
+    record(site, "--expect", line)
+    record(site)
+    assert verify(site) == []
+    return folder
+
+
 @pytest.fixture
-def sealed(small_site: Site) -> Site:
+def sealed(sealed_files: Path, small_site: Site, tmp_path: Path) -> Site:
     """Four rows without a seal and four with one."""
-    record(small_site, key=None)
-    line = last_line(record(small_site, key=None))
-    record(small_site, "--expect", line)
-    record(small_site)
-    assert verify(small_site) == []
+    shutil.copytree(sealed_files, tmp_path, dirs_exist_ok=True)
+    small_site.clock.now += 4 * HOUR
     return small_site
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import CompileError
 
 from example_app.active_devices import ActiveDevicesByPlatform
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
@@ -64,7 +63,7 @@ def test_applications_are_there_or_named() -> None:
 def test_what_no_table_has_is_refused() -> None:
     rows: list[dict[str, Any]] = [{"user_id": "anna"}, {"user_id": "bert", "counter": 1}]
 
-    with pytest.raises(CompileError, match="counter"):
+    with pytest.raises(ValueError, match="pa_activation has no column counter"):
         report_data(UsersInPastDays(), RETAIL, {"pa_activation": rows})
     with pytest.raises(AttributeError, match="pa_token"):
         report_data(UsersInPastDays(), RETAIL, {"pa_token": rows})
