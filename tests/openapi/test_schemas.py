@@ -274,7 +274,7 @@ def given_by(schema: Schema, data: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_what_is_given_fits_the_schema(name: str, data: st.DataObject) -> None:
     field, value = data.draw(values_of(name))
@@ -284,7 +284,7 @@ def test_what_is_given_fits_the_schema(name: str, data: st.DataObject) -> None:
     validator.validate(given_by(schema, {"value": value}))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(cases())
 def test_what_is_given_fits_the_document(case: Case) -> None:
     schema, data = case
