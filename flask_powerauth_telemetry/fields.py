@@ -83,6 +83,7 @@ class DaysField(fields.Integer):
 
     def __init__(self, *, maximum: int = MAXIMUM_DAYS, **options: Any) -> None:
         options.setdefault("required", "load_default" not in options)
+        self.maximum = maximum
         self._refusal = f"Must be a whole number from 1 to {maximum}."
         super().__init__(validate=validate.Range(1, maximum, error=self._refusal), **options)
 

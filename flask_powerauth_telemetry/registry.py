@@ -155,7 +155,7 @@ def _frozen(value: Any) -> Hashable:
         hash(value)
     except TypeError:
         return object()  # equal to nothing else
-    return type(value), value
+    return type(value), value, repr(value)  # an instant in two zones is equal, and is not the same
 
 
 def _check_declaration(provider: object) -> None:
