@@ -311,7 +311,7 @@ class ReportService:
         if isinstance(result.value, Iterator):  # the next caller would find nothing left in it
             kind = type(result.value).__name__
             raise ProviderFault(f"{question.report.name}: its result is a {kind}, make it a list")
-        as_of = min(result.as_of or now, now)
+        as_of = min(result.as_of or now, now).astimezone(UTC)
         before = as_of < now or result.source == RECORDED
         return Perishable(
             _Computed(result.value, as_of, result.source, before), result.keep_seconds

@@ -211,7 +211,7 @@ class ReportProviderContract:
                 parameters[key] = "retail"
             elif field.required and isinstance(field, DaysField):
                 parameters[key] = min(30, field.maximum)
-        return parameters | self.example
+        return {**parameters, **self.example}
 
     def _with_application(self, name: str) -> Iterator[dict[str, Any]]:
         for key, field in self._fields().items():

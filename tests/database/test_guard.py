@@ -131,6 +131,19 @@ def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) 
     assert held == ("0" if version and version >= (18,) else before)
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_time_limit_is_ours_whatever_that_of_a_role(postgresql: Engine, driver: str) -> None:
+    """Of a session that it ends, nobody would remember that it was too slow."""
+    name = postgresql.url.database
+    with postgresql.begin() as connection:
+        version = connection.dialect.server_version_info
+        setting = "transaction_timeout" if version and version >= (17,) else "statement_timeout"
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET {setting} = 100')
+    url = postgresql.url.set(drivername=f"postgresql+{driver}")
+    slow = answer(create_engine(url, poolclass=NullPool), "SELECT pg_sleep(0.3)::text", ours=True)
+    assert slow == ""
+
+
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
     statement = "SHOW statement_timeout"
     assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0) == "0"

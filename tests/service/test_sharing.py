@@ -231,12 +231,14 @@ def test_result_tells_its_instant_source_and_how_long_it_is_good(
 ) -> None:
     as_of = NOW - 100 * SECOND
     value: Any = 1 if kind is Doubled else {"number": 1}
-    provider = kind(lambda _: Result(value, as_of, "recorded", keep_seconds=5))
+    elsewhere = as_of.astimezone(timezone(timedelta(hours=-3)))
+    provider = kind(lambda _: Result(value, elsewhere, "recorded", keep_seconds=5))
     house = House(database, 60, provider)
     for age, runs in ((100, 1), (104, 1), (106, 2)):
         house.clock.now = as_of + age * SECOND
         report = house.run(provider.name)
         assert (report.as_of, report.age_seconds, report.source) == (as_of, age, "recorded")
+        assert report.as_of.tzinfo is UTC
         assert report.kept
         assert provider.runs == runs
 
