@@ -144,7 +144,7 @@ class PostgreSQL(DatabaseDialect):
         connection.execution_options(isolation_level=_ISOLATION, postgresql_readonly=True)
         guard = _Guard(connection, limits)
         guard.begin()
-        event.listen(connection, "commit", guard.end)
+        event.listen(connection, "commit", guard.undo)
         event.listen(connection, "rollback", guard.end)
         event.listen(connection, "before_cursor_execute", guard.hold)
         event.listen(connection, "set_connection_execution_options", guard.refuse_options)
@@ -206,6 +206,11 @@ class _Guard:
         """Begin a transaction that only reads, by settings that end with it."""
         settings = _settings(self._connection, self._limits, self._held)
         self._execute("SET TRANSACTION READ ONLY", *settings)
+
+    def undo(self, connection: Connection) -> None:
+        """Roll back before a commit, which would leave what set_config sets to later reports."""
+        connection.connection.rollback()
+        self.end(connection)
 
     def end(self, _: Connection) -> None:
         """Note that a provider has ended the transaction."""
