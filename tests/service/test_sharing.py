@@ -315,6 +315,26 @@ def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
             house.run("RAW")
 
 
+@pytest.mark.parametrize("given", [None, "text", [("number", 1)], object(), iter(())])
+def test_data_that_are_no_mapping_are_refused(database: ContractDatabase, given: Any) -> None:
+    """Where no field is required, marshmallow would make an empty object of them."""
+    optional = Schema.from_dict({"number": fields.Integer()})
+
+    class Generated(Simple):
+        data_schema = optional
+
+    class Shared(Single):
+        data_schema = optional
+
+        def report_data(self, number: Any, days: int) -> Mapping[str, Any]:
+            return given  # type: ignore[no-any-return]
+
+    house = House(database, 60, Generated(lambda _: given), Shared())
+    for name in ("SIMPLE", "SINGLE"):
+        with pytest.raises(ProviderFault, match=f"{name}: its data are a"):
+            house.run(name)
+
+
 @pytest.mark.parametrize("once", [iter, zip, reversed])
 def test_result_that_can_be_read_only_once_is_a_fault(
     database: ContractDatabase, once: Callable[[Sequence[int]], Any]
