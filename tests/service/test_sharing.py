@@ -247,6 +247,14 @@ def given(result: Result, _: ReportContext) -> Result:
     return result
 
 
+@pytest.mark.parametrize(
+    "facts", [{"as_of": datetime(2026, 1, 1)}, {"source": "Recorded"}, {"source": None}]
+)
+def test_facts_that_make_no_sense_are_refused(facts: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"aware|live"):
+        Result(1, **facts)
+
+
 def test_what_was_recorded_just_now_was_computed_before_too(database: ContractDatabase) -> None:
     result = Result({"number": 1}, source="recorded")
     report = House(database, 60, Simple(partial(given, result))).run("SIMPLE")
