@@ -153,11 +153,13 @@ class Computations:
             task = self._join(choices, keep_seconds, limit)
             task.waiting += 1
             self._waiting[caller] += 1
-        self._wait(task, limit + GRACE_SECONDS)
-        with self._lock:
-            self._stop_waiting(task, caller)
-            if not task.future.done():
-                raise Unavailable(f"there is no result after {limit + GRACE_SECONDS:g} s")
+        try:
+            self._wait(task, limit + GRACE_SECONDS)
+        finally:  # a host's own time limit may end it, by whatever it raises
+            with self._lock:
+                self._stop_waiting(task, caller)
+        if not task.future.done():
+            raise Unavailable(f"there is no result after {limit + GRACE_SECONDS:g} s")
         return _outcome(task), False
 
     def _refuse_crowd(self, caller: str) -> None:

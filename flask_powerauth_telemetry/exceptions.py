@@ -26,8 +26,11 @@ class TelemetryError(Exception):
 
     @property
     def message(self) -> str:
-        """What it was raised with, as text, whatever that was."""
-        return str(self)
+        """What it was raised with, as text, whatever that was; its class where that fails."""
+        try:
+            return str(self)
+        except Exception:
+            return type(self).__name__
 
 
 class UnknownReport(TelemetryError):
@@ -136,7 +139,7 @@ class Unavailable(TelemetryError):
 
 
 class TooSlow(Unavailable):
-    """A statement ran into its time limit, now or a short while ago."""
+    """A statement ran into its time limit, or out of memory or disk, now or a short while ago."""
 
     def __init__(self, message: str, *, retry_after: int = 60) -> None:
         super().__init__(message, retry_after=retry_after)

@@ -55,7 +55,8 @@ class ApplicationField(fields.String):
         length = validate.Length(
             1, _MAXIMUM_APPLICATION_LENGTH, error="Must have {min} to {max} characters."
         )
-        super().__init__(validate=length, **options)
+        super().__init__(**options)
+        self.validators = [length, *self.validators]  # beside those of an author
 
     def deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
         """The name; it is also noted for the check of scopes."""
@@ -83,8 +84,11 @@ class DaysField(fields.Integer):
 
     def __init__(self, *, maximum: int = MAXIMUM_DAYS, **options: Any) -> None:
         options.setdefault("required", "load_default" not in options)
+        self.maximum = maximum
         self._refusal = f"Must be a whole number from 1 to {maximum}."
-        super().__init__(validate=validate.Range(1, maximum, error=self._refusal), **options)
+        super().__init__(**options)
+        span = validate.Range(1, maximum, error=self._refusal)
+        self.validators = [span, *self.validators]  # beside those of an author
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> int:
         if isinstance(value, str) and 1 <= len(value) <= 3 and value.isascii() and value.isdigit():

@@ -173,13 +173,20 @@ class Result:
 
     ``as_of`` is the aware instant that ``value`` holds for, if that is earlier than the context's
     ``now``. ``source`` is ``live``, or ``recorded`` for what was recorded beforehand. ``value`` may
-    be kept for ``keep_seconds`` from ``now`` on at most.
+    be kept for ``keep_seconds`` from ``now`` on at most. Raises ``ValueError`` for a naive
+    ``as_of``, and for another ``source``.
     """
 
     value: Any
     as_of: datetime | None = None
     source: str = LIVE
     keep_seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.as_of is not None and self.as_of.tzinfo is None:
+            raise ValueError("as_of takes an aware datetime")
+        if self.source not in (LIVE, RECORDED):
+            raise ValueError(f"source is {LIVE!r} or {RECORDED!r}, not {self.source!r}")
 
 
 class Computation(NamedTuple):

@@ -75,6 +75,8 @@ class RegisteredReport:
         return self._fitting(self.provider.report_data(result, **arguments))
 
     def _fitting(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(data, Mapping):  # of which marshmallow would dump nothing at all
+            raise ProviderFault(f"{self.name}: its data are a {type(data).__name__}, no mapping")
         try:
             dumped: Mapping[str, Any] = self.data_schema.dump(data)
             self.data_schema.load(dumped, unknown=EXCLUDE)
@@ -155,7 +157,7 @@ def _frozen(value: Any) -> Hashable:
         hash(value)
     except TypeError:
         return object()  # equal to nothing else
-    return type(value), value
+    return type(value), value, repr(value)  # an instant in two zones is equal, and is not the same
 
 
 def _check_declaration(provider: object) -> None:
@@ -170,6 +172,9 @@ def _check_declaration(provider: object) -> None:
         raise InvalidProvider(
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
+    keep: object = provider.keep_seconds
+    if not (keep is None or isinstance(keep, int | float)):
+        raise InvalidProvider(provider, f"has {keep!r} as keep_seconds: set seconds, or None")
     tables: object = provider.tables
     for named in (tables, *(tables.values() if isinstance(tables, Mapping) else ())):
         if isinstance(named, str):  # it would be taken letter by letter

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
@@ -308,7 +308,10 @@ class ReportService:
         ) as context:
             given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
-        as_of = min(result.as_of or now, now)
+        if isinstance(result.value, Iterator):  # the next caller would find nothing left in it
+            kind = type(result.value).__name__
+            raise ProviderFault(f"{question.report.name}: its result is a {kind}, make it a list")
+        as_of = min(result.as_of or now, now).astimezone(UTC)
         before = as_of < now or result.source == RECORDED
         return Perishable(
             _Computed(result.value, as_of, result.source, before), result.keep_seconds
@@ -324,16 +327,21 @@ def read_clock(clock: Clock) -> datetime:
 
 
 def ageing_clock(clock: Clock) -> Callable[[], float]:
-    """The seconds by which results age.
+    """The seconds by which results age; they never go back.
 
-    As many as have passed, or as many as ``clock`` was moved by, whichever are more: so a result
-    never outlives a clock that is set, and still grows old by one that stands still.
+    Between two calls as many as have passed, or as many as ``clock`` was moved by, whichever are
+    more: so a result never outlives a clock that is set, also to and fro, and still grows old by
+    one that stands still.
     """
-    monotonic_start, start = time.monotonic(), clock()
+    read = time.monotonic(), clock(), 0.0
 
     def seconds() -> float:
-        moved = abs((clock() - start).total_seconds())
-        return max(time.monotonic() - monotonic_start, moved)
+        nonlocal read
+        monotonic, shown, aged = read  # another thread may replace it meanwhile
+        now = time.monotonic(), clock()
+        aged += max(now[0] - monotonic, abs((now[1] - shown).total_seconds()))
+        read = *now, aged
+        return aged
 
     return seconds
 

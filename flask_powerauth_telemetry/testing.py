@@ -17,7 +17,8 @@ The provider runs as the service runs it, on an SQLite database of its own with 
 """
 
 import json
-import re
+import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -53,7 +54,6 @@ _APPLICATIONS: Rows = {
 }
 _ANYONE = Principal("anyone")
 _NOBODY = Principal("nobody", applications=frozenset())
-_TABLE = re.compile(r"\bpa_\w+")
 
 
 def contract_suite(
@@ -62,7 +62,7 @@ def contract_suite(
     """A test class for a provider; assign it to a name that starts with ``Test``.
 
     ``parameters`` are an example that the report accepts. An ``ApplicationField`` that is left
-    out is given ``retail``, a ``DaysField`` 30.
+    out is given ``retail``, a ``DaysField`` 30, or its maximum if that is less.
     """
     return type(
         "ReportProviderContract",
@@ -146,7 +146,8 @@ class ReportProviderContract:
                 parameters = self._parameters()
                 del parameters[key]
                 self._refused(service, parameters, key)
-                self._refused(service, {**parameters, key: None}, key)
+                if not field.allow_none:
+                    self._refused(service, {**parameters, key: None}, key)
 
     def test_refuses_an_unknown_application(self, service: ReportService) -> None:
         for parameters in self._with_application("no such application"):
@@ -165,8 +166,11 @@ class ReportProviderContract:
         self, service: ReportService, database: "ContractDatabase"
     ) -> None:
         service.run(self.provider.name, self._parameters(), _ANYONE)
-        read = {table for text in database.statements for table in _TABLE.findall(text)}
-        assert read <= set(self.provider.tables), "it reads more than its tables"
+        named = self.provider.tables
+        for table, columns in database.read.items():
+            assert table in named, f"it reads more than its tables: {table}"
+            more = columns.difference(named[table]) if isinstance(named, Mapping) else ()
+            assert not more, f"it reads more columns of {table} than it names: {more}"
 
     def test_every_computation_gives_the_same_data(self, database: "ContractDatabase") -> None:
         report = ReportRegistry().register(self.provider)
@@ -178,13 +182,15 @@ class ReportProviderContract:
         keys = [one.key for one in computations]
         assert keys, "it names no computation"
         assert len({*keys}) == len(keys), "two computations have one key"
-        again = [one.key for one in self.provider.computations(**parameters)]
-        assert again == keys, "the keys differ for the same parameters, so nothing is shared"
+        same = [one.key for one in self.provider.computations(**parameters)]
+        assert same == keys, "the keys differ for the same parameters, so nothing is shared"
         for one in computations:
             with ReportContext(source, NOW) as context:
                 given = one.run(context)
             result = given.value if isinstance(given, Result) else given
             data = report.data(result, parameters)
+            again = report.data(result, parameters)
+            assert again == data, "report_data changes the result, which others are given too"
             if one is computations[0]:
                 narrowest = data
             assert data == narrowest, f"{one.key} gives other data than {keys[0]}"
@@ -199,20 +205,20 @@ class ReportProviderContract:
         return {field.data_key or name: field for name, field in fields_by_name.items()}
 
     def _parameters(self) -> dict[str, Any]:
-        known: dict[type, Any] = {ApplicationField: "retail", DaysField: 30}
-        defaults = {
-            key: known[type(field)]
-            for key, field in self._fields().items()
-            if field.required and type(field) in known
-        }
-        return {**defaults, **self.example}
+        parameters: dict[str, Any] = {}
+        for key, field in self._fields().items():
+            if field.required and isinstance(field, ApplicationField):
+                parameters[key] = "retail"
+            elif field.required and isinstance(field, DaysField):
+                parameters[key] = min(30, field.maximum)
+        return {**parameters, **self.example}
 
     def _with_application(self, name: str) -> Iterator[dict[str, Any]]:
         for key, field in self._fields().items():
             if isinstance(field, ApplicationField):
                 yield {**self._parameters(), key: name}
             elif isinstance(field, fields.List) and isinstance(field.inner, ApplicationField):
-                given = self._parameters()[key]
+                given = self._parameters().get(key, ())
                 yield {**self._parameters(), key: [name, *given[1:]]}
 
     def _refused(self, service: ReportService, parameters: dict[str, Any], key: str) -> None:
@@ -234,12 +240,14 @@ class ContractDatabase:
 
     Without ``rows``, 40 users of ``retail`` (id 1) and ``corporate`` (id 2) with one to three
     activations of every status, last used from now to 400 days ago, and an audit record, an
-    operation and a history record for each. ``statements`` are those that reports sent to it.
+    operation and a history record for each. ``statements`` are those that reports sent to it,
+    ``read`` the columns that they read, by table.
     """
 
     def __init__(self, path: Path, rows: Rows | None = None) -> None:
         self.path = path
         self.statements: list[str] = []
+        self.read: defaultdict[str, set[str]] = defaultdict(set)
         self._tables = PowerAuthTables()
         self._owner = create_engine(f"sqlite:///{path}", poolclass=NullPool)
         self._tables.metadata.create_all(self._owner)
@@ -248,6 +256,7 @@ class ContractDatabase:
         event.listen(
             self._reader, "before_cursor_execute", lambda *given: self.statements.append(given[2])
         )
+        event.listen(self._reader, "connect", lambda driver, _: driver.set_authorizer(self._note))
 
     def read_only(self) -> Database:
         """The database as the service sees it."""
@@ -269,6 +278,12 @@ class ContractDatabase:
     def close(self) -> None:
         """Close the connections."""
         self._reader.dispose()
+
+    def _note(self, action: int, table: str, column: str, *_: object) -> int:
+        """Note what SQLite is about to read: names in a statement may be aliases and labels."""
+        if action == sqlite3.SQLITE_READ and table in self._tables.metadata.tables:
+            self.read[table] |= {column} - {""}
+        return sqlite3.SQLITE_OK
 
     def _fill(self, rows: Rows) -> None:
         with self._owner.begin() as connection:

@@ -6,6 +6,7 @@ logged, and changes neither the answer nor what other receivers get.
 
 import logging
 import uuid
+from copy import deepcopy
 from dataclasses import dataclass
 
 from blinker import NamedSignal, Namespace
@@ -109,8 +110,13 @@ class Watch:
     def _send(self, signal: NamedSignal, origin: Origin, **told: ReportRun | Refusal) -> None:
         # Signal.send would stop at the first receiver that raises.
         for receiver in signal.receivers_for(self._app):
+            # The data are those of the answer, also of later ones: a receiver may change its own.
+            own = {
+                name: one._replace(data=deepcopy(one.data)) if isinstance(one, ReportRun) else one
+                for name, one in told.items()
+            }
             try:
-                self._app.ensure_sync(receiver)(self._app, origin=origin, **told)
+                self._app.ensure_sync(receiver)(self._app, origin=origin, **own)
             except Exception:
                 logger.exception("A receiver of the signal %s failed", signal.name)
 

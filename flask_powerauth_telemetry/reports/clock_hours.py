@@ -75,14 +75,13 @@ def _hours(start: datetime, end: datetime) -> Iterator[datetime]:
 
 
 def _hours_of_slots(shown: Iterator[tuple[int, datetime]]) -> Mapping[int, ClockHour]:
-    """The hour of each slot; hours that share a slot are one from the first of them on."""
+    """The hour of each slot; those from an hour to one that shares a slot with it are one."""
     slots: dict[int, datetime] = {}
     firsts: dict[datetime, datetime] = {}
     for slot, hour in shown:
         before = slots.setdefault(slot, hour)
-        if before == hour:
-            firsts.setdefault(hour, hour)
-        else:
-            firsts[hour] = firsts[before]
+        first = firsts.setdefault(before, before)
+        for count in range(1, 1 + (hour - before) // HOUR):
+            firsts[before + count * HOUR] = first
     counted = Counter(firsts.values())
     return {slot: ClockHour(firsts[hour], counted[firsts[hour]]) for slot, hour in slots.items()}

@@ -1,12 +1,14 @@
 """Our own providers keep the contract; and the contract finds what is wrong with others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from marshmallow import Schema, fields
+from sqlalchemy import func, select
 
-from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, DaysField, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import (
     CurrentMau,
@@ -14,7 +16,7 @@ from flask_powerauth_telemetry.reports.active_users import (
     UsersInPastDays,
 )
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
-from flask_powerauth_telemetry.testing import contract_suite
+from flask_powerauth_telemetry.testing import NOW, ContractDatabase, _service, contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())
 TestUsersInPastDays = contract_suite(UsersInPastDays(), parameters={"days": "7"})
@@ -89,6 +91,14 @@ class NoKey(Uneven):
     def keyed(self, application, run):
         return ()
 
+class Emptied(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations", application), lambda context: [run(context)])
+
+    def report_data(self, result, application):
+        return {"activations": result.pop() if result else 0}
+
+TestEmptied = contract_suite(Emptied())
 TestOtherData = contract_suite(OtherData())
 TestOtherKeys = contract_suite(OtherKeys())
 TestOneKey = contract_suite(OneKey())
@@ -109,6 +119,7 @@ def test_contract_finds_faults_of_computations(pytester: pytest.Pytester) -> Non
     found = failures(pytester, "-k", "test_every_computation_gives_the_same_data")
 
     assert {kind for kind, _ in found} == {
+        "TestEmptied",
         "TestOtherData",
         "TestOtherKeys",
         "TestOneKey",
@@ -148,3 +159,55 @@ class Several(ReportProvider):
 
 
 TestSeveral = contract_suite(Several(), parameters={"applications": ["retail", "corporate"]})
+
+
+class Couples(ReportProvider):
+    """Reads a table by an alias, labels a column like a table, and looks at a week at most."""
+
+    name = "COUPLES"
+    definition = "Pairs of activations of a user."
+    parameters_schema = Schema.from_dict(
+        {
+            "application": ApplicationField(),
+            "days": DaysField(maximum=7),
+            "platform": fields.String(required=True, allow_none=True),
+        }
+    )
+    data_schema = Schema.from_dict({"couples": fields.Integer(required=True)})
+    tables: Mapping[str, Collection[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": ("application_id", "user_id", "activation_id"),
+    }
+
+    def generate(
+        self, context: ReportContext, application: str, days: int, platform: str | None
+    ) -> Mapping[str, Any]:
+        one = context.tables.pa_activation
+        other = one.alias()
+        couples = (
+            select(one.c.activation_id.label("pa_first"), other.c.activation_id)
+            .join(other, one.c.user_id == other.c.user_id)
+            .where(one.c.application_id == context.application(application).id)
+            .subquery("pa_couples")
+        )
+        return {"couples": context.connection.scalar(select(func.count()).select_from(couples))}
+
+
+TestCouples = contract_suite(Couples(), parameters={"platform": None})
+
+
+class FewerColumns(Couples):
+    tables: Mapping[str, Collection[str]] = {
+        "pa_application": ("id", "name"),
+        "pa_activation": ("application_id", "user_id"),
+    }
+
+
+def test_column_that_is_not_named_is_found(tmp_path: Path) -> None:
+    database = ContractDatabase(tmp_path / "powerauth.sqlite")
+    contract = contract_suite(FewerColumns(), parameters={"platform": None})()
+    with pytest.raises(AssertionError, match="more columns of pa_activation"):
+        contract.test_reads_only_the_tables_it_names(
+            _service(FewerColumns(), database, NOW), database
+        )
+    database.close()

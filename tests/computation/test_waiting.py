@@ -1,5 +1,6 @@
 """How many callers may wait, and whose context a computation runs in."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,28 @@ def test_places_are_given_back_by_failures(crowd: Crowd) -> None:
         with pytest.raises(KeyError):
             crowd.ask("me", number, gate).result(LONG)
     assert crowd.computations.waiting == 0
+
+
+@pytest.mark.parametrize("raised", [TimeoutError, KeyboardInterrupt, SystemExit])
+def test_places_are_given_back_by_callers_who_are_torn_away(raised: type[BaseException]) -> None:
+    """As by a host's own time limit: a signal's handler, or gevent's Timeout."""
+    gate, computations = Gate(), Computations(max_waiting=2)
+
+    def tear_away(*_: object) -> None:
+        raise raised
+
+    before = signal.signal(signal.SIGALRM, tear_away)
+    try:
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(raised):
+                computations.result({"one": gate}, keep_seconds=60, limit=LONG, caller="me")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert computations.waiting == 0
+    gate.opened.set()
+    assert computations.result({"one": gate}, keep_seconds=60, caller="me")[0] == "value"
 
 
 def test_one_place_is_enough_for_one() -> None:

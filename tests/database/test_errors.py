@@ -41,6 +41,11 @@ def spark(text: str) -> Exception:
     [
         ("postgresql", OperationalError, cause("", sqlstate="57014"), TooSlow),
         ("postgresql", OperationalError, cause("", pgcode="57014"), TooSlow),
+        *(
+            ("postgresql", OperationalError, cause("", sqlstate=state), TooSlow)
+            for state in ("53000", "53100", "53200", "53400")
+        ),
+        ("postgresql", OperationalError, cause("", sqlstate="53300"), Unavailable),
         ("postgresql", OperationalError, cause("", sqlstate="40001"), Cancelled),
         ("postgresql", OperationalError, cause("", pgcode="40001"), Cancelled),
         ("postgresql", OperationalError, cause("", sqlstate="57P01"), Unavailable),
@@ -55,10 +60,10 @@ def spark(text: str) -> Exception:
         ("mssql", OperationalError, cause("HYT01"), TooSlow),
         ("mssql", OperationalError, cause("08S01"), Unavailable),
         ("mssql", ProgrammingError, cause("42S02"), DatabaseFault),
-        ("clickhousedb", DBAPIError, clickhouse(159), TooSlow),
+        *(("clickhousedb", DBAPIError, clickhouse(code), TooSlow) for code in (159, 241, 243)),
         *(
             ("clickhousedb", DBAPIError, clickhouse(code), Unavailable)
-            for code in (202, 209, 210, 241, 279, 415)
+            for code in (202, 209, 210, 279, 415)
         ),
         ("clickhousedb", DBAPIError, clickhouse(60), DatabaseFault),
         ("clickhousedb", DBAPIError, cause("of another module", code=159), DatabaseFault),

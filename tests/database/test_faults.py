@@ -135,6 +135,7 @@ class Bare(TelemetryError):
         (TelemetryError(None), "None"),
         (TelemetryError(), ""),
         (Bare(), ""),
+        (TelemetryError(10**5_000), "TelemetryError"),
     ],
 )
 def test_telemetry_error_of_anything_is_told(

@@ -14,8 +14,11 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
+from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import Limits
+from flask_powerauth_telemetry.database.engine import create_read_only_engine
+from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from tests.support import powerauth
 from tests.support.commands import LEAST, role
 from tests.support.held import eventually
@@ -129,6 +132,19 @@ def test_io_workers_of_postgresql_18_are_left_to_the_logins(postgresql: Engine) 
     held = answer(postgresql, "SHOW effective_io_concurrency", ours=True)
 
     assert held == ("0" if version and version >= (18,) else before)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_time_limit_is_ours_whatever_that_of_a_role(postgresql: Engine, driver: str) -> None:
+    """Of a session that it ends, nobody would remember that it was too slow."""
+    name = postgresql.url.database
+    with postgresql.begin() as connection:
+        version = connection.dialect.server_version_info
+        setting = "transaction_timeout" if version and version >= (17,) else "statement_timeout"
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET {setting} = 100')
+    url = postgresql.url.set(drivername=f"postgresql+{driver}")
+    slow = answer(create_engine(url, poolclass=NullPool), "SELECT pg_sleep(0.3)::text", ours=True)
+    assert slow == ""
 
 
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
@@ -293,6 +309,33 @@ def test_provider_that_ends_its_transactions_keeps_the_time_limit(
     assert _several(autocommit, Several(end, *naps), ours=ours, STATEMENT_TIMEOUT=1) == 503
 
     assert time.monotonic() - started < 1.6
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("setting", ["search_path", "role", "enable_seqscan"])
+def test_provider_leaves_no_setting_to_the_next_report(
+    postgresql: Engine, setting: str, driver: str
+) -> None:
+    reader = create_read_only_engine(
+        postgresql.url.set(drivername=f"postgresql+{driver}"), {"pool_size": 1}
+    )
+    value = {"role": "pg_read_all_data", "enable_seqscan": "off"}
+    change = f"SELECT set_config('{setting}', '{value.get(setting, 'elsewhere')}', false)"
+    database = Database(
+        engine=always(reader),
+        timezone=UTC,
+        tables=PowerAuthTables(),
+        statement_timeout=5,
+        ours=True,
+    )
+    shown = []
+    for statement in ("SELECT 1", change, "SELECT 1"):
+        with database.connect() as connection:
+            shown.append(connection.scalar(text(f"SHOW {setting}")))
+            connection.execute(text(statement))
+            connection.commit()
+    assert shown[0] == shown[1] == shown[2]
+    reader.dispose()
 
 
 WRITE = "INSERT INTO pa_application (id, name) VALUES (1, 'forged')"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, timedelta
+from functools import partial
 from logging.config import dictConfig
 from typing import Any
 
@@ -535,6 +536,24 @@ def test_receiver_that_raises_changes_nothing(
     assert (response.status_code, response.data) == (status, plain.data)
     assert [name for name, _ in told] == [signal.name]
     assert "the receiver broke" in caplog.text
+
+
+def test_receiver_that_changes_the_data_changes_no_answer(users: Engine) -> None:
+    app = create_app(users, CACHE_SECONDS=60)
+    plain = [post(app.test_client()).data for _ in range(2)]
+    seen = []
+
+    def changing(sender: Flask, run: ReportRun, **_: Any) -> None:
+        assert isinstance(run.data, dict)
+        seen.append(run.data["users"])
+        run.data.clear()
+
+    with (
+        report_generated.connected_to(changing, sender=app),
+        report_generated.connected_to(partial(changing), sender=app),
+    ):
+        assert [post(app.test_client()).data for _ in range(2)] == plain
+    assert len(seen) == 4
 
 
 def test_filter_that_raises_changes_nothing(

@@ -194,6 +194,19 @@ def test_half_an_hour_repeated_joins_the_hours_on_both_sides() -> None:
     }
 
 
+def test_two_hours_repeated_are_four_in_a_row() -> None:
+    end = datetime(2026, 10, 25, 5, tzinfo=UTC)  # clocks went from 3:00 to 1:00 at 1:00
+    slots = wall_slots(end - DAY, end, lambda time: wall_clock(time, ZoneInfo("Antarctica/Troll")))
+
+    hours = {hour for hour in slots.hours.values() if hour.start >= end - 7 * HOUR}
+
+    assert hours == {
+        ClockHour(end - 7 * HOUR),
+        ClockHour(end - 6 * HOUR, 4),
+        *(ClockHour(end - count * HOUR) for count in range(3)),
+    }
+
+
 def test_time_that_no_clock_showed_is_in_the_total_alone(small: Engine) -> None:
     skipped = datetime(2026, 3, 29, 2, 30)
     audit.add_verifications(small, [Verification("a", skipped)])

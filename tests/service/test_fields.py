@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow.validate import OneOf
 
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_parameters
 
@@ -38,6 +39,22 @@ def test_length_of_a_name(length: int) -> None:
     assert load_parameters(WindowSchema(), asked).error is None
     asked["application"] = "a" * 256 if length == 255 else ""
     assert load_parameters(WindowSchema(), asked).error is not None
+
+
+def test_author_may_add_validators() -> None:
+    class Chosen(Schema):
+        application = ApplicationField(validate=OneOf(["retail", "a" * 256]))
+        days = DaysField(validate=[OneOf([7, 30, 400])])
+
+    def is_refused(application: str, days: int) -> bool:
+        asked = {"application": application, "days": days}
+        return load_parameters(Chosen(), asked).error is not None
+
+    assert not is_refused("retail", 30)
+    assert is_refused("corporate", 30)
+    assert is_refused("a" * 256, 30)
+    assert is_refused("retail", 8)
+    assert is_refused("retail", 400)
 
 
 def test_applications_are_told_even_of_parameters_that_are_refused() -> None:

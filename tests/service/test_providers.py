@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -236,6 +236,14 @@ class NoColumns(Plain):
     tables = MappingProxyType({"pa_activation": 7})
 
 
+class TextToKeep(Plain):
+    keep_seconds = "60"  # type: ignore[assignment]
+
+
+class DeltaToKeep(Plain):
+    keep_seconds = timedelta(minutes=1)  # type: ignore[assignment]
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -257,6 +265,8 @@ class NotAProvider:
         ([TextForColumns()], r"TextForColumns has text as tables: write \('user_id',\)"),
         ([NoTables()], "NoTables has None as tables: name them in a tuple"),
         ([NoColumns()], "NoColumns has 7 as tables"),
+        ([TextToKeep()], "TextToKeep has '60' as keep_seconds: set seconds, or None"),
+        ([DeltaToKeep()], "DeltaToKeep has datetime.timedelta"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
     ],

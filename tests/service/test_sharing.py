@@ -1,7 +1,8 @@
 """What reports have in common, how long it is kept, and what its data are dated by."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -230,18 +231,28 @@ def test_result_tells_its_instant_source_and_how_long_it_is_good(
 ) -> None:
     as_of = NOW - 100 * SECOND
     value: Any = 1 if kind is Doubled else {"number": 1}
-    provider = kind(lambda _: Result(value, as_of, "recorded", keep_seconds=5))
+    elsewhere = as_of.astimezone(timezone(timedelta(hours=-3)))
+    provider = kind(lambda _: Result(value, elsewhere, "recorded", keep_seconds=5))
     house = House(database, 60, provider)
     for age, runs in ((100, 1), (104, 1), (106, 2)):
         house.clock.now = as_of + age * SECOND
         report = house.run(provider.name)
         assert (report.as_of, report.age_seconds, report.source) == (as_of, age, "recorded")
+        assert report.as_of.tzinfo is UTC
         assert report.kept
         assert provider.runs == runs
 
 
 def given(result: Result, _: ReportContext) -> Result:
     return result
+
+
+@pytest.mark.parametrize(
+    "facts", [{"as_of": datetime(2026, 1, 1)}, {"source": "Recorded"}, {"source": None}]
+)
+def test_facts_that_make_no_sense_are_refused(facts: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"aware|live"):
+        Result(1, **facts)
 
 
 def test_what_was_recorded_just_now_was_computed_before_too(database: ContractDatabase) -> None:
@@ -312,6 +323,66 @@ def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
             house.run("RAW")
 
 
+@pytest.mark.parametrize("given", [None, "text", [("number", 1)], object(), iter(())])
+def test_data_that_are_no_mapping_are_refused(database: ContractDatabase, given: Any) -> None:
+    """Where no field is required, marshmallow would make an empty object of them."""
+    optional = Schema.from_dict({"number": fields.Integer()})
+
+    class Generated(Simple):
+        data_schema = optional
+
+    class Shared(Single):
+        data_schema = optional
+
+        def report_data(self, number: Any, days: int) -> Mapping[str, Any]:
+            return given  # type: ignore[no-any-return]
+
+    house = House(database, 60, Generated(lambda _: given), Shared())
+    for name in ("SIMPLE", "SINGLE"):
+        with pytest.raises(ProviderFault, match=f"{name}: its data are a"):
+            house.run(name)
+
+
+@pytest.mark.parametrize("once", [iter, zip, reversed])
+def test_result_that_can_be_read_only_once_is_a_fault(
+    database: ContractDatabase, once: Callable[[Sequence[int]], Any]
+) -> None:
+    house = House(database, 60, Single(lambda _: once([1, 2])))
+    for _ in range(2):
+        with pytest.raises(ProviderFault, match="SINGLE: its result is a"):
+            house.run("SINGLE")
+
+
+def test_rows_of_a_connection_are_no_result(database: ContractDatabase) -> None:
+    house = House(database, 60, Single(lambda context: context.connection.execute(select(1))))
+    with pytest.raises(ProviderFault, match="CursorResult, make it a list"):
+        house.run("SINGLE")
+
+
+def test_clock_that_is_set_to_and_fro_leaves_no_result_of_its_future(
+    database: ContractDatabase,
+) -> None:
+    house = House(database, 60, Simple(lambda context: {"number": context.now.day}))
+    house.clock.now += timedelta(days=1)
+    assert house.run("SIMPLE").data == {"number": NOW.day + 1}
+    house.clock.now -= timedelta(days=1)
+    assert house.run("SIMPLE").data == {"number": NOW.day}
+
+
+def test_too_slow_is_forgotten_when_the_clock_is_set_right(database: ContractDatabase) -> None:
+    def run(context: ReportContext) -> Mapping[str, Any]:
+        if context.now > NOW:
+            raise TooSlow("slow")
+        return {"number": 1}
+
+    house = House(database, 60, Simple(run))
+    house.clock.now += timedelta(days=1)
+    with pytest.raises(TooSlow):
+        house.run("SIMPLE")
+    house.clock.now -= timedelta(days=1)
+    assert house.run("SIMPLE").data == {"number": 1}
+
+
 def test_no_computation_is_a_fault(database: ContractDatabase) -> None:
     class Nothing(Doubled):
         name = "NOTHING"
@@ -328,7 +399,9 @@ def test_parameters_that_are_alike_but_not_the_same_share_nothing(
 ) -> None:
     provider = Simple()
     house = House(database, 60, provider)
-    different = [1, True, 1.0, "1", [1], {"a": 1}, {"a": [1]}, None]
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    different = [1, True, 1.0, "1", [1], {"a": 1}, {"a": [1]}, None, 0.0, -0.0, Decimal("1.0")]
+    different += [Decimal("1.00"), noon, noon.astimezone(timezone(timedelta(hours=14)))]
     for key in different * 2:
         house.run("SIMPLE", key=key)
     assert provider.runs == len(different)

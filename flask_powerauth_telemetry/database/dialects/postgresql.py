@@ -34,7 +34,9 @@ _LIBPQ_ARGUMENTS = {
 # whole transaction would be taken before, and a table that was rewritten would look empty.
 _ISOLATION = "READ COMMITTED"
 _GUARDED_OPTIONS = frozenset({"isolation_level", "postgresql_readonly", "postgresql_deferrable"})
-_QUERY_CANCELED = "57014"  # also raised by statement_timeout
+# What the same statement would run into again: statement_timeout (query_canceled), a full disk,
+# too little memory, temp_file_limit.
+_TOO_MUCH = frozenset({"57014", "53000", "53100", "53200", "53400"})
 _CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
 _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
@@ -48,6 +50,7 @@ _CURES = {
     'schema "[^"]*" does not exist': "create this schema, or configure another one",
     "too many connections for|too many clients|connection slots": "raise this limit, or let"
     " fewer processes read",
+    "temporary file size exceeds": "raise temp_file_limit for this role",
     "no pg_hba.conf entry": "let pg_hba.conf of the server allow this host, role and database",
     "server does not support SSL": "switch on SSL on the server, or name the right host and"
     " port in the URL",
@@ -141,7 +144,7 @@ class PostgreSQL(DatabaseDialect):
         connection.execution_options(isolation_level=_ISOLATION, postgresql_readonly=True)
         guard = _Guard(connection, limits)
         guard.begin()
-        event.listen(connection, "commit", guard.end)
+        event.listen(connection, "commit", guard.undo)
         event.listen(connection, "rollback", guard.end)
         event.listen(connection, "before_cursor_execute", guard.hold)
         event.listen(connection, "set_connection_execution_options", guard.refuse_options)
@@ -179,7 +182,7 @@ class PostgreSQL(DatabaseDialect):
         return f"grant this account {verb} on {name}{columns}"
 
     def timed_out(self, cause: BaseException) -> bool:
-        return _state(cause) == _QUERY_CANCELED
+        return _state(cause) in _TOO_MUCH
 
     def cancelled(self, cause: BaseException) -> bool:
         return _state(cause) == _CONFLICT_WITH_RECOVERY
@@ -203,6 +206,11 @@ class _Guard:
         """Begin a transaction that only reads, by settings that end with it."""
         settings = _settings(self._connection, self._limits, self._held)
         self._execute("SET TRANSACTION READ ONLY", *settings)
+
+    def undo(self, connection: Connection) -> None:
+        """Roll back before a commit, which would leave what set_config sets to later reports."""
+        connection.connection.rollback()
+        self.end(connection)
 
     def end(self, _: Connection) -> None:
         """Note that a provider has ended the transaction."""
@@ -280,6 +288,8 @@ def _settings(connection: Connection, limits: Limits, seconds: float) -> Iterato
     yield from _time_limits(seconds)
     idle = max(limits.seconds, _SHORTEST_IDLE_SECONDS) if limits.seconds else 0
     yield _local("idle_in_transaction_session_timeout", f"{_milliseconds(idle)}ms")
+    if version >= (17,):
+        yield _local("transaction_timeout", "0")  # a role's own would end the session
     yield _local("application_name", SESSION_LABEL)
     # A number may depend on these: what a column with a zone is compared by, to how many digits
     # it is sent, and rows that a policy would leave out, which are an error this way.
