@@ -76,6 +76,9 @@ class RegisteredReport:
 
     def _fitting(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
+            # What has no such members would be dumped without them, as if there was nothing.
+            if not isinstance(data, list if self.data_schema.many else Mapping):
+                raise TypeError(f"they are a {type(data).__name__}")
             dumped: Mapping[str, Any] = self.data_schema.dump(data)
             self.data_schema.load(dumped, unknown=EXCLUDE)
             encode(dumped)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
@@ -308,6 +308,9 @@ class ReportService:
         ) as context:
             given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
+        if isinstance(result.value, Iterator):
+            cause = "its result can be read only once: make a list of it"
+            raise ProviderFault(f"{question.report.name}: {cause}")
         as_of = min(result.as_of or now, now)
         before = as_of < now or result.source == RECORDED
         return Perishable(

@@ -300,6 +300,39 @@ def test_data_that_the_schema_refuses_are_not_kept(database: ContractDatabase) -
     assert house.run("SIMPLE").data == {"number": 7}
 
 
+@pytest.mark.parametrize("given", [None, [], "", 0, [{"number": 7}], Result({"number": 7})])
+def test_what_is_no_mapping_is_not_taken_for_data_without_members(
+    database: ContractDatabase, given: Any
+) -> None:
+    class Shared(Single):
+        data_schema = Schema.from_dict({"number": fields.Integer()})
+
+        def report_data(self, number: Any, days: int) -> Any:
+            return given
+
+    class Generated(Simple):
+        data_schema = Shared.data_schema
+
+    house = House(database, 60, Shared(), Generated(lambda _: Result(given)))
+    for name in ("SINGLE", "SIMPLE"):
+        with pytest.raises(ProviderFault, match=f"{name}: its data don't fit its schema: they are"):
+            house.run(name)
+
+
+@pytest.mark.parametrize("given", [iter([7]), (n for n in [7]), map(int, "7"), Result(iter([]))])
+def test_result_that_can_be_read_once_only_is_given_to_nobody(
+    database: ContractDatabase, given: Any
+) -> None:
+    class Once(Single):
+        def report_data(self, numbers: Any, days: int) -> Any:
+            return {"number": sum(numbers)}
+
+    house = House(database, 60, Once(lambda _: given))
+    for _ in range(2):
+        with pytest.raises(ProviderFault, match="SINGLE: its result can be read only once"):
+            house.run("SINGLE")
+
+
 def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
     class Raw(Simple):
         name = "RAW"
