@@ -99,9 +99,14 @@ class PowerAuthTelemetry:
         """Close the connections that this instance keeps for an application.
 
         For the end of a test or a script; a later request opens new ones. Engines that were
-        given to the constructor are left alone.
+        given to the constructor are left alone. Raises ``ConfigurationError`` for an application
+        that this instance is not on.
         """
-        state: TelemetryState = app.extensions[EXTENSION_KEY][self.name]
+        state: TelemetryState | None = app.extensions.get(EXTENSION_KEY, {}).get(self.name)
+        if state is None:
+            raise ConfigurationError(
+                "close()", f"{self.name!r} is not on this application", "Call init_app first"
+            )
         state.close()
 
     def _state(self, app: Flask, others: Instances) -> TelemetryState:

@@ -75,9 +75,10 @@ class RegisteredReport:
         return self._fitting(self.provider.report_data(result, **arguments))
 
     def _fitting(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not isinstance(data, Mapping):  # of which marshmallow would dump nothing at all
-            raise ProviderFault(f"{self.name}: its data are a {type(data).__name__}, no mapping")
         try:
+            # What has no such members would be dumped without them, as if there was nothing.
+            if not isinstance(data, list if self.data_schema.many else Mapping):
+                raise TypeError(f"they are a {type(data).__name__}")
             dumped: Mapping[str, Any] = self.data_schema.dump(data)
             self.data_schema.load(dumped, unknown=EXCLUDE)
             encode(dumped)

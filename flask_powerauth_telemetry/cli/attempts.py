@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import click
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_powerauth_telemetry.cli.instance import silence
 from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.day_recorder import DayRecorder
@@ -63,6 +65,8 @@ class Attempts:
             is_complete = self._record_all(applications)
             self._record_days()
             if (head := self.recorder.head()) != before:
+                if not before.entries:  # which may be a slip in the path of the one that is there
+                    _say(f"A new history begins in {_place(self.recorder.writer.engine)}")
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")
@@ -149,6 +153,12 @@ def _cause(error: TelemetryError) -> str:
     if not isinstance(error.__cause__, SQLAlchemyError):
         return str(error)
     return f"the database {error.database or HISTORY_BIND}: {error}"
+
+
+def _place(engine: Engine) -> str:
+    """The file that holds a database, or its URL without what may be secret."""
+    file = dialect_named(engine.dialect.name).file(engine.url)
+    return printable(str(file.absolute() if file else engine.url.set(password=None, query={})))
 
 
 def _progress(applications: Sequence[Application]) -> Iterator[Application]:

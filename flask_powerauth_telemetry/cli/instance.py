@@ -25,6 +25,13 @@ OPERATOR = Principal("operator")
 
 Command = Callable[..., None]
 
+INSTANCE = click.option(
+    "--instance",
+    metavar="NAME",
+    help=f"The name= of the instance. Default: the only one, or {DEFAULT_NAME}.",
+)
+"""The option that says which instance a command is for."""
+
 _CANT_PRINT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -56,11 +63,7 @@ def on_instance(command: Command) -> Command:
     their own.
     """
 
-    @click.option(
-        "--instance",
-        metavar="NAME",
-        help=f"The name= of the instance. Default: the only one, or {DEFAULT_NAME}.",
-    )
+    @INSTANCE
     @click.pass_context
     def on_loaded_application(
         context: click.Context, /, *, instance: str | None, **options: Any
@@ -69,7 +72,7 @@ def on_instance(command: Command) -> Command:
             _prepare_output()
             app = context.ensure_object(ScriptInfo).load_app()
             with app.app_context():
-                state = _find_instance(app, instance)
+                state = find_instance(app, instance)
                 try:
                     command(state, **options)
                 except UnknownApplication as error:
@@ -82,7 +85,8 @@ def on_instance(command: Command) -> Command:
     return update_wrapper(on_loaded_application, command)
 
 
-def _find_instance(app: Flask, name: str | None) -> TelemetryState:
+def find_instance(app: Flask, name: str | None) -> TelemetryState:
+    """The instance of this name, None for the default; raises ``UsageError`` if it isn't there."""
     instances: dict[str, TelemetryState] = app.extensions.get(EXTENSION_KEY, {})
     if name is None:
         name = next(iter(instances)) if len(instances) == 1 else DEFAULT_NAME

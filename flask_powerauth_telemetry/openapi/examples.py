@@ -28,13 +28,16 @@ def example_of(schema: Keywords, schemas: Mapping[str, Keywords], like: Any = No
     known = _LIKE | like if isinstance(like, dict) else _LIKE
     try:
         return _value(schema, schemas, known)
-    except (_NoExample, RecursionError):  # a schema may be inside itself
+    except _NoExample:
         return None
 
 
 def _value(schema: Keywords, schemas: Mapping[str, Keywords], like: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
-        schema = schemas[schema["$ref"].rpartition("/")[2]]
+        name = schema["$ref"].rpartition("/")[2]
+        if name not in schemas:  # it is inside itself
+            raise _NoExample
+        schema, schemas = schemas[name], {one: schemas[one] for one in schemas if one != name}
     if "anyOf" in schema:
         return _value(schema["anyOf"][0], schemas, like)
     if choices := schema.get("examples") or schema.get("enum"):

@@ -24,6 +24,11 @@ _OURS: Mapping[type, Keywords] = {
         "examples": ["retail-banking", "corporate-banking"],
     },
     DaysField: {"description": "A number of days of 24 hours.", "examples": [90]},
+    # Texts of a form that JSON Schema has no name for, and subclasses that have one.
+    fields.Date: {},
+    fields.AwareDateTime: {},
+    fields.DateTime: {"examples": ["2026-11-25T12:00:00"]},
+    fields.Time: {"examples": ["12:00:00"]},
 }
 _MAPPING = {
     **OpenAPIConverter.field_mapping,
@@ -75,7 +80,7 @@ class _Converter(OpenAPIConverter):
         except Exception:  # a field is a stranger's code, and the document has others to tell of
             logger.debug("No JSON Schema can be made of the field %r", field.name, exc_info=True)
             return {}
-        if isinstance(field, fields.DateTime | fields.Date) and field.format not in _ISO:
+        if not _is_iso(field):
             keywords.pop("format", None)
         keywords = {name: told for name, told in keywords.items() if _is_told(name, told)}
         return keywords if _is_json(keywords) else {}
@@ -107,6 +112,8 @@ class _Converter(OpenAPIConverter):
     def metadata2properties(self, field: AnyField, **_: Any) -> Keywords:
         """What is known of our own fields, and what the author says of any."""
         ours = next((_OURS[kind] for kind in type(field).__mro__ if kind in _OURS), {})
+        if not _is_iso(field):
+            ours = {}
         told = field.metadata
         kinds = _ANNOTATIONS.items()
         return ours | {name: told[name] for name, kind in kinds if isinstance(told.get(name), kind)}
@@ -180,6 +187,11 @@ class SchemaPlugin(MarshmallowPlugin):
     def _name_of_nested(self, schema: Any) -> str:
         kind = schema if isinstance(schema, type) else type(schema)
         return self.name(self._owner, kind.__name__.removesuffix("Schema") or "Object")
+
+
+def _is_iso(field: AnyField) -> bool:
+    times = fields.DateTime | fields.Date | fields.Time
+    return not isinstance(field, times) or field.format in _ISO
 
 
 def _is_told(name: str, value: object) -> bool:

@@ -23,6 +23,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
+from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from tests.support import powerauth
 from tests.support.held import eventually
 from tests.support.recorded import Clock
@@ -310,6 +311,27 @@ def test_one_extension_on_two_applications(filled: Engine) -> None:
         telemetry.close(app)
 
     assert answers == [[200, 401], [401, 200]]
+
+
+@pytest.mark.parametrize("name", ["powerauth_telemetry", "apac"])
+def test_application_without_the_instance_is_refused_by_whatever_takes_one(
+    filled: Engine, name: str
+) -> None:
+    apps = [
+        Flask("bare"),
+        create_app(
+            filled,
+            arguments={"name": "emea"},
+            EMEA_CREDENTIALS=CREDENTIALS,
+            EMEA_DATABASE_URL=url_of(filled),
+        ),
+    ]
+    told = f"'{name}' is not on this application"
+    for app in apps:
+        with pytest.raises(ConfigurationError, match=told):
+            PowerAuthTelemetry(name=name).close(app)
+        with pytest.raises(ConfigurationError, match=told):
+            PowerAuthTelemetryDashboard(app, name=name)
 
 
 def test_flask_limiter_counts_on_our_blueprint(filled: Engine) -> None:

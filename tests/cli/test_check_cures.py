@@ -11,8 +11,13 @@ from sqlalchemy import Engine, func, select
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
 from flask_powerauth_telemetry.database.dialects import dialect_named
+from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
+    OTHER_TYPE,
+)
 from tests.support.commands import LEAST, app_of, command, fill, findings, role
-from tests.support.service import create_app, url_of
+from tests.support.service import ask, create_app, url_of
 
 AUDIT = (
     *LEAST,
@@ -64,6 +69,54 @@ def test_columns_that_a_line_names_are_all_that_a_report_needs(
 
     assert not errors(found, "tables")
     assert not errors(found, "reports")
+
+
+RIGHT = "application_id, user_id, timestamp_last_used"
+
+
+@pytest.mark.parametrize(
+    ("columns", "wrong", "cure"),
+    [
+        ("application_id, user_id", "timestamp_last_used", MISSING_COLUMN),
+        ("application_id, timestamp_last_used", "user_id", MISSING_COLUMN),
+        (RIGHT.replace("used", "used AS last_used"), "timestamp_last_used", MISSING_COLUMN),
+        ("user_id, timestamp_last_used, CAST(1 AS text) AS application_id", "application_id", ""),
+        (
+            "application_id, user_id, CAST('' AS text) AS timestamp_last_used",
+            "timestamp_last_used",
+            "",
+        ),
+        ("application_id, user_id, 1764374400 AS timestamp_last_used", "timestamp_last_used", ""),
+        (None, RIGHT, MISSING_TABLE),
+    ],
+)
+def test_what_is_wrong_with_a_view_is_named_until_it_is_right(
+    database: Engine, columns: str | None, wrong: str, cure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not cure and database.dialect.name == "sqlite":
+        pytest.skip("SQLite compares any types")
+    fill(database)
+    if columns:
+        run_as_owner(database, f"CREATE VIEW ours AS SELECT {columns} FROM pa_activation")
+    app = app_of(database, TABLES={"pa_activation": "ours"})
+    app.testing = False
+
+    answer = ask(app.test_client(), parameters={"application": "retail"})
+    found = findings(app, "--no-pass")
+
+    assert answer.status_code == 500
+    assert f"({cure or OTHER_TYPE})" in caplog.text
+    assert re.search(r"\bours\b", caplog.text)
+    (named,) = errors(found, "tables")
+    assert named["message"].startswith("ours (")
+    assert wrong in named["message"]
+    assert "POWERAUTH_TELEMETRY_TABLES" in named["cure"]
+    if columns:
+        assert "Grant" not in named["cure"]
+        run_as_owner(database, "DROP VIEW ours")
+    run_as_owner(database, f"CREATE VIEW ours AS SELECT {RIGHT} FROM pa_activation")
+    found = findings(app, "--no-pass")
+    assert not errors(found, "tables") + errors(found, "reports")
 
 
 def test_columns_that_no_report_names_are_found(postgresql: Engine) -> None:

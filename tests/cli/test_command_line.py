@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from flask_powerauth_telemetry import PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import StaticCredentials, digest
 from flask_powerauth_telemetry.cli import telemetry
+from flask_powerauth_telemetry.config.keys import key_prefix
 from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.commands import SEPARATELY, fill
 from tests.support.service import CREDENTIALS, create_app, url_of
@@ -70,6 +71,42 @@ def test_credential_works_as_it_is_printed(
         store = StaticCredentials(credentials)
         assert store.authenticate("billing department", token[1]) == "billing department"
     assert json.loads(value) == {"billing department": digest(token[1])}
+
+
+@pytest.mark.parametrize(
+    ("instances", "options", "said"),
+    [
+        (["powerauth_telemetry", "apac"], ["--instance", "emea"], "apac, powerauth_telemetry"),
+        (["apac"], ["--instance", "powerauth_telemetry"], "apac"),
+        (["emea", "apac"], [], "apac, emea"),
+        ([], ["--instance", "emea"], "none"),
+        (["apac"], [], "POWERAUTH_TELEMETRY_APAC_CREDENTIALS = "),
+        (["emea", "powerauth_telemetry"], [], "POWERAUTH_TELEMETRY_CREDENTIALS = "),
+        ([], [], "POWERAUTH_TELEMETRY_CREDENTIALS = "),
+    ],
+)
+def test_credential_is_for_an_instance_that_is_there(
+    sqlite: Engine, instances: list[str], options: list[str], said: str
+) -> None:
+    def create() -> Flask:
+        app = Flask("host")
+        for name in instances:
+            values = {
+                "DATABASE_URL": url_of(sqlite),
+                "CREDENTIALS": CREDENTIALS,
+                "URL_PREFIX": None,
+            }
+            app.config.update({f"{key_prefix(name)}{key}": value for key, value in values.items()})
+            PowerAuthTelemetry(app, name=name)
+        return app
+
+    arguments = ["telemetry", "create-credential", "billing", *options]
+    made = CliRunner(**SEPARATELY).invoke(FlaskGroup(create_app=create), arguments)
+
+    is_made = said.endswith(" = ")
+    assert made.exit_code == (0 if is_made else 2), made.stderr
+    assert ("Token:" in made.stdout) == is_made
+    assert (said if is_made else f"(it has: {said})") in made.stdout + made.stderr
 
 
 def test_each_credential_is_another_one() -> None:

@@ -223,7 +223,7 @@ def test_application_that_failed_is_tried_again_alone(
 
     assert result.exit_code == 0
     assert result.stderr == "retail: not recorded: DataError: division by zero\n"
-    first, head, second, end = result.stdout.splitlines()
+    first, _, head, second, end = result.stdout.splitlines()
     assert first.startswith(f"corporate: recorded for {SLOT}")
     assert second.startswith(f"retail: recorded for {SLOT}")
     assert head.startswith("The history has 1 rows")

@@ -223,7 +223,7 @@ def test_lag_of_a_later_pass_leaves_the_first_recorded(
     result = run(create_app(small_site.powerauth, BINDS=small_site.binds))
 
     assert result.exit_code == 1
-    recorded, head = result.stdout.splitlines()
+    recorded, _, head = result.stdout.splitlines()
     assert recorded.startswith("corporate: recorded")
     assert head.startswith("The history has 1 rows")
     assert (

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Engine, event, inspect, make_url, text
 
 from flask_powerauth_telemetry.history import store
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
@@ -117,7 +117,8 @@ def test_operator_records_and_the_server_answers(site: Site, folder: Path) -> No
     code, output, errors = operate(folder, environment(site))
 
     assert (code, errors) == (0, "")
-    corporate, retail, head = output.splitlines()
+    corporate, retail, new, head = output.splitlines()
+    assert new.startswith("A new history begins in ")
     assert head.startswith("The history has 2 rows, digest ")
     assert corporate.startswith(f"corporate: recorded for {SLOT}, ")
     assert retail.startswith(f"retail: recorded for {SLOT}, {users} users in 30 days, in ")
@@ -151,6 +152,47 @@ def test_default_store_is_made_with_its_folder(small_site: Site, folder: Path) -
     assert [path.name for path in (folder / "made/instance").iterdir()] == [
         "telemetry-history.sqlite"
     ]
+
+
+@pytest.mark.parametrize("slip", ["histroy/history.sqlite", "history/histroy.sqlite"])
+def test_slip_in_the_path_of_a_history_is_seen(small_site: Site, tmp_path: Path, slip: str) -> None:
+    def output(name: str) -> str:
+        binds = {"history": f"sqlite:///{tmp_path / name}?timeout=5"}
+        result = run(create_app(small_site.powerauth, clock=small_site.clock, BINDS=binds))
+        assert (result.exit_code, result.stderr) == (0, "")
+        small_site.clock.now += timedelta(hours=1)
+        return result.stdout
+
+    first, second, slipped = [output(name) for name in ["history/history.sqlite"] * 2 + [slip]]
+
+    assert f"\nA new history begins in {tmp_path / 'history/history.sqlite'}\n" in first
+    assert "A new history" not in second
+    assert f"\nA new history begins in {tmp_path / slip}\n" in slipped
+
+
+def test_history_of_another_instance_or_server_is_named_without_secrets(
+    postgresql_site: Site,
+) -> None:
+    site = postgresql_site
+    site.record()
+    url = make_url(site.binds["history"])
+    if url.get_backend_name() == "postgresql":
+        url = url.set(password="secret").update_query_dict({"application_name": "secret"})
+    binds = {"history": url.render_as_string(hide_password=False)}
+    app = create_app(
+        site.powerauth,
+        clock=site.clock,
+        arguments={"name": "emea"},
+        **{"EMEA_BINDS": binds, "EMEA_DATABASE_URL": url_of(site.powerauth)},
+        EMEA_CREDENTIALS=CREDENTIALS,
+    )
+
+    result = run(app)
+
+    new = result.stdout.splitlines()[-2]
+    assert new.startswith("A new history begins in ")
+    assert new.endswith(str(url.database))
+    assert "secret" not in result.stdout
 
 
 def test_recorded_slot_is_said_and_costs_no_pass(site: Site) -> None:
@@ -201,7 +243,7 @@ def test_two_hosts_at_once_record_one_row(postgresql_site: Site, folder: Path) -
     assert [host.returncode for host in hosts] == [0, 0], outputs
     assert [errors for _, errors in outputs] == ["", ""]
     lines = sorted(line for output, _ in outputs for line in output.splitlines())
-    assert [line.split(",")[0] for line in lines if not line.startswith("The history has")] == [
+    assert [line.split(",")[0] for line in lines if " history " not in line] == [
         f"corporate: is recorded already for {SLOT}",
         f"corporate: recorded for {SLOT}",
         f"retail: is recorded already for {SLOT}",
@@ -405,7 +447,7 @@ def test_progress_is_shown_on_a_terminal_alone(small_site: Site, folder: Path) -
     assert "Recording" in shown
     assert "corporate" in shown
     assert "100%" in shown
-    *recorded, head = result.stdout.splitlines()
+    *recorded, _, head = result.stdout.splitlines()
     assert [line.partition(":")[0] for line in recorded] == ["corporate", "retail"]
     assert head.startswith("The history has 2 rows, digest ")
 

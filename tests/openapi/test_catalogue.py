@@ -595,6 +595,46 @@ def test_example_of_a_request_is_accepted(filled: Engine) -> None:
     assert "CURRENT_MAU" not in refused
 
 
+class Tree(Schema):
+    value = fields.Integer(strict=True, required=True)
+    parent: Any = fields.Nested(lambda: Tree(), allow_none=True)  # noqa: PLW0108 - not there yet
+    children: Any = fields.List(fields.Nested(lambda: Tree()))  # noqa: PLW0108 - not there yet
+
+
+class Timed(ReportProvider):
+    name = "TIMED"
+    definition = "What was sent."
+    parameters_schema = Schema.from_dict(
+        {
+            "day": fields.Date(required=True),
+            "time": fields.Time(required=True),
+            "local": fields.DateTime(required=True),
+            "naive": fields.NaiveDateTime(required=True),
+            "aware": fields.AwareDateTime(required=True),
+            "tree": fields.Nested(Tree, required=True),
+            "trees": fields.List(fields.Nested(Tree), required=True),
+        }
+    )
+    data_schema = parameters_schema
+
+    def generate(self, context: ReportContext, **parameters: Any) -> Mapping[str, Any]:
+        return parameters
+
+
+def test_example_has_times_and_one_of_what_is_inside_itself(filled: Engine) -> None:
+    client = create_app(filled, arguments={"providers": [Timed()]}).test_client()
+    asked, given, *_ = media(client.get(DOCUMENT, auth=USER).get_json())
+    example = asked["examples"]["TIMED"]["value"]
+    tree = {"value": 1}
+
+    answer = client.post(PATH, json=example, auth=USER)
+
+    assert answer.status_code == 200, answer.get_json()
+    parameters = example["requestObject"]["parameters"]
+    assert (parameters["tree"], parameters["trees"]) == (tree, [tree])
+    assert given["examples"]["TIMED"]["value"]["responseObject"]["reportData"].keys() >= {"tree"}
+
+
 def test_every_schema_has_a_name_of_its_own(filled: Engine) -> None:
     document = everything(filled).get(DOCUMENT, auth=USER).get_json()
     schemas = document["components"]["schemas"]

@@ -45,8 +45,9 @@ def check_passes(
             with ReportContext(target.database, target.state.clock()) as context:
                 one = run_pass(context, application, days, target.state.clock)
         except TelemetryError as error:
+            mend = f"mend what {target.state.config.key('tables')} names"
             raised = f"{_kinder(target)} Or raise {target.key('statement_timeout')}"
-            cure = raised if isinstance(error, TooSlow) else "See the findings above"
+            cure = raised if isinstance(error, TooSlow) else f"See the findings above, or {mend}"
             text = f"{application.name}: {cause_of(error)}"
             yield target.error(text, cure, application=application.name)
             continue

@@ -18,6 +18,7 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause
 from flask_powerauth_telemetry.cli.instance import OPERATOR
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database, InterruptBy
+from flask_powerauth_telemetry.database.dialects.base import MISSING_COLUMN, OTHER_TYPE
 from flask_powerauth_telemetry.exceptions import (
     DatabaseFault,
     InvalidParameters,
@@ -126,7 +127,7 @@ class _Inquiry:
             return f"Mend its provider, {type(report.provider).__qualname__}"
         if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
             return RECORD
-        return refusal_cure(error, _grant(self._target, report.provider.tables))
+        return refusal_cure(self._target, error, _grant(self._target, report.provider.tables))
 
 
 class _WithoutRows(Database):
@@ -205,8 +206,10 @@ def _grant(target: Target, tables: Collection[str]) -> str:
     return f"Grant SELECT on what it reads of {', '.join(unreadable)}"
 
 
-def refusal_cure(error: TelemetryError, otherwise: str) -> str:
+def refusal_cure(target: Target, error: TelemetryError, otherwise: str) -> str:
     """What to do about a statement that a database refuses."""
+    if any(told in str(error) for told in (MISSING_COLUMN, OTHER_TYPE)):
+        return f"Correct the table, or map it to a view with {target.state.config.key('tables')}"
     if isinstance(error, Unavailable):
         return "See what holds this database up: a lock, or too many sessions"
     if "row-level security" in str(error):

@@ -3,7 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, DateTime, Table, column, inspect, literal, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    String,
+    Table,
+    column,
+    inspect,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
@@ -36,6 +49,12 @@ _USABLE = text(
     + " AND has_schema_privilege(namespace.oid, 'USAGE')"
     " ORDER BY NOT pg_table_is_visible(relation.oid), 1"
 )
+
+_OTHER_TYPES: Mapping[type, tuple[type, ...]] = {
+    DateTime: (String, Integer, Numeric),
+    Integer: (String, DateTime),
+}
+"""Types of columns that can't be compared with what PowerAuth's columns are compared with."""
 
 
 def check_tables(target: Target) -> Iterator[Finding]:
@@ -83,11 +102,11 @@ def _check_table(
     if refusal is None:
         yield target.ok(f"{relation.fullname}{names} is readable, for {reader}")
         yield from _shadowed(target, relation)
-        yield from _times(target, relation, columns)
+        yield from _types(target, relation, columns)
         return
     text = f"{relation.fullname}{names} is not readable, for {reader}: {cause_of(refusal)}"
     cure = _cure(target, relation, f"Grant SELECT{names} on it")
-    yield target.error(text, refusal_cure(refusal, cure))
+    yield target.error(text, refusal_cure(target, refusal, cure))
 
 
 def _there(target: Target, relation: Table, columns: Sequence[str]) -> Sequence[str]:
@@ -126,8 +145,8 @@ def _shadowed(target: Target, relation: Table) -> Iterator[Finding]:
         yield target.warning(text, f"Say which one with {target.key('schema')}")
 
 
-def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
-    """Which times have a zone, though PowerAuth's have none, and which are dates alone."""
+def _types(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[Finding]:
+    """Which columns are of another type, and which times have a zone or are dates alone."""
     if target.words.indexes:
         return  # its catalog can't be looked at either
     with target.database.connect() as connection:
@@ -136,13 +155,25 @@ def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[
         except NoSuchTableError:
             return
     read = columns or relation.c.keys()
-    times = [name for name in read if isinstance(relation.c[name].type, DateTime)]
-    kinds = {one["name"]: one["type"] for one in found if one["name"] in times}
-    if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
+    kinds = {one["name"]: one["type"] for one in found if one["name"] in read}
+    times = {
+        name: kind for name, kind in kinds.items() if isinstance(relation.c[name].type, DateTime)
+    }
+    if dates := [name for name, kind in times.items() if isinstance(kind, Date)]:
         text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
         cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
         yield target.error(text, cure, columns=dates)
-    zoned = [name for name, kind in kinds.items() if getattr(kind, "timezone", False) is True]
+    others = [
+        name
+        for name, kind in kinds.items()
+        for ours, theirs in _OTHER_TYPES.items()
+        if isinstance(relation.c[name].type, ours) and isinstance(kind, theirs)
+    ]
+    if others and target.dialect != "sqlite":  # which keeps anything in a column of any type
+        text = f"{relation.fullname} ({', '.join(others)}) holds another type than PowerAuth's"
+        cure = f"Map it to a view that casts it, with {target.state.config.key('tables')}"
+        yield target.error(text, cure, columns=others)
+    zoned = [name for name, kind in times.items() if getattr(kind, "timezone", False) is True]
     if not zoned:
         return
     text = f"{relation.fullname} ({', '.join(zoned)}) holds times with a zone"

@@ -1,6 +1,7 @@
 """What each dialect tells of its database; the defaults are for one that is not known."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from flask_powerauth_telemetry.exceptions import (
 SESSION_LABEL = "flask_powerauth_telemetry"
 """What a database's administrator sees of a session, where there is a place for it."""
 
+
+MISSING_TABLE = "create this table or view, or name the one that is there"
+MISSING_COLUMN = "let the table or view have this column"
+OTHER_TYPE = "see that the column has the type that PowerAuth gives it"
+"""What to do about a table that is not the one that is read."""
 
 Function = FunctionElement[int]
 """A function of ``database.dialects``, in a statement."""
@@ -175,6 +181,9 @@ class DatabaseDialect:
 
     # Errors
 
+    cures: Mapping[str, str] = {}
+    """What to do, by regular expressions that are found in what a driver says."""
+
     def translate(self, error: exc.SQLAlchemyError) -> TelemetryError:
         """The error to raise in place of one of SQLAlchemy's; its message is for the log.
 
@@ -195,7 +204,7 @@ class DatabaseDialect:
 
     def cure(self, message: str, statement: str = "") -> str | None:
         """What to do, where a driver's ``message`` tells it: of this statement, or a connection."""
-        return None
+        return next((cure for said, cure in self.cures.items() if re.search(said, message)), None)
 
     def timed_out(self, cause: BaseException) -> bool:
         """Whether a driver's error is that of a statement that took too long, or too much."""

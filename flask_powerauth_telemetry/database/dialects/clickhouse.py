@@ -21,6 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
     SESSION_LABEL,
     DatabaseDialect,
     Function,
@@ -82,6 +84,10 @@ class ClickHouse(DatabaseDialect):
     writing = "each statement is sent with readonly = 2, so the server refuses to write"
     indexes = "ClickHouse reads whole columns, in the order of the table's key"
     wall_clock = _DateTime64()
+    cures: Mapping[str, str] = {
+        "UNKNOWN_TABLE": MISSING_TABLE,
+        "UNKNOWN_IDENTIFIER": MISSING_COLUMN,
+    }
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))

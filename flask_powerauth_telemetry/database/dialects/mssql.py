@@ -1,7 +1,7 @@
 """SQL Server, by pyodbc."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
     DatabaseDialect,
     Function,
     Limits,
@@ -28,6 +30,10 @@ class SQLServer(DatabaseDialect):
     server_clock = "SELECT DATEDIFF_BIG(MILLISECOND, '1970-01-01', SYSUTCDATETIME()) / 1000.0"
     # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
     wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]
+    cures: Mapping[str, str] = {
+        "Invalid object name": MISSING_TABLE,
+        "Invalid column name": MISSING_COLUMN,
+    }
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))

@@ -1,7 +1,7 @@
 """Oracle, by python-oracledb."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,9 @@ from sqlalchemy import TIMESTAMP, Connection
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
+    OTHER_TYPE,
     SESSION_LABEL,
     DatabaseDialect,
     Function,
@@ -28,6 +31,11 @@ class Oracle(DatabaseDialect):
     )
     # Its drivers cut a plain DateTime to whole seconds.
     wall_clock = TIMESTAMP()
+    cures: Mapping[str, str] = {
+        "ORA-00942": MISSING_TABLE,
+        "ORA-00904": MISSING_COLUMN,
+        "ORA-00932": OTHER_TYPE,
+    }
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         end, start = (compiler.process(clause, **options) for clause in element.clauses)

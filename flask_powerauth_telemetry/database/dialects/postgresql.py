@@ -13,6 +13,9 @@ from sqlalchemy import URL, Connection, Engine, Executable, event, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
+    OTHER_TYPE,
     SESSION_LABEL,
     DatabaseDialect,
     Function,
@@ -42,6 +45,9 @@ _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
 _PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE", "database": "CONNECT"}
 _CURES = {
+    'relation "[^"]*" does not exist': MISSING_TABLE,
+    r"column \S+ does not exist": MISSING_COLUMN,
+    "operator does not exist|cannot cast type": OTHER_TYPE,
     "password authentication failed|no password supplied": "correct the user or the password"
     " in the URL; write @ : / ? # % there as %40 %3A %2F %3F %23 %25",
     "is not permitted to log in": "give this role LOGIN, or name another one in the URL",
@@ -115,6 +121,7 @@ class PostgreSQL(DatabaseDialect):
     }
     server_clock = "SELECT extract(epoch FROM clock_timestamp())"
     closing_waits = False
+    cures: Mapping[str, str] = _CURES
 
     def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         end, start = (_wall_time(compiler.process(one, **options)) for one in element.clauses)
@@ -168,7 +175,7 @@ class PostgreSQL(DatabaseDialect):
         """What to grant, or what of a connection to change."""
         denied = _DENIED.search(message)
         if denied is None:
-            return next((cure for cause, cure in _CURES.items() if re.search(cause, message)), None)
+            return super().cure(message)
         kind, name = denied.groups()
         verb = statement.split(maxsplit=1)[0].upper() if statement.strip() else "SELECT"
         if kind == "schema":

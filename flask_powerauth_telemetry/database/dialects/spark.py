@@ -20,6 +20,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
     SESSION_LABEL,
     DatabaseDialect,
     Function,
@@ -50,6 +52,10 @@ class Spark(DatabaseDialect):
     writing = "Spark's own access control, if it is set up, is all that refuses to write"
     indexes = "Spark has none: a pass reads the columns in its files"
     driver = "impyla"
+    cures: Mapping[str, str] = {
+        "TABLE_OR_VIEW_NOT_FOUND": MISSING_TABLE,
+        "UNRESOLVED_COLUMN": MISSING_COLUMN,
+    }
     server_clock = "SELECT unix_micros(current_timestamp()) / 1000000"
     # No pool: each statement opens a session anyway, and no connection gets old.
     engine_options: Mapping[str, Any] = {"poolclass": NullPool}

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
+    MISSING_COLUMN,
+    MISSING_TABLE,
     DatabaseDialect,
     Function,
     Limits,
@@ -29,6 +31,11 @@ class SQLite(DatabaseDialect):
     server = "not applicable: SQLite has no server"
     # Its connections may be shared with threads of the host that write.
     guards_host_engines = False
+    cures: Mapping[str, str] = {
+        _NO_FILE: "correct the path; the file of a history is made by: flask telemetry snapshot",
+        "no such table": MISSING_TABLE,
+        "no such column": MISSING_COLUMN,
+    }
 
     def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
         return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
@@ -64,11 +71,6 @@ class SQLite(DatabaseDialect):
 
     def interrupt(self, driver: Any) -> None:
         driver.interrupt()
-
-    def cure(self, message: str, statement: str = "") -> str | None:
-        if _NO_FILE not in message:
-            return None
-        return "correct the path; the file of a history is made by: flask telemetry snapshot"
 
     def timed_out(self, cause: BaseException) -> bool:
         return getattr(cause, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
