@@ -7,13 +7,15 @@ import pytest
 from marshmallow import Schema, fields
 
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
-from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import (
     CurrentMau,
     UsersByPastDays,
     UsersInPastDays,
 )
-from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
+from flask_powerauth_telemetry.reports.kinds import (
+    CommittedUsersInPastDays,
+    UsersAcrossApplications,
+)
 from flask_powerauth_telemetry.testing import contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())
