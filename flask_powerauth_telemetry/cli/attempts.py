@@ -15,10 +15,9 @@ from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import head_line
-from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.recording import TOLERANCE
-from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
+from flask_powerauth_telemetry.history.snapshot import DayRecorder, Outcome, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
 
@@ -59,10 +58,10 @@ class Attempts:
         self._failures = []
         try:
             applications = self.recorder.begin()
-            before = self.recorder.head()
+            before = self.recorder.writer.head()
             is_complete = self._record_all(applications)
             self._record_days()
-            if (head := self.recorder.head()) != before:
+            if (head := self.recorder.writer.head()) != before:
                 _say(f"The history has {head_line(head)}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")

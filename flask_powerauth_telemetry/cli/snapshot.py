@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,10 +21,9 @@ from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.chain import ChainWalk, Head, head_line
-from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
 from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
-from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
+from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, DayRecorder, Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.state import TelemetryState
@@ -153,7 +153,7 @@ def snapshot(
         days = _day_recorder(state, writer, how)
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for or 0)
         if is_complete and expected is not None:
-            _check_begun(recorder)
+            _check_begun(writer, recorder.slot)
     if not is_complete:
         raise click.exceptions.Exit(1)
 
@@ -165,14 +165,14 @@ def _day_recorder(state: TelemetryState, writer: Writer, how: _Manner) -> DayRec
     return DayRecorder(database=database, writer=writer)
 
 
-def _check_begun(recorder: Recorder) -> None:
+def _check_begun(writer: Writer, slot: datetime) -> None:
     """Raise ``ClickException`` where the rows of a new key have not begun."""
-    if recorder.is_sealed():
-        return
-    next_slot = recorder.slot + HALF_HOUR
+    with writer.transaction() as connection:
+        if writer.store.is_sealed(connection):
+            return
     raise click.ClickException(
         "No row is sealed: all was recorded already for this hour."
-        f" Run it with --expect again, from {next_slot:%H:%M} UTC on"
+        f" Run it with --expect again, from {slot + HALF_HOUR:%H:%M} UTC on"
     )
 
 

@@ -17,19 +17,17 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
-from flask_powerauth_telemetry.history.recorded_day import (
-    RecordedDay,
-    day_of_row,
-    shown_of,
-    slot_of_day,
-)
 from flask_powerauth_telemetry.history.recording import (
     Recorded,
+    RecordedDay,
     Recording,
+    day_of_row,
     instant_text,
     is_genuine,
     recording_of,
     row_of,
+    shown_of,
+    slot_of_day,
 )
 from flask_powerauth_telemetry.history.tables import HistoryTables, Selections, Span
 from flask_powerauth_telemetry.providers import Application

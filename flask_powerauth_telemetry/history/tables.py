@@ -33,8 +33,12 @@ from sqlalchemy import inspect as inspect_database
 from flask_powerauth_telemetry.database.connection import translated_errors
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import DatabaseFault, Unavailable
-from flask_powerauth_telemetry.history.recorded_day import VERIFICATIONS_OF_A_DAY
-from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording, instant_text
+from flask_powerauth_telemetry.history.recording import (
+    REASON_LENGTH,
+    VERIFICATIONS_OF_A_DAY,
+    Recording,
+    instant_text,
+)
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 SCHEMA_VERSION = 1

@@ -11,7 +11,7 @@ _PLACES = {
     "SIGNATURES_IN_MONTH": "history.signatures_in_month:SignaturesInMonth",
     "USERS_BY_STATUS": "reports.users_by_status:UsersByStatus",
     "USERS_IN_MONTH": "history.users_in_month:UsersInMonth",
-    "USERS_BY_MONTH": "history.users_by_month:UsersByMonth",
+    "USERS_BY_MONTH": "history.users_in_month:UsersByMonth",
     "MAU_HISTORY": "history.mau_history:MauHistory",
 }
 

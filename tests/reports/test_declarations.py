@@ -17,8 +17,7 @@ from flask_powerauth_telemetry.history.signatures_in_month import (
     SignaturesInMonth,
 )
 from flask_powerauth_telemetry.history.source import RecordedReport
-from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
-from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
+from flask_powerauth_telemetry.history.users_in_month import UsersByMonth, UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.reports.active_users import (
