@@ -14,7 +14,6 @@ from flask_powerauth_telemetry.cli.instance import silence
 from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.instants import NotNow
 from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.snapshot import DayRecorder, Outcome, Recorder
@@ -62,7 +61,7 @@ class Attempts:
             is_complete = self._record_all(applications)
             self._record_days()
             if (head := self.recorder.writer.head()) != before:
-                _say(f"The history has {head_line(head)}")
+                _say(f"The history has {head}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")
             return False

@@ -20,7 +20,7 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import ChainWalk, Head, head_line
+from flask_powerauth_telemetry.history.chain import ChainWalk, Head
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
 from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
 from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, DayRecorder, Recorder, Writer
@@ -61,7 +61,7 @@ def _seconds(text: str) -> int:
 
 
 def _head(text: str) -> Head:
-    """The head in a line that was printed by ``head_line``, whatever stands around it."""
+    """The head in a line that was printed, whatever stands around it."""
     found = _HEAD.search(text)
     if found is None:
         raise click.BadParameter("give a line that was printed: NUMBER rows, digest DIGEST")
@@ -234,6 +234,6 @@ def _verify(state: TelemetryState, expected: Head | None) -> None:
     except TelemetryError as error:
         raise Failed(f"the history can't be read: {error}") from error
     verdict = "whole" if not found else f"NOT WHOLE, {found} found"
-    click.echo(f"The history is {verdict}: {head_line(walk.last)}")
+    click.echo(f"The history is {verdict}: {walk.last}")
     if found:
         raise click.exceptions.Exit(1)

@@ -18,7 +18,6 @@ from flask_powerauth_telemetry.dashboard.addresses import (
     is_foreign,
     refuse_forged,
 )
-from flask_powerauth_telemetry.dashboard.applications import names_service, visible_names
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
@@ -26,7 +25,13 @@ from flask_powerauth_telemetry.dashboard.figures import (
     offered,
     switched_off,
 )
-from flask_powerauth_telemetry.dashboard.parts import Caller, Part, Piece
+from flask_powerauth_telemetry.dashboard.parts import (
+    Caller,
+    Part,
+    Piece,
+    names_service,
+    visible_names,
+)
 from flask_powerauth_telemetry.dashboard.responses import (
     StrictResponse,
     csv_response,

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.cli.counts import (
     reference_statement,
     windows_statement,
 )
-from flask_powerauth_telemetry.dashboard.applications import names_statement
+from flask_powerauth_telemetry.dashboard.parts import names_statement
 from flask_powerauth_telemetry.database.dialects import DIALECTS, WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.reports.activity import profile_statement
