@@ -70,7 +70,13 @@ class HistoryTables:
             Column("version", Integer, primary_key=True, autoincrement=False),
         )
         self._newest = select(func.max(self._version.c.version))
-        self.head = _head_table(self._metadata)
+        self.head = Table(
+            "telemetry_history_head",
+            self._metadata,
+            Column("instance", String(64), primary_key=True),
+            Column("entries", BigInteger, nullable=False),
+            Column("digest", String(64), nullable=False),
+        )
         self.recording = _recording_table(self._metadata)
 
     def create(self, engine: Engine) -> None:
@@ -217,17 +223,6 @@ def _recording_table(metadata: MetaData) -> Table:
     of_a_slot = (columns.instance, columns.application_id, columns.slot, columns.corrects)
     Index("telemetry_recording_slot", *of_a_slot, unique=True)
     return table
-
-
-def _head_table(metadata: MetaData) -> Table:
-    """The heads of the chains; one row for each instance."""
-    return Table(
-        "telemetry_history_head",
-        metadata,
-        Column("instance", String(64), primary_key=True),
-        Column("entries", BigInteger, nullable=False),
-        Column("digest", String(64), nullable=False),
-    )
 
 
 def _check_version(version: int) -> None:

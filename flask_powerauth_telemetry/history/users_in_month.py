@@ -7,7 +7,7 @@ its start or later, as of any later instant. Windows are rounded to whole days t
 a bound true.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -94,25 +94,23 @@ class Period:
 
     def lower_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
         """The best number of users that were active for sure; None without a fitting profile."""
-        return max(self._at_least(profiles), default=None)
-
-    def upper_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
-        """The best number that the active users don't exceed; None without a later profile."""
-        return min(self._at_most(profiles), default=None)
-
-    def _at_least(self, profiles: Iterable[ActivityProfile]) -> Iterator[int]:
+        numbers = []
         for profile in profiles:
             since_start = min((profile.as_of - self.start) // DAY, len(profile.users))
             since_end = max(-((self.end - profile.as_of) // DAY), 0)
             if since_start >= max(since_end, 1):
                 later = profile.users_in_past_days(since_end) if since_end else 0
-                yield profile.users_in_past_days(since_start) - later
+                numbers.append(profile.users_in_past_days(since_start) - later)
+        return max(numbers, default=None)
 
-    def _at_most(self, profiles: Iterable[ActivityProfile]) -> Iterator[int]:
+    def upper_bound(self, profiles: Iterable[ActivityProfile]) -> int | None:
+        """The best number that the active users don't exceed; None without a later profile."""
+        numbers = []
         for profile in profiles:
             since_start = -((self.start - profile.as_of) // DAY)
             if profile.as_of >= self.end and since_start <= len(profile.users):
-                yield profile.users_in_past_days(since_start)
+                numbers.append(profile.users_in_past_days(since_start))
+        return min(numbers, default=None)
 
 
 @dataclass(frozen=True)

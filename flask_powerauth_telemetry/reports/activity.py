@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
-from werkzeug.utils import import_string
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.dialects import WholeDays
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
@@ -37,7 +34,6 @@ READ_COLUMNS: Mapping[str, Sequence[str]] = {
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
-_RECORDED = "flask_powerauth_telemetry.history.source:RecordedActivity"
 
 
 @dataclass(frozen=True)
@@ -61,40 +57,22 @@ class ActivityProfile:
         return self.users[days - 1]
 
 
-class ActivitySource(Protocol):
-    """Where reports take profiles from.
+class ActivitySource:
+    """Where reports take profiles from: here PowerAuth's tables, when they are asked for.
 
     ``bind`` names the database that it reads, None for the main one, and ``tables`` are the
     PowerAuth tables that it reads there, each with its columns.
     """
 
-    bind: str | None
-    tables: Mapping[str, Sequence[str]]
+    bind: str | None = None
+    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """Those wide enough for a window of ``days`` days (1 to 365), the narrowest first.
 
         Their result is an ``ActivityProfile``, or None where there is no such application.
         """
-
-
-class LiveActivity:
-    """Profiles that are computed from PowerAuth's tables when they are asked for."""
-
-    bind: str | None = None
-    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
-
-    def profiles(self, application: str, days: int) -> Sequence[Computation]:
-        """Passes over the smallest window that holds ``days`` days, and over wider ones."""
         return passes(("activity", application), partial(_profile, application), days)
-
-
-def activity_source(config: TelemetryConfig) -> ActivitySource:
-    """The source that a configuration names."""
-    if config.source != SNAPSHOT:
-        return LiveActivity()
-    source: ActivitySource = import_string(_RECORDED).from_config(config)
-    return source
 
 
 def passes(
