@@ -31,6 +31,7 @@ from flask_powerauth_telemetry.text import one_line
 
 _HOST_NAME_LENGTH = 255
 _ANSWERED = (CurrentMau.name, UsersInPastDays.name)
+_VERIFIED = (SignaturesInMonth.name,)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
@@ -150,19 +151,13 @@ def snapshot(
         database = _database_of(state, _ANSWERED, how.time_limit)
         recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
-        days = _day_recorder(state, writer, how)
+        audit = _database_of(state, _VERIFIED, how.time_limit) if how.signatures else None
+        days = DayRecorder(database=audit, writer=writer) if audit else None
         is_complete = Attempts(recorder, record, names, days).make(how.retry_for or 0)
         if is_complete and expected is not None:
             _check_begun(writer, recorder.slot)
     if not is_complete:
         raise click.exceptions.Exit(1)
-
-
-def _day_recorder(state: TelemetryState, writer: Writer, how: _Manner) -> DayRecorder | None:
-    if not how.signatures:
-        return None
-    database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
-    return DayRecorder(database=database, writer=writer)
 
 
 def _check_begun(writer: Writer, slot: datetime) -> None:

@@ -1,7 +1,6 @@
 """Users and activations by the status that the activations have now."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -9,7 +8,7 @@ from sqlalchemy import Executable, case, func, select
 
 from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables
 from flask_powerauth_telemetry.fields import CountField
-from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
+from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 
 
@@ -46,14 +45,10 @@ class UsersByStatus(ReportProvider):
         "pa_activation": ("application_id", "user_id", "activation_status"),
     }
 
-    def computations(self, application: str) -> Sequence[Computation]:
-        """The one pass."""
-        return [Computation(("users by status", application), partial(_read, application))]
-
-    def report_data(
-        self, found: Sequence[tuple[int, int, int, int]], application: str
-    ) -> Mapping[str, Any]:
+    def generate(self, context: ReportContext, application: str) -> Mapping[str, Any]:
         """All users and activations, then those of the documented statuses, then of others."""
+        statement = statuses_statement(context.tables, context.application(application).id)
+        found = [tuple(map(int, row)) for row in context.connection.execute(statement)]
         by_status = {status: counts for status, *counts in found}
         names = {one.value: one.name for one in ActivationStatus}
         others = sorted(by_status.keys() - names.keys())
@@ -71,12 +66,6 @@ class UsersByStatus(ReportProvider):
                 for users, activations, _ in [by_status.get(status, (0, 0, 0))]
             ],
         }
-
-
-def _read(name: str, context: ReportContext) -> Sequence[tuple[int, ...]]:
-    application = context.application(name)
-    rows = context.connection.execute(statuses_statement(context.tables, application.id))
-    return [tuple(map(int, row)) for row in rows]
 
 
 def statuses_statement(tables: PowerAuthTables, application_id: int) -> Executable:
