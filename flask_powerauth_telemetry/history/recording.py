@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
@@ -70,7 +70,7 @@ class Recorded(ABC):
 
     @abstractmethod
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
-        """Why this takes the place of its slot's row, or None; raises as ``facts_of``."""
+        """Why this takes the place of its slot's row, or None; raises as ``_facts_of``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +92,21 @@ class Recording(Recorded):
 
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
         """Whether its pass is nearer to the slot."""
-        present = recording_of(row, keys)
+        present = self.of_row(row, keys)
         if not present.gives_way_to(self.profile.as_of):
             return None
         return f"a pass nearer to the hour, {self.distance} off and not {present.distance}"
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any], keys: Keys) -> Self:
+        """The profile that a row keeps; raises ``DatabaseFault`` as ``_facts_of``."""
+        return cls(
+            **_facts_of(row, keys),
+            slot=datetime.fromisoformat(row["slot"]),
+            profile=ActivityProfile(
+                as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
+            ),
+        )
 
     @property
     def distance(self) -> timedelta:
@@ -150,12 +161,36 @@ class RecordedDay(Recorded):
 
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
         """Whether the application had another name, or the database's clock another zone."""
-        present = day_of_row(row, keys)
+        present = self.of_row(row, keys)
         if present.application.name != self.application.name:
             return f"the application was renamed, it was {present.application.name}"
         if present.shown != self.shown:
             return f"the time zone of the database was corrected, it began at {present.shown[0]}"
         return None
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any], keys: Keys) -> Self:
+        """The day that a row keeps; raises ``DatabaseFault`` as ``_facts_of``."""
+        facts, numbers = _facts_of(row, keys), json.loads(row["users"])
+        return cls(
+            **facts,
+            span=_span_of(row["slot"]),
+            day=date.fromisoformat(numbers["day"]),
+            zone=numbers["zone"],
+            shown=_times(numbers["shown"]),
+            as_of=datetime.fromisoformat(row["as_of"]),
+            verifications=Verifications(
+                Counter({(*kind,): total for *kind, total, _ in numbers["kinds"]}),
+                Counter({(*kind,): valid for *kind, _, valid in numbers["kinds"]}),
+                Counter(
+                    {
+                        ClockHour(datetime.fromisoformat(start), length): count
+                        for start, length, count in numbers["hours"]
+                    }
+                ),
+            ),
+            entry=row["entry"],
+        )
 
 
 def row_of(
@@ -192,43 +227,7 @@ def row_of(
     return {**content, "digest": digest, "seal": seal}
 
 
-def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
-    """The profile that a row keeps; raises as ``facts_of``."""
-    return Recording(
-        **facts_of(row, keys),
-        slot=datetime.fromisoformat(row["slot"]),
-        profile=ActivityProfile(
-            as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
-        ),
-    )
-
-
-def day_of_row(row: Mapping[str, Any], keys: Keys) -> RecordedDay:
-    """The day that a row keeps; raises as ``facts_of``."""
-    facts = facts_of(row, keys)
-    numbers = json.loads(row["users"])
-    return RecordedDay(
-        **facts,
-        span=_span_of(row["slot"]),
-        day=date.fromisoformat(numbers["day"]),
-        zone=numbers["zone"],
-        shown=_times(numbers["shown"]),
-        as_of=datetime.fromisoformat(row["as_of"]),
-        verifications=Verifications(
-            Counter({(*kind,): total for *kind, total, _ in numbers["kinds"]}),
-            Counter({(*kind,): valid for *kind, _, valid in numbers["kinds"]}),
-            Counter(
-                {
-                    ClockHour(datetime.fromisoformat(start), length): count
-                    for start, length, count in numbers["hours"]
-                }
-            ),
-        ),
-        entry=row["entry"],
-    )
-
-
-def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+def _facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """The fields of ``Recorded``; raises ``DatabaseFault`` for a damaged row, or a false seal."""
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")

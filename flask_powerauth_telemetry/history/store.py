@@ -21,10 +21,8 @@ from flask_powerauth_telemetry.history.recording import (
     Recorded,
     RecordedDay,
     Recording,
-    day_of_row,
     instant_text,
     is_genuine,
-    recording_of,
     row_of,
     shown_of,
     slot_of_day,
@@ -114,7 +112,7 @@ class HistoryStore:
     ) -> Recording | None:
         """What the application has for this slot; raises ``DatabaseFault`` for a damaged row."""
         row = self._row_of_slot(connection, application, instant_text(slot))
-        return None if row is None else recording_of(row, self._keys)
+        return None if row is None else Recording.of_row(row, self._keys)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
         """The application's newest row by ``until``; raises ``DatabaseFault`` for a damaged one."""
@@ -123,7 +121,7 @@ class HistoryStore:
     def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
         """The newest row of any application; as ``newest``."""
         row = connection.execute(self._selections.newest(until).limit(1)).first()
-        return None if row is None else recording_of(row._asdict(), self._keys)
+        return None if row is None else Recording.of_row(row._asdict(), self._keys)
 
     def last(
         self, connection: Connection, application: str, until: datetime, count: int
@@ -161,7 +159,7 @@ class HistoryStore:
         rows = self._selections.days.where(
             columns.application_id == application.id, columns.slot.in_(slots)
         ).order_by(columns.slot)
-        days = (day_of_row(row._asdict(), self._keys) for row in connection.execute(rows))
+        days = (RecordedDay.of_row(row._asdict(), self._keys) for row in connection.execute(rows))
         return [day for day in days if day.application == application]
 
     def recorded_days(
@@ -213,7 +211,7 @@ class HistoryStore:
     def _of_name(self, connection: Connection, name: str, rows: Select[Any]) -> Sequence[Recording]:
         found = connection.execute(rows.where(self._columns.application_name == name))
         # Some databases compare without regard to case or trailing blanks.
-        recordings = (recording_of(row._asdict(), self._keys) for row in found)
+        recordings = (Recording.of_row(row._asdict(), self._keys) for row in found)
         return [one for one in recordings if one.application.name == name]
 
     def _row_of_slot(
