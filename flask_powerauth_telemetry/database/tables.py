@@ -10,16 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    String,
-    Table,
-)
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named

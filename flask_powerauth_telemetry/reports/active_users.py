@@ -11,10 +11,7 @@ from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, CountField, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
-from flask_powerauth_telemetry.reports.activity import (
-    ActivityProfile,
-    ActivitySource,
-)
+from flask_powerauth_telemetry.reports.activity import ActivityProfile, ActivitySource
 
 MONTH_DAYS = 30
 

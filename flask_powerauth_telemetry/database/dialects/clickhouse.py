@@ -18,12 +18,10 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
     held_attribute,
 )
@@ -82,8 +80,10 @@ class ClickHouse(DatabaseDialect):
     indexes = "ClickHouse reads whole columns, in the order of the table's key"
     wall_clock = _DateTime64()
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        microseconds = f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
+        # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
+        return f"intDiv({microseconds}, {seconds} * 1000000)"
 
     whole_days = whole_slots
 
@@ -107,12 +107,6 @@ class ClickHouse(DatabaseDialect):
 
     def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
         return _code(cause) in _PASSING or super().passes(error, cause)
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    microseconds = f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
-    # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
-    return f"intDiv({microseconds}, {seconds} * 1000000)"
 
 
 def _code(cause: BaseException | None) -> int | None:

@@ -4,19 +4,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.mssql import DATETIME2
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-from flask_powerauth_telemetry.database.dialects.base import (
-    DatabaseDialect,
-    Function,
-    Limits,
-    held_attribute,
-)
+from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect, Limits, held_attribute
 
 _TIMED_OUT_STATES = frozenset({"HYT00", "HYT01"})
 
@@ -29,8 +22,10 @@ class SQLServer(DatabaseDialect):
     # Its driver rounds a plain DateTime. SQLAlchemy gives the constructor no type hints.
     wall_clock: TypeEngine[datetime] = DATETIME2(6)  # type: ignore[no-untyped-call]
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        # A literal beyond 32 bits is numeric there, and would make the division a fractional one.
+        span = f"(CAST({seconds} AS BIGINT) * 1000000)"
+        return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / {span})"
 
     whole_days = whole_slots
 
@@ -42,9 +37,3 @@ class SQLServer(DatabaseDialect):
 
     def timed_out(self, cause: BaseException) -> bool:
         return bool(cause.args) and cause.args[0] in _TIMED_OUT_STATES
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    # A literal beyond 32 bits is numeric there, and would make the division a fractional one.
-    span = f"(CAST({seconds} AS BIGINT) * 1000000)"
-    return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / {span})"

@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import TIMESTAMP, Connection
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
     held_attribute,
 )
@@ -29,12 +27,10 @@ class Oracle(DatabaseDialect):
     # Its drivers cut a plain DateTime to whole seconds.
     wall_clock = TIMESTAMP()
 
-    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start = (compiler.process(clause, **options) for clause in element.clauses)
+    def whole_days(self, end: str, start: str) -> str:
         return f"EXTRACT(DAY FROM (CAST({end} AS TIMESTAMP) - {start}))"
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
         day, hour, minute, second = (
             f"EXTRACT({part} FROM (CAST({end} AS TIMESTAMP) - CAST({start} AS TIMESTAMP)))"
             for part in ("DAY", "HOUR", "MINUTE", "SECOND")
