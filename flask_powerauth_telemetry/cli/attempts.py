@@ -10,8 +10,7 @@ from datetime import datetime
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.cli.instance import silence
-from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
+from flask_powerauth_telemetry.cli.instance import CLEAR_LINE, silence
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import NotNow

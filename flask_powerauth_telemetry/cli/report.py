@@ -8,8 +8,7 @@ from typing import Any
 import click
 from marshmallow import fields
 
-from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance
-from flask_powerauth_telemetry.cli.waiting import waiting_shown
+from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance, waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
 from flask_powerauth_telemetry.fields import by_key
 from flask_powerauth_telemetry.registry import RegisteredReport
