@@ -14,8 +14,8 @@ from flask_powerauth_telemetry.cli.instance import CLEAR_LINE, silence
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.recording import TOLERANCE
-from flask_powerauth_telemetry.history.snapshot import DayRecorder, Outcome, Recorder
+from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.snapshot import DayRecorder, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
 
@@ -33,7 +33,7 @@ class Attempts:
     """
 
     recorder: Recorder
-    record: Callable[[Application], Outcome]
+    record: Callable[[Application], tuple[Recording, bool]]
     names: Sequence[str]
     days: DayRecorder | None
     _done: set[int] = field(default_factory=set)
@@ -84,16 +84,15 @@ class Attempts:
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
-            outcome = self.record(application)
+            recording, is_new = self.record(application)
         except NotNow:
             raise
         except TelemetryError as error:
             self._fail(f"{name}: not recorded: {error}")
             return
         self._done.add(application.id)
-        recording = outcome.recording
         slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
-        if outcome.is_new:
+        if is_new:
             users = recording.profile.users_in_past_days(30)
             seconds = recording.milliseconds / 1000
             _say(f"{name}: recorded for {slot}, {users} users in 30 days, in {seconds:.1f} s")

@@ -4,7 +4,7 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -35,16 +35,6 @@ _VERIFIED = (SignaturesInMonth.name,)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """How it is recorded; times are in seconds, None is not to try again."""
-
-    time_limit: int
-    retry_for: int | None
-    signatures: bool
-    allow_zero: bool
 
 
 def _reason(text: str) -> str:
@@ -123,10 +113,12 @@ def snapshot(
     state: TelemetryState,
     *,
     names: Sequence[str],
+    time_limit: int,
+    signatures: bool,
     reason: str | None,
     verify: bool,
     expected: Head | None,
-    **manner: Any,
+    **options: Any,
 ) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
@@ -139,21 +131,20 @@ def snapshot(
     Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
     or rows were altered or are gone; 2, the command can't be run so.
     """
-    how = _Manner(**manner)
     if verify:
-        if names or how.signatures or reason is not None:
+        if names or signatures or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")
         _verify(state, expected)
         return
     if expected is not None and state.config.history_key is None:
         raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
     with _writer(state, expected) as writer:
-        database = _database_of(state, _ANSWERED, how.time_limit)
-        recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
+        database = _database_of(state, _ANSWERED, time_limit)
+        recorder = Recorder(database=database, writer=writer, allow_zero=options["allow_zero"])
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
-        audit = _database_of(state, _VERIFIED, how.time_limit) if how.signatures else None
+        audit = _database_of(state, _VERIFIED, time_limit) if signatures else None
         days = DayRecorder(database=audit, writer=writer) if audit else None
-        is_complete = Attempts(recorder, record, names, days).make(how.retry_for or 0)
+        is_complete = Attempts(recorder, record, names, days).make(options["retry_for"] or 0)
         if is_complete and expected is not None:
             _check_begun(writer, recorder.slot)
     if not is_complete:

@@ -49,14 +49,6 @@ class DaysLeft(TelemetryError):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a slot holds after a run, and whether the run added it."""
-
-    recording: Recording
-    is_new: bool
-
-
-@dataclass(frozen=True)
 class Writer:
     """How a history is written: by which engine to which store, and by the host of which name.
 
@@ -115,21 +107,24 @@ class Recorder:
         self._count = len(applications)
         return applications
 
-    def record(self, application: Application) -> Outcome:
-        """Make the pass and record it, unless the slot belongs to a pass that is there."""
+    def record(self, application: Application) -> tuple[Recording, bool]:
+        """Make the pass and record it, unless the slot belongs to a pass that is there.
+
+        Gives what the slot holds then, and whether this added it.
+        """
         present = self._present(application)
         if present is not None and not present.gives_way_to(read_clock(self.writer.clock)):
-            return Outcome(present, is_new=False)
+            return present, False
         recording = self._make_pass(application)
         if self.writer.add(recording):
-            return Outcome(recording, is_new=True)
-        return Outcome(self._present(application) or recording, is_new=False)
+            return recording, True
+        return self._present(application) or recording, False
 
-    def correct(self, application: Application, reason: str) -> Outcome:
-        """Make the pass and record it in place of the row that the slot has, which stays."""
+    def correct(self, application: Application, reason: str) -> tuple[Recording, bool]:
+        """As ``record``, but always, in place of the row that the slot has, which stays."""
         recording = self._make_pass(application)
         self.writer.add(recording, reason)
-        return Outcome(recording, is_new=True)
+        return recording, True
 
     def _present(self, application: Application) -> Recording | None:
         with self.writer.transaction() as connection:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, DateTime, Table, column, inspect, literal, select, text
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import ColumnElement, Date, DateTime, Table, column, literal, select, text
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
@@ -131,13 +130,10 @@ def _times(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[
     if target.words.indexes:
         return  # its catalog can't be looked at either
     with target.database.connect() as connection:
-        try:
-            found = inspect(connection).get_columns(relation.name, schema=relation.schema)
-        except NoSuchTableError:
-            return
+        found = columns_of(connection, relation)
     read = columns or relation.c.keys()
     times = [name for name in read if isinstance(relation.c[name].type, DateTime)]
-    kinds = {one["name"]: one["type"] for one in found if one["name"] in times}
+    kinds = {name: kind for name, kind in found.items() if name in times}
     if dates := [name for name, kind in kinds.items() if isinstance(kind, Date)]:
         text = f"{relation.fullname} ({', '.join(dates)}) holds dates without a time of day"
         cure = "Map the table to a view that has the times; numbers are wrong by up to a day"
