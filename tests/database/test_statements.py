@@ -26,8 +26,7 @@ from flask_powerauth_telemetry.reports.kinds import (
     kind_by_application,
     standing_of,
 )
-from flask_powerauth_telemetry.reports.new_users import new_users_statement
-from flask_powerauth_telemetry.reports.users_by_status import statuses_statement
+from flask_powerauth_telemetry.reports.statuses import new_users_statement, statuses_statement
 from flask_powerauth_telemetry.reports.verifications import signatures_statement
 
 GRAMMARS = {

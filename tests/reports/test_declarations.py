@@ -29,9 +29,8 @@ from flask_powerauth_telemetry.reports.kinds import (
     CommittedUsersInPastDays,
     UsersAcrossApplications,
 )
-from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
+from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays, UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase

@@ -28,7 +28,7 @@ from flask_powerauth_telemetry.reports.active_users import (
     UsersInPastDays,
 )
 from flask_powerauth_telemetry.reports.kinds import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
