@@ -129,18 +129,16 @@ class HistoryStore:
         """The ``count`` newest rows of the application, newest first; as ``newest``."""
         return self._of_name(connection, application, self._selections.newest(until).limit(count))
 
-    def first(
-        self, connection: Connection, application: str, since: datetime, until: datetime, count: int
-    ) -> Sequence[Recording]:
-        """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
-        rows = self._selections.within([(since, until)]).limit(count)
-        return self._of_name(connection, application, rows)
-
     def within(
-        self, connection: Connection, application: str, spans: Iterable[Span]
+        self,
+        connection: Connection,
+        application: str,
+        spans: Iterable[Span],
+        count: int | None = None,
     ) -> Sequence[Recording]:
-        """All rows of the application in any of these spans, oldest first; as ``newest``."""
-        return self._of_name(connection, application, self._selections.within(spans))
+        """The application's ``count`` oldest rows in any of these spans, or all; as ``newest``."""
+        rows = self._selections.within(spans).limit(count)
+        return self._of_name(connection, application, rows)
 
     def is_gone(self, connection: Connection, recording: Recording, until: datetime) -> bool:
         """Whether every application was recorded for a later slot, by ``until``, and this was none.

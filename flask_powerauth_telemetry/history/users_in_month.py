@@ -145,7 +145,7 @@ def find_profiles(
     now = context.now + CLOCK_TOLERANCE
     asked = (context.connection, application)
     before = history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
-    after = history.first(*asked, end, now, ROWS_BESIDE)
+    after = history.within(*asked, [(end, now)], ROWS_BESIDE)
     if not before and not after:
         newest_of_any(history, context)
         raise UnknownApplication(application)
