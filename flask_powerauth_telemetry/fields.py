@@ -26,6 +26,11 @@ class Loaded(NamedTuple):
     error: Exception | None = None
 
 
+def by_key(known: "Mapping[str, fields.Field[Any]]") -> "Mapping[str, fields.Field[Any]]":
+    """Fields of a schema by their names in JSON."""
+    return {name if one.data_key is None else one.data_key: one for name, one in known.items()}
+
+
 def load_parameters(schema: Schema, raw: Mapping[str, Any]) -> Loaded:
     """Load raw parameters; keys that the schema doesn't know are left out.
 

@@ -19,11 +19,7 @@ from flask_powerauth_telemetry.database.connection import (
     interrupted_by_nobody,
 )
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import (
-    DatabaseFault,
-    ProviderFault,
-    UnknownApplication,
-)
+from flask_powerauth_telemetry.exceptions import DatabaseFault, ProviderFault, UnknownApplication
 
 LIVE = "live"
 RECORDED = "recorded"

@@ -16,12 +16,7 @@ from flask_powerauth_telemetry.exceptions import (
     UnknownReport,
     class_path,
 )
-from flask_powerauth_telemetry.providers import (
-    Computation,
-    ReportContext,
-    ReportProvider,
-    Result,
-)
+from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.schemas import encode
 
 ENTRY_POINT_GROUP = "flask_powerauth_telemetry.providers"

@@ -103,7 +103,7 @@ def encode(payload: Mapping[str, Any]) -> str:
 def _decode(body: bytes) -> Any:
     try:
         text = body.decode(json.detect_encoding(body))
-        payload = _DECODER.decode(text)
+        payload = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not valid JSON") from error
     brackets = text.count("{") + text.count("[")
@@ -116,7 +116,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Reads JSON alone: Python's own also takes NaN and the infinities."""
+
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 

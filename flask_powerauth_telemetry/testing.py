@@ -34,7 +34,7 @@ from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField, load_parameters
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField, by_key, load_parameters
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.schemas import encode, report_envelope
@@ -201,8 +201,7 @@ class ReportProviderContract:
         assert database.path.read_bytes() == before, "it has written"
 
     def _fields(self) -> Mapping[str, Any]:
-        fields_by_name = ReportRegistry().register(self.provider).parameters_schema.load_fields
-        return {field.data_key or name: field for name, field in fields_by_name.items()}
+        return by_key(ReportRegistry().register(self.provider).parameters_schema.load_fields)
 
     def _parameters(self) -> dict[str, Any]:
         parameters: dict[str, Any] = {}

@@ -11,16 +11,13 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_powerauth_telemetry.cli.instance import silence
-from flask_powerauth_telemetry.cli.waiting import CLEAR_LINE
+from flask_powerauth_telemetry.cli.instance import CLEAR_LINE, silence
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import head_line
-from flask_powerauth_telemetry.history.day_recorder import DayRecorder
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.recording import TOLERANCE
-from flask_powerauth_telemetry.history.snapshot import Outcome, Recorder
+from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.snapshot import DayRecorder, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
 
@@ -38,7 +35,7 @@ class Attempts:
     """
 
     recorder: Recorder
-    record: Callable[[Application], Outcome]
+    record: Callable[[Application], tuple[Recording, bool]]
     names: Sequence[str]
     days: DayRecorder | None
     _done: set[int] = field(default_factory=set)
@@ -61,13 +58,13 @@ class Attempts:
         self._failures = []
         try:
             applications = self.recorder.begin()
-            before = self.recorder.head()
+            before = self.recorder.writer.head()
             is_complete = self._record_all(applications)
             self._record_days()
-            if (head := self.recorder.head()) != before:
+            if (head := self.recorder.writer.head()) != before:
                 if not before.entries:  # which may be a slip in the path of the one that is there
                     _say(f"A new history begins in {_place(self.recorder.writer.engine)}")
-                _say(f"The history has {head_line(head)}")
+                _say(f"The history has {head}")
         except TelemetryError as error:
             self._fail(f"Error: Nothing is recorded: {_cause(error)}")
             return False
@@ -91,16 +88,15 @@ class Attempts:
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
-            outcome = self.record(application)
+            recording, is_new = self.record(application)
         except NotNow:
             raise
         except TelemetryError as error:
             self._fail(f"{name}: not recorded: {error}")
             return
         self._done.add(application.id)
-        recording = outcome.recording
         slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
-        if outcome.is_new:
+        if is_new:
             users = recording.profile.users_in_past_days(30)
             seconds = recording.milliseconds / 1000
             _say(f"{name}: recorded for {slot}, {users} users in 30 days, in {seconds:.1f} s")

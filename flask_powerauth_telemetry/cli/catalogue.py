@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 from flask import current_app
-from marshmallow import fields, missing
+from marshmallow import missing
 from werkzeug.routing import Rule
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.credentials import Principal, Scopes
 from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, main_database, on_instance
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.fields import by_key
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.state import TelemetryState
@@ -72,7 +73,7 @@ def reports(state: TelemetryState, *, json_wanted: bool) -> None:
 
 def _listed(report: RegisteredReport) -> Mapping[str, Any]:
     parameters = []
-    for name, field in parameter_fields(report).items():
+    for name, field in by_key(report.parameters_schema.load_fields).items():
         default = field.load_default
         told = {} if default in (missing, None) or callable(default) else {"default": default}
         parameters.append({"name": name, "required": field.required, **told})
@@ -84,14 +85,6 @@ def _shown(parameter: Mapping[str, Any]) -> str:
     if "default" in parameter:
         return f"{name}={parameter['default']}"
     return name if parameter["required"] else f"[{name}]"
-
-
-def parameter_fields(report: RegisteredReport) -> "Mapping[str, fields.Field[Any]]":
-    """The parameters of a report, by their names in requests."""
-    loaded = report.parameters_schema.load_fields
-    return {
-        name if field.data_key is None else field.data_key: field for name, field in loaded.items()
-    }
 
 
 @click.command()

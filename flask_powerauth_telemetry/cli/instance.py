@@ -1,8 +1,10 @@
-"""Which instance of the extension a command works on."""
+"""How a command runs: on which instance, what ends it, and what is seen while it takes long."""
 
 import errno
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 OPERATOR = Principal("operator")
 """In whose name commands ask: scopes restrict callers, not whoever has the configuration."""
+
+CLEAR_LINE = "\r\x1b[K"
+"""What takes a line away from a terminal that stands on it."""
 
 Command = Callable[..., None]
 
@@ -128,3 +133,33 @@ def _prepare_output() -> None:
         raise Failed("stdout or stderr is closed, send it to a file or to /dev/null")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def waiting_shown(what: str, every: float = 1) -> Iterator[None]:
+    """Tell on stderr, in one line, how long this block has been going on; then clear the line.
+
+    Nothing is shown before ``every`` seconds, nor where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+
+    def tell() -> None:
+        start = time.monotonic()
+        shown = False
+        while not done.wait(every):
+            shown = True
+            seconds = time.monotonic() - start
+            click.echo(f"{CLEAR_LINE}{what}: {seconds:.0f} s", nl=False, err=True)
+        if shown:
+            click.echo(CLEAR_LINE, nl=False, err=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()

@@ -107,7 +107,13 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
     Exit codes: 0 equal or explained, 1 different, 2 one of the two can't be asked.
     """
     try:
-        server = _server(options)
+        user = options["user"]
+        server = PowerAuthServer(
+            options["url"],
+            None if user is None else (user, _token(options["token_file"])),
+            timeout=options["timeout"],
+            plain_http=options["insecure_http"],
+        )
         _reconcile(state, server, options)
     except UnicodeError as error:  # its message has a character of the token
         raise Failed("the user name and the token must be text in UTF-8") from error
@@ -115,16 +121,6 @@ def reconcile(state: TelemetryState, **options: Any) -> None:
         raise Failed(f"PowerAuth Server: {one_line(str(error))}") from error
     except TelemetryError as error:
         raise Failed(f"our database: {cause_of(error)}") from error
-
-
-def _server(options: Mapping[str, Any]) -> PowerAuthServer:
-    user = options["user"]
-    return PowerAuthServer(
-        options["url"],
-        None if user is None else (user, _token(options["token_file"])),
-        timeout=options["timeout"],
-        plain_http=options["insecure_http"],
-    )
 
 
 def _token(file: IO[str] | None) -> str:

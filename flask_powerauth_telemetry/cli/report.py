@@ -3,17 +3,17 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from marshmallow import fields
 
-from flask_powerauth_telemetry.cli.catalogue import parameter_fields
-from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance
-from flask_powerauth_telemetry.cli.waiting import waiting_shown
+from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance, waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable, UnknownReport
+from flask_powerauth_telemetry.fields import by_key
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
+from flask_powerauth_telemetry.schemas import DECODER
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv, as_table
 
@@ -71,7 +71,7 @@ def _parameters(report: RegisteredReport, pairs: Iterable[str]) -> Mapping[str, 
     A name that is given several times is a list, and so is one text for a list. A parameter that
     the report does not know is refused: on the command line that is a slip.
     """
-    known = parameter_fields(report)
+    known = by_key(report.parameters_schema.load_fields)
     given: dict[str, list[Any]] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -94,14 +94,10 @@ def _one_or_all(field: "fields.Field[Any]", values: list[Any]) -> Any:
 def _json(pair: str) -> Any:
     name, _, text = pair.partition(":=")
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         cure = f'write -p \'{name}:=["A", "B"]\' or -p {name}=TEXT'
         raise _bad(f"the value of {name!r} is not JSON: {cure}") from error
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _bad(cause: str) -> click.BadParameter:

@@ -4,7 +4,8 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,10 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.history.chain import ChainWalk, Head, head_line
-from flask_powerauth_telemetry.history.day_recorder import DayRecorder
+from flask_powerauth_telemetry.history.chain import ChainWalk, Head
 from flask_powerauth_telemetry.history.recording import REASON_LENGTH
 from flask_powerauth_telemetry.history.signatures_in_month import SignaturesInMonth
-from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, Recorder, Writer
+from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, DayRecorder, Recorder, Writer
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.state import TelemetryState
@@ -31,19 +31,10 @@ from flask_powerauth_telemetry.text import one_line
 
 _HOST_NAME_LENGTH = 255
 _ANSWERED = (CurrentMau.name, UsersInPastDays.name)
+_VERIFIED = (SignaturesInMonth.name,)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """How it is recorded; times are in seconds, None is not to try again."""
-
-    time_limit: int
-    retry_for: int | None
-    signatures: bool
-    allow_zero: bool
 
 
 def _reason(text: str) -> str:
@@ -61,7 +52,7 @@ def _seconds(text: str) -> int:
 
 
 def _head(text: str) -> Head:
-    """The head in a line that was printed by ``head_line``, whatever stands around it."""
+    """The head in a line that was printed, whatever stands around it."""
     found = _HEAD.search(text)
     if found is None:
         raise click.BadParameter("give a line that was printed: NUMBER rows, digest DIGEST")
@@ -122,10 +113,12 @@ def snapshot(
     state: TelemetryState,
     *,
     names: Sequence[str],
+    time_limit: int,
+    signatures: bool,
     reason: str | None,
     verify: bool,
     expected: Head | None,
-    **manner: Any,
+    **options: Any,
 ) -> None:
     """Record the active users of every application, for all windows up to 365 days.
 
@@ -138,41 +131,34 @@ def snapshot(
     Exit codes: 0, everything is recorded, or the history is whole; 1, something is not recorded,
     or rows were altered or are gone; 2, the command can't be run so.
     """
-    how = _Manner(**manner)
     if verify:
-        if names or how.signatures or reason is not None:
+        if names or signatures or reason is not None:
             raise click.UsageError("--verify records nothing: leave the other options out")
         _verify(state, expected)
         return
     if expected is not None and state.config.history_key is None:
         raise click.UsageError(f"--expect goes with --verify, or {state.config.key('history_key')}")
     with _writer(state, expected) as writer:
-        database = _database_of(state, _ANSWERED, how.time_limit)
-        recorder = Recorder(database=database, writer=writer, allow_zero=how.allow_zero)
+        database = _database_of(state, _ANSWERED, time_limit)
+        recorder = Recorder(database=database, writer=writer, allow_zero=options["allow_zero"])
         record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
-        days = _day_recorder(state, writer, how)
-        is_complete = Attempts(recorder, record, names, days).make(how.retry_for or 0)
+        audit = _database_of(state, _VERIFIED, time_limit) if signatures else None
+        days = DayRecorder(database=audit, writer=writer) if audit else None
+        is_complete = Attempts(recorder, record, names, days).make(options["retry_for"] or 0)
         if is_complete and expected is not None:
-            _check_begun(recorder)
+            _check_begun(writer, recorder.slot)
     if not is_complete:
         raise click.exceptions.Exit(1)
 
 
-def _day_recorder(state: TelemetryState, writer: Writer, how: _Manner) -> DayRecorder | None:
-    if not how.signatures:
-        return None
-    database = _database_of(state, [SignaturesInMonth.name], how.time_limit)
-    return DayRecorder(database=database, writer=writer)
-
-
-def _check_begun(recorder: Recorder) -> None:
+def _check_begun(writer: Writer, slot: datetime) -> None:
     """Raise ``ClickException`` where the rows of a new key have not begun."""
-    if recorder.is_sealed():
-        return
-    next_slot = recorder.slot + HALF_HOUR
+    with writer.transaction() as connection:
+        if writer.store.is_sealed(connection):
+            return
     raise click.ClickException(
         "No row is sealed: all was recorded already for this hour."
-        f" Run it with --expect again, from {next_slot:%H:%M} UTC on"
+        f" Run it with --expect again, from {slot + HALF_HOUR:%H:%M} UTC on"
     )
 
 
@@ -234,6 +220,6 @@ def _verify(state: TelemetryState, expected: Head | None) -> None:
     except TelemetryError as error:
         raise Failed(f"the history can't be read: {error}") from error
     verdict = "whole" if not found else f"NOT WHOLE, {found} found"
-    click.echo(f"The history is {verdict}: {head_line(walk.last)}")
+    click.echo(f"The history is {verdict}: {walk.last}")
     if found:
         raise click.exceptions.Exit(1)

@@ -9,8 +9,7 @@ import click
 from markupsafe import escape
 from marshmallow import ValidationError
 
-from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance
-from flask_powerauth_telemetry.cli.waiting import waiting_shown
+from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, on_instance, waiting_shown
 from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.history.statement import REPORTS, Ask, Statement, make_statement
 from flask_powerauth_telemetry.history.statement_text import body_of, grouped, title_of

@@ -18,7 +18,6 @@ from flask_powerauth_telemetry.dashboard.addresses import (
     is_foreign,
     refuse_forged,
 )
-from flask_powerauth_telemetry.dashboard.applications import names_service, visible_names
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
@@ -26,7 +25,13 @@ from flask_powerauth_telemetry.dashboard.figures import (
     offered,
     switched_off,
 )
-from flask_powerauth_telemetry.dashboard.parts import Caller, Part, Piece
+from flask_powerauth_telemetry.dashboard.parts import (
+    Caller,
+    Part,
+    Piece,
+    names_service,
+    visible_names,
+)
 from flask_powerauth_telemetry.dashboard.responses import (
     StrictResponse,
     csv_response,
@@ -36,8 +41,8 @@ from flask_powerauth_telemetry.dashboard.responses import (
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.statement_text import body_of
-from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.reports.calendar import Month
+from flask_powerauth_telemetry.reports.kinds import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 

@@ -10,16 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    String,
-    Table,
-)
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
@@ -89,15 +80,14 @@ _COLUMNS: Mapping[str, Columns] = {
 SINCE = {"protocol": "1.7", "signature_algorithm": "2.2"}
 """The version of PowerAuth that brought a column, where that is later than 1.4."""
 
-_CREDENTIAL_COLUMNS: Mapping[str, Columns] = {
-    "pa_integration": {
-        "id": String(37),
-        "name": String(255),
-        "client_token": String(37),
-        "client_secret": String(37),
-    },
+_INTEGRATION = "pa_integration"
+_CREDENTIAL_COLUMNS: Columns = {
+    "id": String(37),
+    "name": String(255),
+    "client_token": String(37),
+    "client_secret": String(37),
 }
-TABLE_NAMES = frozenset(_COLUMNS) | frozenset(_CREDENTIAL_COLUMNS)
+TABLE_NAMES = frozenset({*_COLUMNS, _INTEGRATION})
 
 
 class PowerAuthTables:
@@ -125,8 +115,7 @@ def integration_table(schema: str | None = None, names: Mapping[str, str] | None
 
     Kept apart from the tables of the reports: only the credential store reads it.
     """
-    ((name, columns),) = _CREDENTIAL_COLUMNS.items()
-    return _table(MetaData(), name, columns, schema, names or {})
+    return _table(MetaData(), _INTEGRATION, _CREDENTIAL_COLUMNS, schema, names or {})
 
 
 def _table(

@@ -19,15 +19,13 @@ ChainRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Head:
-    """How many rows a chain has, and the digest of the last."""
+    """How many rows a chain has, and the digest of the last: as text, worth keeping elsewhere."""
 
     entries: int = 0
     digest: str = NO_DIGEST
 
-
-def head_line(head: Head) -> str:
-    """The end of the chain, in words that are worth keeping elsewhere."""
-    return f"{head.entries} rows, digest {head.digest}"
+    def __str__(self) -> str:
+        return f"{self.entries} rows, digest {self.digest}"
 
 
 @dataclass(frozen=True)

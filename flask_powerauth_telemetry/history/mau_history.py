@@ -1,7 +1,7 @@
 """The recorded numbers of each day, out of the history."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -92,21 +92,17 @@ class MauHistory(RecordedReport):
         """The last profile of each day that has one; ``UnknownApplication`` without any ever."""
         self._history.check(context.connection)
         now = context.now + CLOCK_TOLERANCE
-        if self._newest(context, application, now) is None:
+        asked = (context.connection, application)
+        if self._history.newest(*asked, now) is None:
             newest_of_any(self._history, context)
             raise UnknownApplication(application)
         start = midnight(first, self._timezone)
         until = min(midnight(last + DAY, self._timezone) - _MICROSECOND, now)
         found: dict[date, ActivityProfile] = {}
         # From the last row of a day straight to the last one before that day.
-        while (profile := self._newest(context, application, until)) and profile.as_of >= start:
-            day = day_of(profile.as_of, self._timezone)
-            found[day] = profile
-            until = min(midnight(day, self._timezone), profile.as_of) - _MICROSECOND
+        while (newest := self._history.newest(*asked, until)) and newest.profile.as_of >= start:
+            as_of = newest.profile.as_of
+            day = day_of(as_of, self._timezone)
+            found[day] = newest.profile
+            until = min(midnight(day, self._timezone), as_of) - _MICROSECOND
         return found
-
-    def _newest(
-        self, context: ReportContext, application: str, until: datetime
-    ) -> ActivityProfile | None:
-        found = self._history.newest(context.connection, application, until)
-        return None if found is None else found.profile

@@ -1,4 +1,7 @@
-"""A recording: what a run of the command found for an application, and its row.
+"""What is recorded, a profile or the verifications of a day, and its row.
+
+A row of either kind is in the same chain, with a definition and slots of its own. So what proves
+profiles proves days, and nothing that reads profiles reads days.
 
 Instants are kept as text in UTC, which every database orders and gives back exactly. Each row has
 a digest of its other columns, so that a damaged one is noticed when it is read. The digest of the
@@ -11,15 +14,19 @@ import hashlib
 import hmac
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Self
 
 from flask_powerauth_telemetry.config.values import Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION, ActivityProfile
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
+from flask_powerauth_telemetry.reports.clock_hours import ClockHour
+from flask_powerauth_telemetry.reports.verifications import HOUR_FORMAT, Verifications
 
 REASON_LENGTH = 1000
 """How many characters the reason of a correction may have."""
@@ -27,10 +34,14 @@ REASON_LENGTH = 1000
 TOLERANCE = timedelta(minutes=5)
 """How far a pass may be from the hour it stands for, and give the number of a month ending then."""
 
+VERIFICATIONS_OF_A_DAY = 1001
+"""The version of what is counted for a day; those of profiles are below 1000."""
+
 _SAME_RUN = timedelta(seconds=1)
 # The fields of what is recorded that are columns as they are.
 _SHARED = ("definition", "milliseconds", "recorded_by", "applications")
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_START = "%Y-%m-%dT%H:%MZ"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +70,7 @@ class Recorded(ABC):
 
     @abstractmethod
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
-        """Why this takes the place of its slot's row, or None; raises as ``facts_of``."""
+        """Why this takes the place of its slot's row, or None; raises as ``_facts_of``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +92,21 @@ class Recording(Recorded):
 
     def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
         """Whether its pass is nearer to the slot."""
-        present = recording_of(row, keys)
+        present = self.of_row(row, keys)
         if not present.gives_way_to(self.profile.as_of):
             return None
         return f"a pass nearer to the hour, {self.distance} off and not {present.distance}"
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any], keys: Keys) -> Self:
+        """The profile that a row keeps; raises ``DatabaseFault`` as ``_facts_of``."""
+        return cls(
+            **_facts_of(row, keys),
+            slot=datetime.fromisoformat(row["slot"]),
+            profile=ActivityProfile(
+                as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
+            ),
+        )
 
     @property
     def distance(self) -> timedelta:
@@ -95,6 +117,80 @@ class Recording(Recorded):
         """Whether a pass of this aware instant is nearer to the slot, which then belongs to it."""
         # Hosts that start within a second of each other are equally near.
         return abs(as_of - self.slot) + _SAME_RUN < self.distance
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDay(Recorded):
+    """The verifications of a day.
+
+    ``span`` is from its midnight to the next one, aware, in UTC; ``day`` is what the calendar of
+    ``zone`` calls it. ``shown`` is what the clock of PowerAuth's database was taken to show at
+    both ends, naive: rows between these times were counted. ``as_of`` is the aware instant at
+    which the audit was read. ``entry`` is the number of the row, 0 before there is one.
+    """
+
+    span: DaySpan
+    day: date
+    zone: str
+    shown: DaySpan
+    as_of: datetime
+    verifications: Verifications
+    entry: int = 0
+    definition: int = VERIFICATIONS_OF_A_DAY
+
+    @property
+    def slot_text(self) -> str:
+        """The span; days of two zones share it only if they are the same."""
+        return slot_of_day(self.span)
+
+    def numbers(self) -> tuple[datetime, Any]:
+        """The verifications by kind and by hour."""
+        found = self.verifications
+        kinds = [[*kind, total, found.valid[kind]] for kind, total in found.totals.items()]
+        hours = [
+            [hour.start.strftime(HOUR_FORMAT), hour.count, count]
+            for hour, count in found.hours.items()
+        ]
+        return self.as_of, {
+            "day": str(self.day),
+            "zone": self.zone,
+            "shown": [time.isoformat() for time in self.shown],
+            "kinds": kinds,
+            "hours": hours,
+        }
+
+    def reason_to_replace(self, row: Mapping[str, Any], keys: Keys) -> str | None:
+        """Whether the application had another name, or the database's clock another zone."""
+        present = self.of_row(row, keys)
+        if present.application.name != self.application.name:
+            return f"the application was renamed, it was {present.application.name}"
+        if present.shown != self.shown:
+            return f"the time zone of the database was corrected, it began at {present.shown[0]}"
+        return None
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any], keys: Keys) -> Self:
+        """The day that a row keeps; raises ``DatabaseFault`` as ``_facts_of``."""
+        facts, numbers = _facts_of(row, keys), json.loads(row["users"])
+        return cls(
+            **facts,
+            span=_span_of(row["slot"]),
+            day=date.fromisoformat(numbers["day"]),
+            zone=numbers["zone"],
+            shown=_times(numbers["shown"]),
+            as_of=datetime.fromisoformat(row["as_of"]),
+            verifications=Verifications(
+                Counter({(*kind,): total for *kind, total, _ in numbers["kinds"]}),
+                Counter({(*kind,): valid for *kind, _, valid in numbers["kinds"]}),
+                Counter(
+                    {
+                        ClockHour(datetime.fromisoformat(start), length): count
+                        for start, length, count in numbers["hours"]
+                    }
+                ),
+            ),
+            entry=row["entry"],
+        )
 
 
 def row_of(
@@ -131,18 +227,7 @@ def row_of(
     return {**content, "digest": digest, "seal": seal}
 
 
-def recording_of(row: Mapping[str, Any], keys: Keys) -> Recording:
-    """The profile that a row keeps; raises as ``facts_of``."""
-    return Recording(
-        **facts_of(row, keys),
-        slot=datetime.fromisoformat(row["slot"]),
-        profile=ActivityProfile(
-            as_of=datetime.fromisoformat(row["as_of"]), users=tuple(json.loads(row["users"]))
-        ),
-    )
-
-
-def facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+def _facts_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """The fields of ``Recorded``; raises ``DatabaseFault`` for a damaged row, or a false seal."""
     if digest_of(row) != row["digest"]:
         raise DatabaseFault(f"the row {row['entry']} of telemetry_recording is damaged")
@@ -173,3 +258,29 @@ def _seal(digest: str, key: bytes) -> str:
 def instant_text(instant: datetime) -> str:
     """How an aware instant is kept."""
     return instant.astimezone(UTC).strftime(_INSTANT)
+
+
+def shown_of(users: str) -> DaySpan | None:
+    """What the database's clock was taken to show at both ends of a day, None in a damaged row."""
+    try:
+        return _times(json.loads(users)["shown"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _times(texts: Sequence[str]) -> DaySpan:
+    start, end = map(datetime.fromisoformat, texts)
+    return start, end
+
+
+def slot_of_day(span: DaySpan) -> str:
+    """How a span is kept: its start in UTC and its length in minutes, as ISO 8601 writes them."""
+    start, end = span
+    minutes = (end - start) // timedelta(minutes=1)
+    return f"{start.strftime(_START)}/PT{minutes}M"
+
+
+def _span_of(slot: str) -> DaySpan:
+    begins, minutes = slot.removesuffix("M").split("/PT")
+    start = datetime.fromisoformat(begins)
+    return start, start + timedelta(minutes=int(minutes))

@@ -15,7 +15,7 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import CountField
-from flask_powerauth_telemetry.history.recorded_day import RecordedDay
+from flask_powerauth_telemetry.history.recording import RecordedDay
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import NeverRecorded
 from flask_powerauth_telemetry.providers import Application, ReportContext, ReportProvider, Result

@@ -1,7 +1,10 @@
-"""Recording: one serial pass over PowerAuth's tables for each application, into the history."""
+"""Recording into the history: profiles by one serial pass for each application, and days.
+
+A day of verifications is recorded while the audit still holds it whole.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,14 +15,26 @@ from flask_powerauth_telemetry.database.connection import Database, translated_e
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
 from flask_powerauth_telemetry.history.chain import Head
 from flask_powerauth_telemetry.history.instants import Instants
-from flask_powerauth_telemetry.history.recording import Recording
+from flask_powerauth_telemetry.history.recording import (
+    Recorded,
+    RecordedDay,
+    Recording,
+    slot_of_day,
+)
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import Application, ReportContext
 from flask_powerauth_telemetry.reports.activity import DAY, WIDTHS, ActivityProfile, read_profile
+from flask_powerauth_telemetry.reports.audit_by_day import DaySpan, audit_end, audit_start, in_days
+from flask_powerauth_telemetry.reports.calendar import day_of, midnight
+from flask_powerauth_telemetry.reports.clock_hours import HOUR, wall_slots
+from flask_powerauth_telemetry.reports.verifications import Audit, Verifications
 from flask_powerauth_telemetry.service import Clock, read_clock
 
 HALF_HOUR = timedelta(minutes=30)
 """How long after the full hour a run still stands for it."""
+
+DAYS_A_RUN = 31
+"""How many days of an application are recorded by one run or attempt, the newest first."""
 
 _MANY = 10
 _FALL = 10
@@ -29,12 +44,8 @@ class Implausible(TelemetryError):
     """A number that is not recorded, because it can't be right."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a slot holds after a run, and whether the run added it."""
-
-    recording: Recording
-    is_new: bool
+class DaysLeft(TelemetryError):
+    """Days that are not recorded yet, because one run takes a limited number."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,16 @@ class Writer:
         with translated_errors(self.engine):
             self.store.create(self.engine)
 
+    def add(self, recording: Recorded, reason: str | None = None) -> bool:
+        """As ``HistoryStore.add``, in a transaction of its own."""
+        with self.transaction() as connection:
+            return self.store.add(connection, recording, reason)
+
+    def head(self) -> Head:
+        """The end of the chain now."""
+        with self.transaction() as connection:
+            return self.store.head(connection) or Head()
+
 
 @dataclass(kw_only=True)
 class Recorder:
@@ -76,7 +97,6 @@ class Recorder:
     allow_zero: bool = False
 
     def __post_init__(self) -> None:
-        self._store = self.writer.store
         self._instants = Instants(self.database, self.writer.clock)
 
     def begin(self) -> list[Application]:
@@ -87,40 +107,31 @@ class Recorder:
         self._count = len(applications)
         return applications
 
-    def head(self) -> Head:
-        """The end of the chain now."""
-        with self.writer.transaction() as connection:
-            return self._store.head(connection) or Head()
+    def record(self, application: Application) -> tuple[Recording, bool]:
+        """Make the pass and record it, unless the slot belongs to a pass that is there.
 
-    def is_sealed(self) -> bool:
-        """Whether the chain ends with a row that the key seals."""
-        with self.writer.transaction() as connection:
-            return self._store.is_sealed(connection)
-
-    def record(self, application: Application) -> Outcome:
-        """Make the pass and record it, unless the slot belongs to a pass that is there."""
+        Gives what the slot holds then, and whether this added it.
+        """
         present = self._present(application)
         if present is not None and not present.gives_way_to(read_clock(self.writer.clock)):
-            return Outcome(present, is_new=False)
+            return present, False
         recording = self._make_pass(application)
-        with self.writer.transaction() as connection:
-            if self._store.add(connection, recording):
-                return Outcome(recording, is_new=True)
-        return Outcome(self._present(application) or recording, is_new=False)
+        if self.writer.add(recording):
+            return recording, True
+        return self._present(application) or recording, False
 
-    def correct(self, application: Application, reason: str) -> Outcome:
-        """Make the pass and record it in place of the row that the slot has, which stays."""
+    def correct(self, application: Application, reason: str) -> tuple[Recording, bool]:
+        """As ``record``, but always, in place of the row that the slot has, which stays."""
         recording = self._make_pass(application)
-        with self.writer.transaction() as connection:
-            self._store.add(connection, recording, reason)
-        return Outcome(recording, is_new=True)
+        self.writer.add(recording, reason)
+        return recording, True
 
     def _present(self, application: Application) -> Recording | None:
         with self.writer.transaction() as connection:
-            return self._store.of_slot(connection, application, self.slot)
+            return self.writer.store.of_slot(connection, application, self.slot)
 
     def _make_pass(self, application: Application) -> Recording:
-        refuse_double(self.database, application, read_clock(self.writer.clock))
+        _refuse_double(self.database, application, read_clock(self.writer.clock))
         # A user who comes back after ``now`` would vanish from the count, so each pass has its own.
         now = self._instants.next()
         started = time.monotonic()
@@ -145,7 +156,7 @@ class Recorder:
         """
         with self.writer.transaction() as connection:
             try:
-                last = self._store.newest(connection, application.name, profile.as_of)
+                last = self.writer.store.newest(connection, application.name, profile.as_of)
             except DatabaseFault:  # a damaged row tells nothing, and recording goes on
                 return
         if last is None:
@@ -162,6 +173,105 @@ class Recorder:
             )
 
 
+@dataclass(kw_only=True)
+class DayRecorder:
+    """Records the days of the writer's calendar that are over.
+
+    ``database`` has the audit, with the time limit of a day's statement. Methods raise a
+    ``TelemetryError`` for a fault.
+    """
+
+    database: Database
+    writer: Writer
+
+    def __post_init__(self) -> None:
+        self._instants = Instants(self.database, self.writer.clock)
+        self._audit = Audit()
+
+    def begin(self) -> list[Application]:
+        """Take the instant that days are over by; gives every application, or raises ``NotNow``."""
+        self._as_of = self._instants.next()
+        self._whole = self._whole_days()
+        self.writer.create_store()
+        return read_applications(self.database)
+
+    def record(self, application: Application) -> Iterator[RecordedDay]:
+        """Record the newest missing days that the audit holds whole; gives each.
+
+        Raises ``DaysLeft`` after ``DAYS_A_RUN`` if there are more.
+        """
+        _refuse_double(self.database, application, self._as_of)
+        with self.writer.transaction() as connection:
+            recorded = self.writer.store.recorded_days(connection, application)
+        missing = [
+            span
+            for span in self._whole
+            if recorded.get(slot_of_day(span), ()) not in (None, self._shown(span))
+        ]
+        for span in missing[:DAYS_A_RUN]:
+            day = self._read(application, span)
+            if day is None:  # it was pruned meanwhile, and so was all before it
+                return
+            if self.writer.add(day):
+                yield day
+        if left := len(missing[DAYS_A_RUN:]):
+            raise DaysLeft(f"{left} earlier days are left for the next run")
+
+    def _whole_days(self) -> Sequence[DaySpan]:
+        """The days that are over and that the audit holds whole, the newest first.
+
+        Nothing can be missing of a day that lies between two rows, unless rows in between were
+        deleted: not if the database stopped being fed, and not if our clock is ahead.
+        """
+        with ReportContext(self.database, self._as_of) as context:
+            oldest, newest = audit_start(context), audit_end(context)
+            if oldest is None or newest is None:
+                return ()
+            return [
+                span
+                for span in self._days_back(oldest.instant)
+                if oldest.shows <= context.database_time(span[0]) and span[1] <= newest.instant
+            ]
+
+    def _days_back(self, oldest: datetime) -> Iterator[DaySpan]:
+        """The days that ended at least an hour ago: whatever was being written then is there."""
+        day = day_of(self._as_of - HOUR, self.writer.timezone)
+        end = midnight(day, self.writer.timezone)
+        while end > oldest:
+            day -= DAY
+            start = midnight(day, self.writer.timezone)
+            yield start, end
+            end = start
+
+    def _shown(self, span: DaySpan) -> DaySpan:
+        start, end = (self.database.wall_clock(one) for one in span)
+        return start, end
+
+    def _read(self, application: Application, span: DaySpan) -> RecordedDay | None:
+        """A day by one statement; None where rows of it may have been deleted before."""
+        started = time.monotonic()
+        start, end = span
+        with ReportContext(self.database, self._as_of) as context:
+            # Times that look alike may lie in different hours, so there are some around the day.
+            slots = wall_slots(start - DAY, end + DAY, context.database_time)
+            shown = self._shown(span)
+            read = self._audit.read(context, application.id, shown[::-1], slots, in_days)
+            since = audit_start(context)
+            if since is None or since.shows > shown[0]:
+                return None
+        return RecordedDay(
+            application=application,
+            span=span,
+            day=day_of(start, self.writer.timezone),
+            zone=str(self.writer.timezone),
+            shown=shown,
+            as_of=self._as_of,
+            verifications=read.get(0, Verifications()),
+            milliseconds=round((time.monotonic() - started) * 1000),
+            recorded_by=self.writer.recorded_by,
+        )
+
+
 def read_applications(database: Database) -> list[Application]:
     """Every application of PowerAuth's, by name."""
     table = database.tables.pa_application
@@ -170,15 +280,15 @@ def read_applications(database: Database) -> list[Application]:
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 
-def refuse_double(database: Database, application: Application, now: datetime) -> None:
-    """Raise ``DatabaseFault`` where several applications have its name."""
-    # By a transaction of its own, since a pass must not hold a lock on their table.
-    with ReportContext(database, now) as context:
-        context.application(application.name)
-
-
 def nearest_hour(instant: datetime, zone: tzinfo = UTC) -> datetime:
     """The full hour of a zone's clock nearest to an aware instant, in UTC; the later of two."""
     offset = instant.astimezone(zone).utcoffset() or timedelta(0)
     later = (instant + HALF_HOUR + offset).astimezone(UTC)
     return later.replace(minute=0, second=0, microsecond=0) - offset
+
+
+def _refuse_double(database: Database, application: Application, now: datetime) -> None:
+    """Raise ``DatabaseFault`` where several applications have its name."""
+    # By a transaction of its own, since a pass must not hold a lock on their table.
+    with ReportContext(database, now) as context:
+        context.application(application.name)

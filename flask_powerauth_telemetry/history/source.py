@@ -19,31 +19,25 @@ from flask_powerauth_telemetry.providers import (
     ReportProvider,
     Result,
 )
+from flask_powerauth_telemetry.reports.activity import ActivitySource
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of the host that records may be ahead; rows of a later time are left out."""
 
 
-class RecordedActivity:
+class RecordedActivity(ActivitySource):
     """The newest recorded profile of an application.
 
     One older than ``max_age`` seconds is refused with ``Unavailable``, unless ``serve_stale``.
     """
 
-    bind: str | None = HISTORY_BIND
+    bind = HISTORY_BIND
     tables: Mapping[str, Sequence[str]] = {}
 
-    def __init__(self, store: HistoryStore, *, max_age: float, serve_stale: bool) -> None:
-        self._store = store
-        self._max_age = max_age
-        self._serve_stale = serve_stale
-
-    @classmethod
-    def from_config(cls, config: TelemetryConfig) -> Self:
-        """As configured."""
-        return cls(
-            HistoryStore.from_config(config), max_age=config.max_age, serve_stale=config.serve_stale
-        )
+    def __init__(self, config: TelemetryConfig) -> None:
+        self._store = HistoryStore.from_config(config)
+        self._max_age = config.max_age
+        self._serve_stale = config.serve_stale
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """The newest profile, which holds every window."""

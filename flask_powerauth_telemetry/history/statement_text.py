@@ -7,7 +7,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flask_powerauth_telemetry.history.chain import head_line
 from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement, day_ranges
 from flask_powerauth_telemetry.text import printable
 
@@ -36,9 +35,8 @@ def paragraphs(statement: Statement) -> Iterator[Paragraph]:
         yield "Missing", missing
     yield "Computed", f"At {statement.computed_at.isoformat()}, by version {statement.version}."
     if statement.head is not None:
-        line = head_line(statement.head)
-        yield "Proof", f"The history that this was read from ends with: {line}."
-        yield "Check", f"flask telemetry snapshot --verify --expect '{line}'"
+        yield "Proof", f"The history that this was read from ends with: {statement.head}."
+        yield "Check", f"flask telemetry snapshot --verify --expect '{statement.head}'"
 
 
 def grouped(statement: Statement) -> Iterator[tuple[str, Sequence[str]]]:

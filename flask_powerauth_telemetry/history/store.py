@@ -17,19 +17,15 @@ from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.history.chain import ChainRow, Head
-from flask_powerauth_telemetry.history.recorded_day import (
-    RecordedDay,
-    day_of_row,
-    shown_of,
-    slot_of_day,
-)
 from flask_powerauth_telemetry.history.recording import (
     Recorded,
+    RecordedDay,
     Recording,
     instant_text,
     is_genuine,
-    recording_of,
     row_of,
+    shown_of,
+    slot_of_day,
 )
 from flask_powerauth_telemetry.history.tables import HistoryTables, Selections, Span
 from flask_powerauth_telemetry.providers import Application
@@ -116,7 +112,7 @@ class HistoryStore:
     ) -> Recording | None:
         """What the application has for this slot; raises ``DatabaseFault`` for a damaged row."""
         row = self._row_of_slot(connection, application, instant_text(slot))
-        return None if row is None else recording_of(row, self._keys)
+        return None if row is None else Recording.of_row(row, self._keys)
 
     def newest(self, connection: Connection, application: str, until: datetime) -> Recording | None:
         """The application's newest row by ``until``; raises ``DatabaseFault`` for a damaged one."""
@@ -125,7 +121,7 @@ class HistoryStore:
     def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
         """The newest row of any application; as ``newest``."""
         row = connection.execute(self._selections.newest(until).limit(1)).first()
-        return None if row is None else recording_of(row._asdict(), self._keys)
+        return None if row is None else Recording.of_row(row._asdict(), self._keys)
 
     def last(
         self, connection: Connection, application: str, until: datetime, count: int
@@ -133,18 +129,16 @@ class HistoryStore:
         """The ``count`` newest rows of the application, newest first; as ``newest``."""
         return self._of_name(connection, application, self._selections.newest(until).limit(count))
 
-    def first(
-        self, connection: Connection, application: str, since: datetime, until: datetime, count: int
-    ) -> Sequence[Recording]:
-        """The ``count`` oldest rows of the application from ``since`` on; as ``newest``."""
-        rows = self._selections.within([(since, until)]).limit(count)
-        return self._of_name(connection, application, rows)
-
     def within(
-        self, connection: Connection, application: str, spans: Iterable[Span]
+        self,
+        connection: Connection,
+        application: str,
+        spans: Iterable[Span],
+        count: int | None = None,
     ) -> Sequence[Recording]:
-        """All rows of the application in any of these spans, oldest first; as ``newest``."""
-        return self._of_name(connection, application, self._selections.within(spans))
+        """The application's ``count`` oldest rows in any of these spans, or all; as ``newest``."""
+        rows = self._selections.within(spans).limit(count)
+        return self._of_name(connection, application, rows)
 
     def is_gone(self, connection: Connection, recording: Recording, until: datetime) -> bool:
         """Whether every application was recorded for a later slot, by ``until``, and this was none.
@@ -163,7 +157,7 @@ class HistoryStore:
         rows = self._selections.days.where(
             columns.application_id == application.id, columns.slot.in_(slots)
         ).order_by(columns.slot)
-        days = (day_of_row(row._asdict(), self._keys) for row in connection.execute(rows))
+        days = (RecordedDay.of_row(row._asdict(), self._keys) for row in connection.execute(rows))
         return [day for day in days if day.application == application]
 
     def recorded_days(
@@ -215,7 +209,7 @@ class HistoryStore:
     def _of_name(self, connection: Connection, name: str, rows: Select[Any]) -> Sequence[Recording]:
         found = connection.execute(rows.where(self._columns.application_name == name))
         # Some databases compare without regard to case or trailing blanks.
-        recordings = (recording_of(row._asdict(), self._keys) for row in found)
+        recordings = (Recording.of_row(row._asdict(), self._keys) for row in found)
         return [one for one in recordings if one.application.name == name]
 
     def _row_of_slot(

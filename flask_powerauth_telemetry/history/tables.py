@@ -33,8 +33,12 @@ from sqlalchemy import inspect as inspect_database
 from flask_powerauth_telemetry.database.connection import translated_errors
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import DatabaseFault, Unavailable
-from flask_powerauth_telemetry.history.recorded_day import VERIFICATIONS_OF_A_DAY
-from flask_powerauth_telemetry.history.recording import REASON_LENGTH, Recording, instant_text
+from flask_powerauth_telemetry.history.recording import (
+    REASON_LENGTH,
+    VERIFICATIONS_OF_A_DAY,
+    Recording,
+    instant_text,
+)
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 
 SCHEMA_VERSION = 1
@@ -66,7 +70,13 @@ class HistoryTables:
             Column("version", Integer, primary_key=True, autoincrement=False),
         )
         self._newest = select(func.max(self._version.c.version))
-        self.head = _head_table(self._metadata)
+        self.head = Table(
+            "telemetry_history_head",
+            self._metadata,
+            Column("instance", String(64), primary_key=True),
+            Column("entries", BigInteger, nullable=False),
+            Column("digest", String(64), nullable=False),
+        )
         self.recording = _recording_table(self._metadata)
 
     def create(self, engine: Engine) -> None:
@@ -213,17 +223,6 @@ def _recording_table(metadata: MetaData) -> Table:
     of_a_slot = (columns.instance, columns.application_id, columns.slot, columns.corrects)
     Index("telemetry_recording_slot", *of_a_slot, unique=True)
     return table
-
-
-def _head_table(metadata: MetaData) -> Table:
-    """The heads of the chains; one row for each instance."""
-    return Table(
-        "telemetry_history_head",
-        metadata,
-        Column("instance", String(64), primary_key=True),
-        Column("entries", BigInteger, nullable=False),
-        Column("digest", String(64), nullable=False),
-    )
 
 
 def _check_version(version: int) -> None:

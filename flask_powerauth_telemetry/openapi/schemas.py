@@ -9,7 +9,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields, missing, validate
 
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField, by_key
 from flask_powerauth_telemetry.schemas import encode
 
 logger = logging.getLogger("flask_powerauth_telemetry.openapi")
@@ -61,16 +61,12 @@ class _Converter(OpenAPIConverter):
 
     def schema2jsonschema(self, schema: Schema) -> Keywords:
         """The members of a schema, by their names in JSON."""
-        found = schema.dump_fields if self.given else schema.load_fields
-        by_key = {
-            name if field.data_key is None else field.data_key: field
-            for name, field in found.items()
-        }
+        found = by_key(schema.dump_fields if self.given else schema.load_fields)
         keywords: Keywords = {
             "type": "object",
-            "properties": {key: self.field2property(field) for key, field in by_key.items()},
+            "properties": {key: self.field2property(field) for key, field in found.items()},
         }
-        required = [key for key, field in by_key.items() if self._is_there(field, schema)]
+        required = [key for key, field in found.items() if self._is_there(field, schema)]
         return keywords | ({"required": required} if required else {})
 
     def field2property(self, field: AnyField) -> Keywords:

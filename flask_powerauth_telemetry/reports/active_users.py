@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from marshmallow import Schema, fields, validate
+from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, CountField, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
-from flask_powerauth_telemetry.reports.activity import (
-    ActivityProfile,
-    ActivitySource,
-    LiveActivity,
-    activity_source,
-)
+from flask_powerauth_telemetry.reports.activity import ActivityProfile, ActivitySource
 
 MONTH_DAYS = 30
+
+_RECORDED = "flask_powerauth_telemetry.history.source:RecordedActivity"
 
 
 class ApplicationSchema(Schema):
@@ -60,14 +59,15 @@ class ActiveUsersProvider(ReportProvider):
         self, *, strict_application: bool = True, source: ActivitySource | None = None
     ) -> None:
         self._strict_application = strict_application
-        self._source = source or LiveActivity()
+        self._source = source or ActivitySource()
         self.bind = self._source.bind
         self.tables = self._source.tables
 
     @classmethod
     def from_config(cls, config: TelemetryConfig) -> Self:
         """On the source that is configured."""
-        return cls(strict_application=config.strict_application, source=activity_source(config))
+        source = import_string(_RECORDED)(config) if config.source == SNAPSHOT else None
+        return cls(strict_application=config.strict_application, source=source)
 
     def computations(self, application: str, days: int = MONTH_DAYS) -> Sequence[Computation]:
         """Profiles that are wide enough."""

@@ -11,14 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
-from werkzeug.utils import import_string
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.exc import UnsupportedCompilationError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from flask_powerauth_telemetry.config.keys import TelemetryConfig
-from flask_powerauth_telemetry.config.values import SNAPSHOT
-from flask_powerauth_telemetry.database.dialects import WholeDays
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import Application, Computation, ReportContext, Result
@@ -37,7 +47,6 @@ READ_COLUMNS: Mapping[str, Sequence[str]] = {
 
 DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
-_RECORDED = "flask_powerauth_telemetry.history.source:RecordedActivity"
 
 
 @dataclass(frozen=True)
@@ -61,40 +70,22 @@ class ActivityProfile:
         return self.users[days - 1]
 
 
-class ActivitySource(Protocol):
-    """Where reports take profiles from.
+class ActivitySource:
+    """Where reports take profiles from: here PowerAuth's tables, when they are asked for.
 
     ``bind`` names the database that it reads, None for the main one, and ``tables`` are the
     PowerAuth tables that it reads there, each with its columns.
     """
 
-    bind: str | None
-    tables: Mapping[str, Sequence[str]]
+    bind: str | None = None
+    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
 
     def profiles(self, application: str, days: int) -> Sequence[Computation]:
         """Those wide enough for a window of ``days`` days (1 to 365), the narrowest first.
 
         Their result is an ``ActivityProfile``, or None where there is no such application.
         """
-
-
-class LiveActivity:
-    """Profiles that are computed from PowerAuth's tables when they are asked for."""
-
-    bind: str | None = None
-    tables: Mapping[str, Sequence[str]] = READ_COLUMNS
-
-    def profiles(self, application: str, days: int) -> Sequence[Computation]:
-        """Passes over the smallest window that holds ``days`` days, and over wider ones."""
         return passes(("activity", application), partial(_profile, application), days)
-
-
-def activity_source(config: TelemetryConfig) -> ActivitySource:
-    """The source that a configuration names."""
-    if config.source != SNAPSHOT:
-        return LiveActivity()
-    source: ActivitySource = import_string(_RECORDED).from_config(config)
-    return source
 
 
 def passes(
@@ -159,6 +150,46 @@ def profile_statement(
 def in_windows(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:
     """Whether a time lies in the widest window, which is a closed interval."""
     return time.between(_time(edges[-1]), _time(edges[0]))
+
+
+class WholeDays(FunctionElement[int]):
+    """The complete 24-hour days from a start to an end: ``WholeDays(end, start)``.
+
+    Both are naive times of one clock. A fraction of either sign is cut off.
+    """
+
+    type = Integer()
+    name = "whole_days"
+    inherit_cache = True
+
+
+class WholeSlots(FunctionElement[int]):
+    """The complete spans of ``seconds`` from a start to an end: ``WholeSlots(end, start, 60)``.
+
+    The end must not be before the start.
+    """
+
+    type = Integer()
+    name = "whole_slots"
+    inherit_cache = True
+
+    def __init__(
+        self, end: ColumnElement[datetime], start: ColumnElement[datetime], seconds: int
+    ) -> None:
+        # A clause, so that statements with other lengths are not taken for the same.
+        super().__init__(end, start, literal_column(str(int(seconds)), Integer))
+
+
+@compiles(WholeDays)
+@compiles(WholeSlots)
+def _sql_of(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:
+    """The SQL of a function, exact to the microsecond: its dialect has a method of this name."""
+    write = getattr(dialect_named(compiler.dialect.name), element.name)
+    try:
+        sql: str = write(*(compiler.process(clause, **options) for clause in element.clauses))
+    except NotImplementedError:
+        raise UnsupportedCompilationError(compiler, type(element)) from None
+    return sql
 
 
 def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:

@@ -22,12 +22,12 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import TypeEngine
 
-from flask_powerauth_telemetry.database.dialects import WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import bucket_of, in_windows
+from flask_powerauth_telemetry.reports.activity import WholeSlots, bucket_of, in_windows
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots
 
 Kind = tuple[str | None, ...]
@@ -221,13 +221,13 @@ def signatures_statement(
     return select(bucket, slot, *counts, *others).group_by(*groups)
 
 
-def columns_of(connection: Connection, table: Table) -> frozenset[str]:
-    """The names of a table's columns, none where the catalog doesn't list it."""
+def columns_of(connection: Connection, table: Table) -> Mapping[str, TypeEngine[Any]]:
+    """The types of a table's columns by name, none where the catalog doesn't list it."""
     try:
         columns = inspect(connection).get_columns(table.name, table.schema)
     except NoSuchTableError:
-        return frozenset()
-    return frozenset(column["name"] for column in columns)
+        return {}
+    return {column["name"]: column["type"] for column in columns}
 
 
 def _numbers(total: int, valid: int) -> dict[str, int]:

@@ -28,7 +28,7 @@ from flask_powerauth_telemetry import (
     TelemetryError,
     Unavailable,
 )
-from flask_powerauth_telemetry.cli.waiting import waiting_shown
+from flask_powerauth_telemetry.cli.instance import waiting_shown
 from flask_powerauth_telemetry.exceptions import ProviderFault
 from flask_powerauth_telemetry.monitoring.signals import report_generated
 from flask_powerauth_telemetry.reports.active_users import UsersInPastDays

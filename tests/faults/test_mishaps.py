@@ -80,7 +80,7 @@ class Mishaps(Operation):
             recorder = Recorder(database=self._database, writer=writer)
             try:
                 recorder.begin()
-                return recorder.record(RETAIL).is_new
+                return recorder.record(RETAIL)[1]
             except (NotNow, Killed):
                 return False
 

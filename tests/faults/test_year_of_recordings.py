@@ -82,7 +82,7 @@ class Operation:
         writer = Writer(self.site.history, self._store, lambda: instant, "host")
         recorder = Recorder(database=self._database, writer=writer)
         recorder.begin()
-        recorded = recorder.record(RETAIL).is_new
+        _, recorded = recorder.record(RETAIL)
         if recorded:
             self.rows.append(instant)
         return recorded

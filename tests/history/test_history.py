@@ -489,7 +489,7 @@ def test_store_compiles_on_every_dialect(
         store.add(connection, recording(ActivityProfile(NOW, (0,) * 365)))
         store.newest(connection, "retail", NOW)
         store.newest_of_any(connection, NOW)
-        store.first(connection, "retail", NOW, NOW + DAY, 48)
+        store.within(connection, "retail", [(NOW, NOW + DAY)], 48)
         store.within(connection, "retail", [(NOW - DAY, NOW), (NOW, NOW + DAY)])
         store.of_slot(connection, retail, NOW)
         store.days(connection, retail, [(NOW, NOW + DAY)])

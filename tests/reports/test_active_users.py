@@ -13,7 +13,7 @@ from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import ActivityProfile, LiveActivity
+from flask_powerauth_telemetry.reports.activity import ActivityProfile, ActivitySource
 from tests.support import powerauth
 from tests.support.commands import findings
 from tests.support.service import NOW, ask, create_app, recorded_statements, users_of
@@ -46,7 +46,7 @@ def database_of(engine: Engine, zone: str) -> Database:
 
 def profile_of(engine: Engine, zone: str, now: datetime, days: int = 365) -> ActivityProfile:
     with ReportContext(database_of(engine, zone), now) as context:
-        profile = LiveActivity().profiles("retail", days)[0].run(context)
+        profile = ActivitySource().profiles("retail", days)[0].run(context)
     assert isinstance(profile, ActivityProfile)
     return profile
 

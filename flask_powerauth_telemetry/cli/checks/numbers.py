@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from marshmallow import fields
 
-from flask_powerauth_telemetry.cli.catalogue import parameter_fields
 from flask_powerauth_telemetry.cli.checks.databases import (
     CLOCK_TOLERANCE_SECONDS,
     NOT_COPIED,
@@ -139,7 +138,7 @@ def _passes(target: Target, names: Sequence[str]) -> Sequence[tuple[int, float]]
 def _choices_of_applications(report: RegisteredReport, count: int) -> int:
     """How many choices of applications, of so many, a caller has."""
     choices = 1
-    for field in parameter_fields(report).values():
+    for field in report.parameters_schema.load_fields.values():
         if isinstance(field, ApplicationField):
             choices *= count
         elif isinstance(field, fields.List) and isinstance(field.inner, ApplicationField):

@@ -12,7 +12,6 @@ from marshmallow import fields, validate
 from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
 from sqlalchemy.sql.visitors import iterate
 
-from flask_powerauth_telemetry.cli.catalogue import parameter_fields
 from flask_powerauth_telemetry.cli.checks.databases import GRANT, NOT_COPIED, RECORD
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.instance import OPERATOR
@@ -27,7 +26,7 @@ from flask_powerauth_telemetry.exceptions import (
     TooSlow,
     Unavailable,
 )
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.fields import ApplicationField, DaysField, by_key
 from flask_powerauth_telemetry.registry import RegisteredReport
 from flask_powerauth_telemetry.reports.calendar import DayField, Month, MonthField, day_of
 from flask_powerauth_telemetry.service import ReportService, read_clock
@@ -161,9 +160,8 @@ def example_parameters(
 
     What has a default, or no example, is left out.
     """
-    examples = {
-        key: _example(field, names, today, days) for key, field in parameter_fields(report).items()
-    }
+    known = by_key(report.parameters_schema.load_fields)
+    examples = {key: _example(field, names, today, days) for key, field in known.items()}
     return {key: example for key, example in examples.items() if example is not None}
 
 

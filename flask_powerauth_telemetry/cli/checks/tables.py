@@ -12,12 +12,10 @@ from sqlalchemy import (
     String,
     Table,
     column,
-    inspect,
     literal,
     select,
     text,
 )
-from sqlalchemy.exc import NoSuchTableError
 
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.checks.reports import refusal_cure
@@ -150,12 +148,9 @@ def _types(target: Target, relation: Table, columns: Sequence[str]) -> Iterator[
     if target.words.indexes:
         return  # its catalog can't be looked at either
     with target.database.connect() as connection:
-        try:
-            found = inspect(connection).get_columns(relation.name, schema=relation.schema)
-        except NoSuchTableError:
-            return
+        found = columns_of(connection, relation)
     read = columns or relation.c.keys()
-    kinds = {one["name"]: one["type"] for one in found if one["name"] in read}
+    kinds = {name: kind for name, kind in found.items() if name in read}
     times = {
         name: kind for name, kind in kinds.items() if isinstance(relation.c[name].type, DateTime)
     }

@@ -2,50 +2,34 @@
 
 from collections.abc import Iterable
 
+from flask_powerauth_telemetry.dashboard.figures import calendar, signatures, users
 from flask_powerauth_telemetry.dashboard.figures.base import Figure
-from flask_powerauth_telemetry.dashboard.figures.calendar import history, months, trend
-from flask_powerauth_telemetry.dashboard.figures.signatures import (
-    load,
-    signatures,
-    signatures_of_month,
-)
-from flask_powerauth_telemetry.dashboard.figures.users import (
-    across,
-    committed,
-    curve,
-    curves,
-    new_users,
-    now,
-    statuses,
-    trend_by_window,
-    windows,
-)
 
 APPLICATION_FIGURES = (
-    now,
-    windows,
-    curve,
-    months,
-    signatures_of_month,
-    statuses,
-    history,
-    new_users,
-    signatures,
-    load,
-    committed,
+    users.now,
+    users.windows,
+    users.curve,
+    calendar.months,
+    signatures.signatures_of_month,
+    users.statuses,
+    calendar.history,
+    users.new_users,
+    signatures.signatures,
+    signatures.load,
+    users.committed,
 )
 """Those of one application; what goes by the page's window comes last.
 
 The figure of a further report is named in this tuple.
 """
 
-OVERVIEW_FIGURES = (now, trend, trend_by_window)
+OVERVIEW_FIGURES = (users.now, calendar.trend, users.trend_by_window)
 """Those of each application on the page of all."""
 
-COMPARED_FIGURES = (across, curves)
+COMPARED_FIGURES = (users.across, users.curves)
 """Those of several applications side by side."""
 
-FIRST = (curve, trend_by_window, windows)
+FIRST = (users.curve, users.trend_by_window, users.windows)
 """What is computed before everything else, because its pass answers narrower questions as well."""
 
 

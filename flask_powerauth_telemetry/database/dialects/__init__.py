@@ -1,19 +1,11 @@
 """What is particular to each kind of database: a file for each, found by its name.
 
 Another database takes a file here, with a class derived from ``base.DatabaseDialect``, and one
-line of ``DIALECTS``. The functions of SQL that reports use say here what is meant, exact to the
-microsecond; the SQL of each is a method of the same name. All times are naive times of one clock.
+line of ``DIALECTS``.
 """
 
-from datetime import datetime
 from functools import cache
 from importlib import import_module
-from typing import Any
-
-from sqlalchemy import ColumnElement, Integer, literal_column
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
 
@@ -30,50 +22,12 @@ DIALECTS = {
 _UNKNOWN = "base:DatabaseDialect"
 
 
-class WholeDays(FunctionElement[int]):
-    """The complete 24-hour days from a start to an end: ``WholeDays(end, start)``.
-
-    A fraction of either sign is cut off.
-    """
-
-    type = Integer()
-    name = "whole_days"
-    inherit_cache = True
-
-
-class WholeSlots(FunctionElement[int]):
-    """The complete spans of ``seconds`` from a start to an end: ``WholeSlots(end, start, 60)``.
-
-    The end must not be before the start.
-    """
-
-    type = Integer()
-    name = "whole_slots"
-    inherit_cache = True
-
-    def __init__(
-        self, end: ColumnElement[datetime], start: ColumnElement[datetime], seconds: int
-    ) -> None:
-        # A clause, so that statements with other lengths are not taken for the same.
-        super().__init__(end, start, literal_column(str(int(seconds)), Integer))
-
-
 @cache
 def dialect_named(name: str) -> DatabaseDialect:
     """What is particular to SQLAlchemy's dialect of this name; the defaults for another one.
 
-    Its module is imported, and its functions are made known, at the first look-up.
+    Its module is imported at the first look-up.
     """
     module, _, kind = DIALECTS.get(name, _UNKNOWN).partition(":")
     dialect: DatabaseDialect = getattr(import_module(f"{__name__}.{module}"), kind)()
-    compiles(WholeDays, name)(dialect.whole_days)
-    compiles(WholeSlots, name)(dialect.whole_slots)
     return dialect
-
-
-@compiles(WholeDays)
-@compiles(WholeSlots)
-def _look_up(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:
-    """Compile for a dialect that nobody has looked up before, as without an engine."""
-    dialect_named(compiler.dialect.name)
-    return compiler.process(element, **options)

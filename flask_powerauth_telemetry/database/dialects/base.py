@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, Executable, exc
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.exceptions import (
@@ -30,9 +28,6 @@ MISSING_TABLE = "create this table or view, or name the one that is there"
 MISSING_COLUMN = "let the table or view have this column"
 OTHER_TYPE = "see that the column has the type that PowerAuth gives it"
 """What to do about a table that is not the one that is read."""
-
-Function = FunctionElement[int]
-"""A function of ``database.dialects``, in a statement."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +98,18 @@ class DatabaseDialect:
     indexes = ""
     """Why there are no indexes to look at; nothing where there are some."""
 
-    # SQL: the functions of ``database.dialects``, as SQLAlchemy's ``compiles`` wants them
+    # SQL of the functions of ``reports.activity``, out of the SQL of their clauses
 
     wall_clock: TypeEngine[datetime] = DateTime()
     """The type of a column that keeps a time without a zone, to the microsecond."""
 
-    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        """``WholeDays``, whose clauses are an end and a start."""
-        raise exc.UnsupportedCompilationError(compiler, type(element))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        """``WholeSlots``, or days of 24 hours; a database that reports can't read has none."""
+        raise NotImplementedError
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        """``WholeSlots``, whose clauses are an end, a start, and the seconds of a span."""
-        raise exc.UnsupportedCompilationError(compiler, type(element))
+    def whole_days(self, end: str, start: str) -> str:
+        """``WholeDays``."""
+        raise NotImplementedError
 
     # Engines of ours
 

@@ -18,14 +18,12 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
     MISSING_TABLE,
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
     held_attribute,
 )
@@ -89,8 +87,10 @@ class ClickHouse(DatabaseDialect):
         "UNKNOWN_IDENTIFIER": MISSING_COLUMN,
     }
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        microseconds = f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
+        # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
+        return f"intDiv({microseconds}, {seconds} * 1000000)"
 
     whole_days = whole_slots
 
@@ -114,12 +114,6 @@ class ClickHouse(DatabaseDialect):
 
     def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
         return _code(cause) in _PASSING or super().passes(error, cause)
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    microseconds = f"toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})"
-    # intDiv cuts a fraction off, of either sign; dateDiff counts midnights.
-    return f"intDiv({microseconds}, {seconds} * 1000000)"
 
 
 def _code(cause: BaseException | None) -> int | None:

@@ -4,18 +4,15 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.mssql import DATETIME2
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
     MISSING_TABLE,
     DatabaseDialect,
-    Function,
     Limits,
     held_attribute,
 )
@@ -35,8 +32,10 @@ class SQLServer(DatabaseDialect):
         "Invalid column name": MISSING_COLUMN,
     }
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        # A literal beyond 32 bits is numeric there, and would make the division a fractional one.
+        span = f"(CAST({seconds} AS BIGINT) * 1000000)"
+        return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / {span})"
 
     whole_days = whole_slots
 
@@ -48,9 +47,3 @@ class SQLServer(DatabaseDialect):
 
     def timed_out(self, cause: BaseException) -> bool:
         return bool(cause.args) and cause.args[0] in _TIMED_OUT_STATES
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    # A literal beyond 32 bits is numeric there, and would make the division a fractional one.
-    span = f"(CAST({seconds} AS BIGINT) * 1000000)"
-    return f"(DATEDIFF_BIG(MICROSECOND, {start}, {end}) / {span})"

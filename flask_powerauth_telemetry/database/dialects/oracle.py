@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import TIMESTAMP, Connection
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
@@ -14,7 +13,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     OTHER_TYPE,
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
     held_attribute,
 )
@@ -37,12 +35,10 @@ class Oracle(DatabaseDialect):
         "ORA-00932": OTHER_TYPE,
     }
 
-    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start = (compiler.process(clause, **options) for clause in element.clauses)
+    def whole_days(self, end: str, start: str) -> str:
         return f"EXTRACT(DAY FROM (CAST({end} AS TIMESTAMP) - {start}))"
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
         day, hour, minute, second = (
             f"EXTRACT({part} FROM (CAST({end} AS TIMESTAMP) - CAST({start} AS TIMESTAMP)))"
             for part in ("DAY", "HOUR", "MINUTE", "SECOND")

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Executable, event, text
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
@@ -18,7 +17,6 @@ from flask_powerauth_telemetry.database.dialects.base import (
     OTHER_TYPE,
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
     Replay,
 )
@@ -123,17 +121,14 @@ class PostgreSQL(DatabaseDialect):
     closing_waits = False
     cures: Mapping[str, str] = _CURES
 
-    def whole_days(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start = (_wall_time(compiler.process(one, **options)) for one in element.clauses)
+    def whole_days(self, end: str, start: str) -> str:
         # Subtracting timestamps gives an interval of days and a time below 24 hours. date_part was
         # measured faster than extract, which computes with numeric since PostgreSQL 14.
-        return f"date_part('day', {end} - {start})"
+        return f"date_part('day', {_wall_time(end)} - {_wall_time(start)})"
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        end, start, seconds = (compiler.process(one, **options) for one in element.clauses)
-        end, start = _wall_time(end), _wall_time(start)
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
         # A double holds the microseconds of 285 years exactly.
-        return f"floor(date_part('epoch', {end} - {start}) / {seconds})"
+        return f"floor(date_part('epoch', {_wall_time(end)} - {_wall_time(start)}) / {seconds})"
 
     def prepare(self, engine: Engine) -> None:
         event.listen(engine, "begin", _begin_read_only)

@@ -17,14 +17,12 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
     MISSING_TABLE,
     SESSION_LABEL,
     DatabaseDialect,
-    Function,
     Limits,
 )
 
@@ -60,8 +58,9 @@ class Spark(DatabaseDialect):
     # No pool: each statement opens a session anyway, and no connection gets old.
     engine_options: Mapping[str, Any] = {"poolclass": NullPool}
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        microseconds = f"{_microseconds(end)} - {_microseconds(start)}"
+        return f"(({microseconds}) DIV ({seconds} * 1000000L))"
 
     whole_days = whole_slots
 
@@ -107,11 +106,6 @@ class Spark(DatabaseDialect):
         """Without the plan, which holds values, and the stack."""
         text = str(cause)
         return text.strip().partition("\n")[0] if _is_own(cause) else text
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    microseconds = f"{_microseconds(end)} - {_microseconds(start)}"
-    return f"(({microseconds}) DIV ({seconds} * 1000000L))"
 
 
 def _microseconds(time: str) -> str:

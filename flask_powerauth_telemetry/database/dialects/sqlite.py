@@ -10,13 +10,11 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_powerauth_telemetry.database.dialects.base import (
     MISSING_COLUMN,
     MISSING_TABLE,
     DatabaseDialect,
-    Function,
     Limits,
 )
 
@@ -37,8 +35,8 @@ class SQLite(DatabaseDialect):
         "no such column": MISSING_COLUMN,
     }
 
-    def whole_slots(self, element: Function, compiler: SQLCompiler, **options: Any) -> str:
-        return _whole_spans(*(compiler.process(clause, **options) for clause in element.clauses))
+    def whole_slots(self, end: str, start: str, seconds: str = "86400") -> str:
+        return f"(({_microseconds(end)} - {_microseconds(start)}) / ({seconds} * 1000000))"
 
     whole_days = whole_slots
 
@@ -92,10 +90,6 @@ def _open_read_only(
     uri = path.partition("#")[0] if options.get("uri") else f"file:{quote(path)}"
     arguments[0] = f"{uri}{'&' if '?' in uri else '?'}mode=ro"
     options["uri"] = True
-
-
-def _whole_spans(end: str, start: str, seconds: str = "86400") -> str:
-    return f"(({_microseconds(end)} - {_microseconds(start)}) / ({seconds} * 1000000))"
 
 
 def _microseconds(time: str) -> str:
