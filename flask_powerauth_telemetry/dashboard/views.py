@@ -41,8 +41,8 @@ from flask_powerauth_telemetry.dashboard.responses import (
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.statement_text import body_of
+from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.reports.calendar import Month
-from flask_powerauth_telemetry.reports.kinds import FEWEST, MOST
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 _PLACES = {
     "USERS_BY_PAST_DAYS": "reports.active_users:UsersByPastDays",
-    "USERS_ACROSS_APPLICATIONS": "reports.kinds:UsersAcrossApplications",
-    "COMMITTED_USERS_IN_PAST_DAYS": "reports.kinds:CommittedUsersInPastDays",
-    "NEW_USERS_IN_PAST_DAYS": "reports.statuses:NewUsersInPastDays",
+    "USERS_ACROSS_APPLICATIONS": "reports.across_applications:UsersAcrossApplications",
+    "COMMITTED_USERS_IN_PAST_DAYS": "reports.committed_users:CommittedUsersInPastDays",
+    "NEW_USERS_IN_PAST_DAYS": "reports.new_users:NewUsersInPastDays",
     "SIGNATURES_IN_PAST_DAYS": "reports.signatures:SignaturesInPastDays",
     "SIGNATURES_IN_MONTH": "history.signatures_in_month:SignaturesInMonth",
-    "USERS_BY_STATUS": "reports.statuses:UsersByStatus",
+    "USERS_BY_STATUS": "reports.users_by_status:UsersByStatus",
     "USERS_IN_MONTH": "history.users_in_month:UsersInMonth",
-    "USERS_BY_MONTH": "history.users_in_month:UsersByMonth",
+    "USERS_BY_MONTH": "history.users_by_month:UsersByMonth",
     "MAU_HISTORY": "history.mau_history:MauHistory",
 }
 

@@ -9,15 +9,13 @@ from marshmallow import Schema, fields
 from sqlalchemy import func, select
 
 from flask_powerauth_telemetry import ApplicationField, DaysField, ReportContext, ReportProvider
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import (
     CurrentMau,
     UsersByPastDays,
     UsersInPastDays,
 )
-from flask_powerauth_telemetry.reports.kinds import (
-    CommittedUsersInPastDays,
-    UsersAcrossApplications,
-)
+from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase, _service, contract_suite
 
 TestCurrentMau = contract_suite(CurrentMau())

@@ -22,7 +22,7 @@ from flask_powerauth_telemetry.monitoring.signals import (
     report_generated,
     request_refused,
 )
-from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.tabular import as_csv
 from tests.support import powerauth

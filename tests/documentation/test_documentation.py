@@ -39,9 +39,9 @@ from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.tables import HistoryTables
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.history.users_in_month import (
     STATES,
-    UsersByMonth,
     UsersInMonth,
     UsersInMonthSchema,
 )

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from werkzeug.http import http_date
 
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.history.users_in_month import UsersByMonth
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from flask_powerauth_telemetry.tabular import as_csv

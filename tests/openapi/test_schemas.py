@@ -21,9 +21,9 @@ from flask_powerauth_telemetry.history.mau_history import DaysAndWindowSchema
 from flask_powerauth_telemetry.openapi.document import openapi_document
 from flask_powerauth_telemetry.openapi.routes import DIALECT, list_reports
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.across_applications import ApplicationsAndDaysSchema
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.reports.calendar import MonthSchema
-from flask_powerauth_telemetry.reports.kinds import ApplicationsAndDaysSchema
 from flask_powerauth_telemetry.schemas import encode
 
 FORMATS = Draft202012Validator.FORMAT_CHECKER

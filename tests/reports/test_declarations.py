@@ -17,20 +17,20 @@ from flask_powerauth_telemetry.history.signatures_in_month import (
     SignaturesInMonth,
 )
 from flask_powerauth_telemetry.history.source import RecordedReport
-from flask_powerauth_telemetry.history.users_in_month import UsersByMonth, UsersInMonth
+from flask_powerauth_telemetry.history.users_by_month import UsersByMonth
+from flask_powerauth_telemetry.history.users_in_month import UsersInMonth
 from flask_powerauth_telemetry.providers import ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import (
     CurrentMau,
     UsersByPastDays,
     UsersInPastDays,
 )
-from flask_powerauth_telemetry.reports.kinds import (
-    CommittedUsersInPastDays,
-    UsersAcrossApplications,
-)
+from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.reports.signatures import SignaturesInPastDays
-from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays, UsersByStatus
+from flask_powerauth_telemetry.reports.users_by_status import UsersByStatus
 from flask_powerauth_telemetry.schemas import encode
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.testing import contract_suite
 from tests.support import audit, powerauth
 from tests.support.audit import ACTIVE, BLOCKED, CREATED, DAY, TICK, Change

@@ -23,13 +23,13 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import DatabaseFault, ProviderFault, TooSlow
 from flask_powerauth_telemetry.registry import ReportRegistry
+from flask_powerauth_telemetry.reports.across_applications import UsersAcrossApplications
 from flask_powerauth_telemetry.reports.active_users import (
     CurrentMau,
     UsersByPastDays,
     UsersInPastDays,
 )
-from flask_powerauth_telemetry.reports.kinds import UsersAcrossApplications
-from flask_powerauth_telemetry.reports.statuses import NewUsersInPastDays
+from flask_powerauth_telemetry.reports.new_users import NewUsersInPastDays
 from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
