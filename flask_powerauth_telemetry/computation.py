@@ -384,17 +384,21 @@ class _Kept:
 def size_of(value: Any) -> int:
     """About how many bytes an object takes, with all that its containers and attributes hold.
 
-    Each object counts once. What other objects hold in C or in slots is not seen.
+    Each object counts once. What other objects hold in C or in slots is not seen. It looks
+    no further than ``KEPT_BYTES``, and gives more than that where an object can't be looked into.
     """
     seen: set[int] = set()
     found = 0
     left = [value]
-    while left:
-        one = left.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
-            found += sys.getsizeof(one)
-            left += _parts(one)
+    try:
+        while left and found <= KEPT_BYTES:
+            one = left.pop()
+            if id(one) not in seen:
+                seen.add(id(one))
+                found += sys.getsizeof(one)
+                left += _parts(one)
+    except Exception:
+        return KEPT_BYTES + 1
     return found
 
 

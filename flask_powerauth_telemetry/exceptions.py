@@ -132,8 +132,9 @@ class Unavailable(TelemetryError):
     code = "ERROR_GENERIC"
     status = 503
     public_message = "The report is not available now, try again later"
+    retry_after: int = 5
 
-    def __init__(self, message: str, *, retry_after: float = 5) -> None:
+    def __init__(self, message: str, *, retry_after: float = retry_after) -> None:
         super().__init__(message)
         self.retry_after = max(0, math.ceil(retry_after))
 

@@ -60,6 +60,7 @@ class ReportContext:
         self._interrupt: Interrupt | None = None
         self._resources = ExitStack()
         self._connection: Connection | None = None
+        self._is_over = False
         self._applications: dict[str, Application] = {}
 
     def __enter__(self) -> Self:
@@ -71,7 +72,7 @@ class ReportContext:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._connection = None
+        self._connection, self._is_over = None, True
         try:
             self._resources.__exit__(kind, error, traceback)  # may hang, too
         finally:
@@ -86,8 +87,11 @@ class ReportContext:
     def connection(self) -> Connection:
         """A read-only SQLAlchemy Core connection with a time limit, opened at its first use.
 
-        What runs on it is ended when somebody waits for a lock that it holds.
+        What runs on it is ended when somebody waits for a lock that it holds. Raises
+        ``ProviderFault`` after the computation, when nothing would give it back.
         """
+        if self._is_over:
+            raise ProviderFault("it uses its context after the computation")
         if self._connection is None:
             self._connection = self._resources.enter_context(self._database.connect(self._told))
             self._resources.enter_context(giving_way(self._database, self._connection))

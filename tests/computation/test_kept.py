@@ -11,7 +11,7 @@ import pytest
 
 from flask_powerauth_telemetry import computation
 from flask_powerauth_telemetry.computation import KEPT_BYTES, Computations, Perishable, size_of
-from tests.support.callers import Callers, Clock, ask_at_once, callers_of
+from tests.support.callers import LONG, Callers, Clock, ask_at_once, callers_of
 
 
 @pytest.fixture
@@ -144,6 +144,20 @@ def test_size_is_that_of_all_that_is_held() -> None:
     assert size_of([list(numbers), set(numbers)]) > plain + sys.getsizeof(list(numbers))
     assert size_of(Counter({"x" * 5_000: 1})) > 5_000
     assert size_of([b"x" * 5_000, frozenset([b"y" * 5_000])]) > 10_000
+
+
+class Closed:
+    """Lets nobody look into it, as what stands for a request outside of one."""
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        raise RuntimeError("outside of a request")
+
+
+@pytest.mark.parametrize("held", [Closed(), [Closed()], {"a": (1, Closed())}])
+def test_what_can_not_be_looked_into_is_given_and_not_kept(callers: Callers, held: Any) -> None:
+    for _ in range(2):
+        assert callers.ask("one", lambda _: held).result(LONG) == (held, False)
 
 
 def test_size_of_what_holds_itself() -> None:

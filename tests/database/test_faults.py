@@ -154,6 +154,16 @@ def test_retry_after_is_a_whole_number(sqlite: Engine, seconds: float, told: str
     assert ask(app.test_client(), "FAULTY", RETAIL).headers["Retry-After"] == told
 
 
+def test_unavailable_that_takes_nothing_on_to_its_base_is_tried_again_soon(sqlite: Engine) -> None:
+    class Busy(Unavailable):
+        def __init__(self) -> None:
+            """Do nothing."""
+
+    response = ask(app_of(sqlite, raises(Busy())).test_client(), "FAULTY", RETAIL)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert response.get_json() == NOT_NOW
+
+
 @pytest.mark.parametrize("seconds", [math.nan, math.inf])
 def test_retry_after_that_is_no_number_is_a_fault(sqlite: Engine, seconds: float) -> None:
     def act(context: ReportContext) -> Any:

@@ -433,5 +433,16 @@ def test_connection_is_given_back_and_what_failed_heals(database: ContractDataba
     assert pool_is_idle(house.source)
 
 
+def test_result_that_asks_the_database_later_is_a_fault(database: ContractDatabase) -> None:
+    class Lazy(Single):
+        def report_data(self, number: Any, days: int) -> Mapping[str, Any]:
+            return {"number": number()}
+
+    house = House(database, 60, Lazy(lambda context: lambda: context.connection.scalar(select(1))))
+    with pytest.raises(ProviderFault, match="it uses its context after the computation"):
+        house.run("SINGLE")
+    assert pool_is_idle(house.source)
+
+
 def pool_is_idle(database: Database) -> bool:
     return "Current Checked out connections: 0" in database.engine().pool.status()
