@@ -42,7 +42,7 @@ def _instance_name(context: click.Context, name: str | None) -> str:
     """The name of the instance to configure; raises ``UsageError`` where it isn't there."""
     try:
         app = context.ensure_object(ScriptInfo).load_app()
-    except Exception:  # without credentials it can't start
+    except (Exception, SystemExit):  # without credentials it can't start
         return name or DEFAULT_NAME
     if name is None and not app.extensions.get(EXTENSION_KEY):
         return DEFAULT_NAME

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +136,22 @@ def create_wrong() -> Flask:
     app = Flask("wrong")
     PowerAuthTelemetry(app)
     return app
+
+
+def create_ended() -> Flask:
+    sys.exit("there are no credentials")
+
+
+@pytest.mark.parametrize("create", [create_wrong, create_ended])
+def test_first_credential_is_made_for_an_application_that_can_not_start(
+    create: Callable[[], Flask],
+) -> None:
+    arguments = ["telemetry", "create-credential", "billing", "--instance", "emea"]
+
+    made = CliRunner(**SEPARATELY).invoke(FlaskGroup(create_app=create), arguments)
+
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert "POWERAUTH_TELEMETRY_EMEA_CREDENTIALS = " in made.stdout
 
 
 @pytest.mark.parametrize("command", ["check", "snapshot", "applications", "report CURRENT_MAU"])

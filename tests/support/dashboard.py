@@ -109,6 +109,7 @@ class Page(HTMLParser):
         self.loaded: list[str] = []
         self._figure = Shown()
         self._named = True
+        self._is_loaded = False
         self._open: list[str] = []
         self._label = ""
         self.feed(html)
@@ -122,6 +123,9 @@ class Page(HTMLParser):
             self._named = False
         elif tag == "a":
             self.links.append(given["href"] or "")
+            if self._is_loaded:
+                self.loaded.append(given["href"] or "")
+                self._is_loaded = False
             self._figure.links.append(given["href"] or "")
         elif tag == "data":
             self._figure.numbers[self._label] = given["value"] or ""
@@ -130,7 +134,7 @@ class Page(HTMLParser):
         elif tag in ("th", "td"):
             self._figure.rows[-1].append("")
         if "data-load" in given:
-            self.loaded.append(given["data-load"] or "")
+            self._is_loaded = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._open:

@@ -5,7 +5,7 @@
 async function load(place) {
   place.setAttribute("aria-busy", "true");
   try {
-    const response = await fetch(place.dataset.load, { credentials: "same-origin" });
+    const response = await fetch(place.querySelector("a").href, { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const figure = page.querySelector(".figure");
     const section = place.closest(".figure");
