@@ -76,14 +76,8 @@ def _host_database(app: Flask, config: TelemetryConfig, engine: EngineSource) ->
 
 
 def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
-    if isinstance(engine, Engine):
-        return always(_check_engine(engine))
     if not callable(engine):
-        raise ConfigurationError(
-            "engine=",
-            f"is a {type(engine).__name__}",
-            "Give an Engine of SQLAlchemy, or a callable that returns one",
-        )
+        return always(_check_engine(engine))
 
     def engine_in_context() -> Engine:
         with app.app_context():
@@ -93,7 +87,13 @@ def _engine_source(app: Flask, engine: EngineSource) -> Callable[[], Engine]:
 
 
 def _check_engine(engine: Engine) -> Engine:
-    """A host's engine, if reports can read by it."""
+    """A host's engine, if it is one that reports can read by."""
+    if not isinstance(engine, Engine):
+        raise ConfigurationError(
+            "engine=",
+            f"is a {type(engine).__name__}",
+            "Give an Engine of SQLAlchemy, or a callable that returns one",
+        )
     _check_dialect("engine=", engine.dialect.name)
     if refusal := dialect_named(engine.dialect.name).refused_driver(engine.dialect):
         raise ConfigurationError("engine=", *refusal)

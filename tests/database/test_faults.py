@@ -250,6 +250,16 @@ def test_callable_of_a_host_that_can_not_connect_is_not_available(tmp_path: Path
     assert (response.status_code, response.get_json()) == (503, NOT_NOW)
 
 
+@pytest.mark.parametrize("given", [None, "sqlite:///powerauth.sqlite", NullPool])
+def test_callable_of_a_host_that_gives_no_engine_is_told(
+    given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(arguments={"engine": lambda: given})
+
+    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 500
+    assert f"engine=: is a {type(given).__name__}. Give an Engine of SQLAlchemy" in caplog.text
+
+
 def test_service_heals_when_the_database_comes_back(sqlite: Engine) -> None:
     client = create_app(sqlite).test_client()
     assert ask(client, "CURRENT_MAU", RETAIL).status_code == 503
