@@ -140,14 +140,14 @@ class Unavailable(TelemetryError):
 
 
 class TooSlow(Unavailable):
-    """A statement ran into its time limit, or out of memory or disk, now or a short while ago."""
+    """A statement ran into its time limit, now or a short while ago."""
 
     def __init__(self, message: str, *, retry_after: int = 60) -> None:
         super().__init__(message, retry_after=retry_after)
 
 
 class Cancelled(Unavailable):
-    """The database ended a statement in favour of something else, as a standby that replays does.
+    """The database ended a statement that had to make room, or was out of memory or disk.
 
     That may be so at every try, so it is taken for too slow from the second time on.
     """

@@ -42,7 +42,7 @@ def spark(text: str) -> Exception:
         ("postgresql", OperationalError, cause("", sqlstate="57014"), TooSlow),
         ("postgresql", OperationalError, cause("", pgcode="57014"), TooSlow),
         *(
-            ("postgresql", OperationalError, cause("", sqlstate=state), TooSlow)
+            ("postgresql", OperationalError, cause("", sqlstate=state), Cancelled)
             for state in ("53000", "53100", "53200", "53400")
         ),
         ("postgresql", OperationalError, cause("", sqlstate="53300"), Unavailable),
@@ -60,7 +60,8 @@ def spark(text: str) -> Exception:
         ("mssql", OperationalError, cause("HYT01"), TooSlow),
         ("mssql", OperationalError, cause("08S01"), Unavailable),
         ("mssql", ProgrammingError, cause("42S02"), DatabaseFault),
-        *(("clickhousedb", DBAPIError, clickhouse(code), TooSlow) for code in (159, 241, 243)),
+        ("clickhousedb", DBAPIError, clickhouse(159), TooSlow),
+        *(("clickhousedb", DBAPIError, clickhouse(code), Cancelled) for code in (241, 243)),
         *(
             ("clickhousedb", DBAPIError, clickhouse(code), Unavailable)
             for code in (202, 209, 210, 279, 415)

@@ -161,6 +161,16 @@ def test_what_is_cancelled_now_and_then_is_not_too_slow(owner: Engine, app: Flas
         assert answer_of(app).status == 200
 
 
+@pytest.mark.parametrize("state", ["40001", "53100", "53200", "53400"])
+def test_what_finds_no_room_twice_is_not_begun_by_every_caller(
+    owner: Engine, app: Flask, state: str
+) -> None:
+    hold(owner, state=state)
+    waits = [int(answer_of(app).headers["Retry-After"]) for _ in range(3)]
+    assert waits[:2] == [5, 60]
+    assert 50 < waits[2] <= 60
+
+
 def test_no_connection_left_for_the_account(owner: Engine, reader: Engine) -> None:
     run(owner, "ALTER ROLE fault_reader CONNECTION LIMIT 1")
     app = app_of(reader)

@@ -182,9 +182,9 @@ class DatabaseDialect:
     def translate(self, error: exc.SQLAlchemyError) -> TelemetryError:
         """The error to raise in place of one of SQLAlchemy's; its message is for the log.
 
-        ``TooSlow`` for a statement that ran into a limit, ``Cancelled`` for one that had to make
-        room, ``Unavailable`` for what else may be gone at the next try, ``DatabaseFault`` for the
-        rest, which somebody must repair.
+        ``TooSlow`` for a statement that ran into its time limit, ``Cancelled`` for one that had to
+        make room, ``Unavailable`` for what else may be gone at the next try, ``DatabaseFault`` for
+        the rest, which somebody must repair.
         """
         cause = error.orig if isinstance(error, exc.DBAPIError) else None
         text = f"{type(error).__name__}: {error if cause is None else self.message(cause)}"
@@ -202,11 +202,11 @@ class DatabaseDialect:
         return next((cure for said, cure in self.cures.items() if re.search(said, message)), None)
 
     def timed_out(self, cause: BaseException) -> bool:
-        """Whether a driver's error is that of a statement that took too long, or too much."""
+        """Whether a driver's error is that of a statement that took too long."""
         return False
 
     def cancelled(self, cause: BaseException) -> bool:
-        """Whether a driver's error is that of a statement that had to make room for others."""
+        """Whether it is that of a statement that had to make room for others, or found none."""
         return False
 
     def passes(self, error: exc.SQLAlchemyError, cause: BaseException | None) -> bool:

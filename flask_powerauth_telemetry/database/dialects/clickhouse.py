@@ -47,8 +47,8 @@ _SETTINGS: Mapping[str, Any] = {
     "log_comment": SESSION_LABEL,
 }
 _HANGS_AFTER_SECONDS = 0.5
-# TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE.
-_TOO_MUCH = frozenset({159, 241, 243})
+_TIMEOUT_EXCEEDED = 159
+_CANCELLED = frozenset({241, 243})  # MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE
 # TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED,
 # ALL_REPLICAS_LOST.
 _PASSING = frozenset({202, 209, 210, 279, 415})
@@ -110,7 +110,10 @@ class ClickHouse(DatabaseDialect):
             yield
 
     def timed_out(self, cause: BaseException) -> bool:
-        return _code(cause) in _TOO_MUCH
+        return _code(cause) == _TIMEOUT_EXCEEDED
+
+    def cancelled(self, cause: BaseException) -> bool:
+        return _code(cause) in _CANCELLED
 
     def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
         return _code(cause) in _PASSING or super().passes(error, cause)

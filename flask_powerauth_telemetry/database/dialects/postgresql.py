@@ -35,10 +35,10 @@ _LIBPQ_ARGUMENTS = {
 # whole transaction would be taken before, and a table that was rewritten would look empty.
 _ISOLATION = "READ COMMITTED"
 _GUARDED_OPTIONS = frozenset({"isolation_level", "postgresql_readonly", "postgresql_deferrable"})
-# What the same statement would run into again: statement_timeout (query_canceled), a full disk,
-# too little memory, temp_file_limit.
-_TOO_MUCH = frozenset({"57014", "53000", "53100", "53200", "53400"})
-_CONFLICT_WITH_RECOVERY = "40001"  # else of transactions that write, or are serializable
+_QUERY_CANCELED = "57014"  # also raised by statement_timeout
+# A conflict with recovery, else of transactions that write, or are serializable; a full disk, too
+# little memory, temp_file_limit.
+_CANCELLED = frozenset({"40001", "53000", "53100", "53200", "53400"})
 _SLACK_SECONDS = 0.1
 _DENIED = re.compile(r'permission denied for (?:materialized )?(\w+) "?([^\s"]+)')
 _PRIVILEGES = {"sequence": "USAGE and SELECT", "function": "EXECUTE", "database": "CONNECT"}
@@ -184,10 +184,10 @@ class PostgreSQL(DatabaseDialect):
         return f"grant this account {verb} on {name}{columns}"
 
     def timed_out(self, cause: BaseException) -> bool:
-        return _state(cause) in _TOO_MUCH
+        return _state(cause) == _QUERY_CANCELED
 
     def cancelled(self, cause: BaseException) -> bool:
-        return _state(cause) == _CONFLICT_WITH_RECOVERY
+        return _state(cause) in _CANCELLED
 
 
 class _Guard:
