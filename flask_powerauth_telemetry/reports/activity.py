@@ -13,9 +13,22 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, case, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.exc import UnsupportedCompilationError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from flask_powerauth_telemetry.database.dialects import WholeDays
+from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.exceptions import UnknownApplication
 from flask_powerauth_telemetry.providers import Application, Computation, ReportContext, Result
@@ -137,6 +150,46 @@ def profile_statement(
 def in_windows(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[bool]:
     """Whether a time lies in the widest window, which is a closed interval."""
     return time.between(_time(edges[-1]), _time(edges[0]))
+
+
+class WholeDays(FunctionElement[int]):
+    """The complete 24-hour days from a start to an end: ``WholeDays(end, start)``.
+
+    Both are naive times of one clock. A fraction of either sign is cut off.
+    """
+
+    type = Integer()
+    name = "whole_days"
+    inherit_cache = True
+
+
+class WholeSlots(FunctionElement[int]):
+    """The complete spans of ``seconds`` from a start to an end: ``WholeSlots(end, start, 60)``.
+
+    The end must not be before the start.
+    """
+
+    type = Integer()
+    name = "whole_slots"
+    inherit_cache = True
+
+    def __init__(
+        self, end: ColumnElement[datetime], start: ColumnElement[datetime], seconds: int
+    ) -> None:
+        # A clause, so that statements with other lengths are not taken for the same.
+        super().__init__(end, start, literal_column(str(int(seconds)), Integer))
+
+
+@compiles(WholeDays)
+@compiles(WholeSlots)
+def _sql_of(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:
+    """The SQL of a function, exact to the microsecond: its dialect has a method of this name."""
+    write = getattr(dialect_named(compiler.dialect.name), element.name)
+    try:
+        sql: str = write(*(compiler.process(clause, **options) for clause in element.clauses))
+    except NotImplementedError:
+        raise UnsupportedCompilationError(compiler, type(element)) from None
+    return sql
 
 
 def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> ColumnElement[int]:

@@ -24,11 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import TypeEngine
 
-from flask_powerauth_telemetry.database.dialects import WholeSlots
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
 from flask_powerauth_telemetry.fields import CountField
 from flask_powerauth_telemetry.providers import ReportContext
-from flask_powerauth_telemetry.reports.activity import bucket_of, in_windows
+from flask_powerauth_telemetry.reports.activity import WholeSlots, bucket_of, in_windows
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots
 
 Kind = tuple[str | None, ...]

@@ -23,6 +23,7 @@ from flask_powerauth_telemetry.cli import telemetry
 from flask_powerauth_telemetry.config.keys import key_prefix
 from flask_powerauth_telemetry.config.loading import load_config
 from tests.support.commands import SEPARATELY, fill
+from tests.support.held import locked
 from tests.support.service import CREDENTIALS, create_app, url_of
 
 
@@ -289,16 +290,14 @@ def test_ctrl_c_in_a_statement_is_exit_code_2(postgresql: Engine, tmp_path: Path
     with (tmp_path / "host.py").open("a") as file:  # it is ignored where a shell runs all beside it
         file.write("import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n")
     arguments = [sys.executable, "-m", "flask", "--app", "host", "telemetry", "check"]
-    with postgresql.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
-        with subprocess.Popen(
+    with (
+        locked(postgresql) as await_waiting,
+        subprocess.Popen(
             arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if "pa_application" in line:
-                    break
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
+        ) as process,
+    ):
+        await_waiting(1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (2, "Error: stopped\n")

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import ColumnElement, DateTime, literal, literal_column, select
 from sqlalchemy.engine.default import DefaultDialect
 
-from flask_powerauth_telemetry.database.dialects import WholeDays, WholeSlots, dialect_named, spark
+from flask_powerauth_telemetry.database.dialects import dialect_named, spark
+from flask_powerauth_telemetry.reports.activity import WholeDays, WholeSlots
 from tests.database.test_guard import Statement
 from tests.support.drivers import FAULT, Connection, StandIn, stand_in
 from tests.support.held import GRACE_SECONDS, Answer, answer_of

@@ -16,10 +16,10 @@ from flask_powerauth_telemetry.cli.counts import (
     windows_statement,
 )
 from flask_powerauth_telemetry.dashboard.parts import names_statement
-from flask_powerauth_telemetry.database.dialects import DIALECTS, WholeDays, WholeSlots
+from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock, integration_table
 from flask_powerauth_telemetry.reports.across_applications import kind_by_application
-from flask_powerauth_telemetry.reports.activity import profile_statement
+from flask_powerauth_telemetry.reports.activity import WholeDays, WholeSlots, profile_statement
 from flask_powerauth_telemetry.reports.audit_by_day import in_days
 from flask_powerauth_telemetry.reports.clock_hours import WallSlots
 from flask_powerauth_telemetry.reports.committed_users import standing_of

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, literal, select, text
 
-from flask_powerauth_telemetry.database.dialects import WholeDays, WholeSlots
 from flask_powerauth_telemetry.database.tables import WallClock
+from flask_powerauth_telemetry.reports.activity import WholeDays, WholeSlots
 from tests.database.test_guard import Statement
 from tests.database.test_statements import AGES_AND_DAYS, TICK
 from tests.engines.conftest import ZONES_AND_INSTANTS, ClickHouse

@@ -5,9 +5,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from sqlalchemy import Engine, event, inspect, make_url, text
 
 from flask_powerauth_telemetry.history import store
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
+from tests.support.held import locked
 from tests.support.recorded import Site, run
 from tests.support.service import (
     CREDENTIALS,
@@ -91,23 +89,6 @@ def start(folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-@contextmanager
-def locked(engine: Engine) -> Iterator[Callable[[int], None]]:
-    """Lock the activations of a PostgreSQL database; gives what awaits so many who wait."""
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-
-    def await_waiting(count: int) -> None:
-        limit = time.monotonic() + 60
-        with engine.connect() as connection:
-            while connection.exec_driver_sql(waiting).scalar_one() < count:
-                assert time.monotonic() < limit, "nobody waits"
-                time.sleep(0.05)
-
-    with engine.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
-        yield await_waiting
 
 
 def test_operator_records_and_the_server_answers(site: Site, folder: Path) -> None:

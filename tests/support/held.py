@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
@@ -151,3 +152,20 @@ class Crowd:
             return [answer.result(60) for answer in self._answers]
         finally:
             self._pool.shutdown()
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Callable[[int], None]]:
+    """Lock the activations of a PostgreSQL database; gives what awaits so many who wait."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def await_waiting(count: int) -> None:
+        limit = time.monotonic() + 60
+        with engine.connect() as connection:
+            while connection.exec_driver_sql(waiting).scalar_one() < count:
+                assert time.monotonic() < limit, "nobody waits"
+                time.sleep(0.05)
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE pa_activation IN ACCESS EXCLUSIVE MODE")
+        yield await_waiting

@@ -98,7 +98,7 @@ class DatabaseDialect:
     indexes = ""
     """Why there are no indexes to look at; nothing where there are some."""
 
-    # SQL of the functions of ``database.dialects``, out of the SQL of their clauses
+    # SQL of the functions of ``reports.activity``, out of the SQL of their clauses
 
     wall_clock: TypeEngine[datetime] = DateTime()
     """The type of a column that keeps a time without a zone, to the microsecond."""
