@@ -1,4 +1,4 @@
-"""Weeks of recording days and pruning the audit, runs at once, and a run that is killed."""
+"""Runs at once, a run that is killed, and weeks of recording days and pruning the audit."""
 
 import random
 import subprocess
@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from flask_powerauth_telemetry.history.store import HistoryStore
-from tests.history.test_snapshot import APPLICATION, COMMAND, environment
+from tests.history.test_snapshot import APPLICATION, COMMAND, SLOT, environment
 from tests.support.audit import DAY, HOUR, TICK
+from tests.support.held import locked
 from tests.support.past import INSTANCE, local_midnight
 from tests.support.powerauth import wall_clock
 from tests.support.recorded import Site, run
@@ -79,9 +80,9 @@ def day_rows(site: Site) -> int:
     return sum(slot.endswith("M") for _, slot, _ in site.rows())
 
 
-def start(folder: Path, site: Site) -> "subprocess.Popen[str]":
+def start(folder: Path, site: Site, *options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*COMMAND, "--signatures"],
+        [*COMMAND, *options],
         cwd=folder,
         env=environment(site),
         stdout=subprocess.PIPE,
@@ -97,6 +98,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_two_hosts_at_once_record_one_row(postgresql_site: Site, folder: Path) -> None:
+    site = postgresql_site
+    with locked(site.powerauth) as await_waiting:
+        hosts = [start(folder, site) for _ in range(2)]
+        await_waiting(2)
+    outputs = [host.communicate(timeout=60) for host in hosts]
+
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    assert [errors for _, errors in outputs] == ["", ""]
+    lines = sorted(line for output, _ in outputs for line in output.splitlines())
+    assert [line.split(",")[0] for line in lines if " history " not in line] == [
+        f"corporate: is recorded already for {SLOT}",
+        f"corporate: recorded for {SLOT}",
+        f"retail: is recorded already for {SLOT}",
+        f"retail: recorded for {SLOT}",
+    ]
+    assert [row[0] for row in site.rows()] == ["corporate", "retail"]
+
+
 def test_runs_that_start_together_make_one_store(postgresql_site: Site, folder: Path) -> None:
     runs = [start(folder, postgresql_site) for _ in range(3)]
     ends = [run.communicate(timeout=60) for run in runs]
@@ -110,7 +130,7 @@ def test_runs_that_start_together_make_one_store(postgresql_site: Site, folder: 
 def test_two_runs_at_once_record_each_day_once(postgresql_site: Site, folder: Path) -> None:
     site = postgresql_site
     life = steady(site, 20)
-    runs = [start(folder, site) for _ in range(2)]
+    runs = [start(folder, site, "--signatures") for _ in range(2)]
     ends = [run.communicate(timeout=120) for run in runs]
 
     assert [run.returncode for run in runs] == [0, 0], ends
@@ -132,7 +152,7 @@ def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
     site = postgresql_site
     steady(site, 31)
     HistoryStore(INSTANCE).create(site.history)
-    killed = start(folder, site)
+    killed = start(folder, site, "--signatures")
     while day_rows(site) == 0 and killed.poll() is None:
         time.sleep(0.001)
     killed.kill()
@@ -140,7 +160,7 @@ def test_run_that_is_killed_leaves_whole_days_and_the_next_one_goes_on(
 
     assert 0 < day_rows(site) < 2 * 31
     assert run(site.auditor, "--verify").exit_code == 0
-    again = start(folder, site)
+    again = start(folder, site, "--signatures")
     assert again.communicate(timeout=120)[1] == ""
     assert (again.returncode, day_rows(site)) == (0, 2 * 31)
     assert run(site.auditor, "--verify").exit_code == 0

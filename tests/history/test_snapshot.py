@@ -80,17 +80,6 @@ def operate(folder: Path, environment: dict[str, str], *options: str) -> tuple[i
     return result.returncode, result.stdout, result.stderr
 
 
-def start(folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        COMMAND,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_operator_records_and_the_server_answers(site: Site, folder: Path) -> None:
     site.fill()
     users = users_of(site.recorder().test_client(), "retail", 30)
@@ -212,25 +201,6 @@ def test_each_pass_has_its_own_now(small_site: Site) -> None:
     first, second = (row[2] for row in small_site.rows())
     assert first < second
     assert [row[1] for row in small_site.rows()] == ["2026-11-25T12:00:00.000000Z"] * 2
-
-
-def test_two_hosts_at_once_record_one_row(postgresql_site: Site, folder: Path) -> None:
-    site = postgresql_site
-    with locked(site.powerauth) as await_waiting:
-        hosts = [start(folder, environment(site)) for _ in range(2)]
-        await_waiting(2)
-    outputs = [host.communicate(timeout=60) for host in hosts]
-
-    assert [host.returncode for host in hosts] == [0, 0], outputs
-    assert [errors for _, errors in outputs] == ["", ""]
-    lines = sorted(line for output, _ in outputs for line in output.splitlines())
-    assert [line.split(",")[0] for line in lines if " history " not in line] == [
-        f"corporate: is recorded already for {SLOT}",
-        f"corporate: recorded for {SLOT}",
-        f"retail: is recorded already for {SLOT}",
-        f"retail: recorded for {SLOT}",
-    ]
-    assert [row[0] for row in site.rows()] == ["corporate", "retail"]
 
 
 def test_failure_of_one_application_leaves_the_others(postgresql_site: Site) -> None:
