@@ -236,8 +236,9 @@ def _cure_of_unread(key: str, configs: Sequence[TelemetryConfig], known: Collect
 
 def cure_of_missing(key: str, otherwise: str) -> str:
     """What to do about a key that is not configured, though the environment may have it."""
-    cures = (_cure_by_environment(key + suffix, _variables()) for suffix in ("", FILE_SUFFIX))
-    return next(filter(None, cures), otherwise)
+    variables = _variables()
+    by_file = _cure_by_environment(key + FILE_SUFFIX, variables)
+    return _cure_by_environment(key, variables) or by_file or otherwise
 
 
 def _variables() -> dict[str, str]:

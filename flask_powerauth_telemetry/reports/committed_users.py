@@ -89,7 +89,7 @@ class CommittedUsersInPastDays(ReportProvider):
         }
 
 
-def standing_of(activation: Table, _: Sequence[int] = ()) -> ColumnElement[int]:
+def standing_of(activation: Table, _: Sequence[int]) -> ColumnElement[int]:
     """The standing of an activation, whatever its application."""
     status = activation.c.activation_status
     # Creation writes one instant to both. A use may be written as an earlier time: in autumn the

@@ -1,4 +1,4 @@
-"""Reports by the kinds of activations that each user was active by, for every window at once.
+"""Which kinds of activations each user was active by, for every window at once.
 
 Kinds are whatever tells activations apart: their application, or what they are good for. A user
 has a set of kinds in each window, and it only grows with the window. So it is enough to know the

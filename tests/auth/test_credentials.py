@@ -30,9 +30,12 @@ from flask_powerauth_telemetry.auth.pa_integration import (
     RETRY_SECONDS,
     IntegrationCredentials,
 )
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND
 from flask_powerauth_telemetry.database.connection import MAIN, Database, always
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.exceptions import DatabaseFault
+from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.support import powerauth
 from tests.support.service import (
     CREDENTIALS,
@@ -141,6 +144,22 @@ def test_integrations_of_the_host_engine(filled: Engine) -> None:
     app = create_app(arguments={"engine": filled}, CREDENTIALS="pa_integration")
 
     assert status(app.test_client(), ("token-1", "secret-1")) == 200
+
+
+def test_integrations_have_a_connection_of_their_own_beside_a_pool_of_any_size(
+    postgresql: Engine,
+) -> None:
+    options = {"pool_size": 7, "pool_timeout": 9, "connect_args": {"application_name": "telemetry"}}
+    app = create_app(postgresql, CREDENTIALS="pa_integration", ENGINE_OPTIONS=options)
+    databases = app.extensions[EXTENSION_KEY][DEFAULT_NAME].databases
+    main, own = (databases[name].engine() for name in (None, INTEGRATION_BIND))
+
+    assert (main.pool.size(), own.pool.size(), own.pool._max_overflow) == (7, 1, 0)
+    for engine in (main, own):
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver.info.get_parameters()["application_name"] == "telemetry"
+            assert driver.prepare_threshold is None  # a pooler may be in between
 
 
 def test_integrations_of_an_engine_in_memory() -> None:

@@ -87,7 +87,7 @@ def statements() -> dict[str, Executable]:
         ),
         "sets of applications": growths_statement(tables, ten, by_application, edges("UTC")),
         "standings": growths_statement(
-            tables, [1], standing_of(tables.pa_activation), edges("Europe/Prague")
+            tables, [1], standing_of(tables.pa_activation, [1]), edges("Europe/Prague")
         ),
         "statuses": statuses_statement(tables, 1),
         "signatures of a month": signatures_statement(

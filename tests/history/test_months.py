@@ -240,6 +240,17 @@ def test_nearest_row_gives_the_number(sqlite: Engine) -> None:
     assert month_of(reader(sqlite), "2024-02")["users"] == 3
 
 
+def test_number_of_a_month_stays_when_another_application_takes_the_name(sqlite: Engine) -> None:
+    end = datetime(2024, 3, 1, tzinfo=UTC)
+    record(sqlite, [ActivityProfile(end - MINUTE, (7,) * 365)])
+    later = [ActivityProfile(end + DAY, (5,) * 365)]
+    record(sqlite, later, application=Application(9, "retail"))
+
+    data = month_of(reader(sqlite), "2024-02")
+
+    assert (data["state"], data["users"]) == ("recorded", 7)
+
+
 def test_month_without_an_end_that_was_recorded_near_it_is_unknown(sqlite: Engine) -> None:
     record(sqlite, [ActivityProfile(END, (5,) * 365)])
     client = reader(sqlite)

@@ -31,6 +31,7 @@ CASES = [
     ("UTC", "Europe/Prague", (2026, 10)),
     ("UTC", "Europe/Prague", (2026, 11)),
     ("Europe/Prague", "Europe/Prague", (2026, 3)),
+    ("Europe/Prague", "Europe/Prague", (2024, 3)),  # the clock changes on its last day
     ("Europe/Prague", "America/New_York", (2026, 10)),
     ("America/New_York", "America/New_York", (2026, 11)),
     ("Australia/Lord_Howe", "Asia/Kathmandu", (2026, 4)),
