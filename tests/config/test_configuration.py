@@ -446,3 +446,13 @@ def test_file_of_another_encoding_is_told_so(tmp_path: Path, encoding: str, key:
 def test_key_of_the_history_may_look_like_json() -> None:
     key = "{not JSON, but a key of many characters: 0123456789}"
     assert load_config({f"{PREFIX}HISTORY_KEY": key}).history_key
+
+
+@pytest.mark.parametrize(
+    "field", [name for name, kind in KINDS.items() if kind.example is not None]
+)
+def test_example_of_a_cure_is_taken_by_its_key(field: str) -> None:
+    """What a cure shows is pasted; where it has words in capitals, they are filled in."""
+    text = json.dumps(KINDS[field].example).replace("sha256:DIGEST", CREDENTIALS["billing"])
+
+    KINDS[field].deserialize(json.loads(text))

@@ -148,9 +148,9 @@ def test_time_limit_is_ours_whatever_that_of_a_role(postgresql: Engine, driver: 
 
 
 def test_no_time_limit_on_postgresql(postgresql: Engine) -> None:
+    for limit in ("statement", "lock", "idle_in_transaction_session"):
+        assert answer(postgresql, f"SHOW {limit}_timeout", ours=True, STATEMENT_TIMEOUT=0) == "0"
     statement = "SHOW statement_timeout"
-    assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0) == "0"
-    assert answer(postgresql, "SHOW lock_timeout", ours=True, STATEMENT_TIMEOUT=0) == "0"
     assert answer(postgresql, statement, ours=True, STATEMENT_TIMEOUT=0.0391) == "40ms"
 
 
