@@ -288,6 +288,22 @@ def test_month_that_is_over_is_kept_and_the_running_one_grows(sqlite: Engine) ->
     assert sum("JOIN" in statement for statement in statements) == 1  # the running day alone
 
 
+def test_month_that_ends_with_the_newest_row_is_kept_and_its_days_are(sqlite: Engine) -> None:
+    clock = Clock(NOW)
+    client = client_of(filled(sqlite, [YEAR, datetime(2026, 11, 1)]), clock)
+    month_of(client, "2026-10")
+    clock.now += 2 * HOUR
+    with recorded_statements() as statements:
+        month_of(client, "2026-10")
+    assert statements == []
+
+    clock.now += 2 * DAY  # no answer is kept for so long
+    with recorded_statements() as statements:
+        month_of(client, "2026-10")
+    assert statements != []
+    assert not any("JOIN" in statement for statement in statements)
+
+
 def test_days_read_last_are_kept_of_too_many(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

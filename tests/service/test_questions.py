@@ -34,20 +34,35 @@ def use(engine: Engine, user: str, days_ago: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "where"),
+    ("body", "causes"),
     [
-        (b"[]", ""),
-        (b"null", ""),
-        (b'"CURRENT_MAU"', ""),
-        (b'{"requestObject": []}', "requestObject: "),
-        (b'{"requestObject": "CURRENT_MAU"}', "requestObject: "),
+        ("[]", "Must be a JSON object."),
+        ("null", "Must be a JSON object."),
+        ('"CURRENT_MAU"', "Must be a JSON object."),
+        ("{}", "requestObject: Missing data for required field."),
+        ('{"requestObject": null}', "requestObject: Field may not be null."),
+        ('{"requestObject": []}', "requestObject: Must be a JSON object."),
+        ('{"requestObject": "CURRENT_MAU"}', "requestObject: Must be a JSON object."),
+        ('{"requestObject": {}}', "requestObject.name: Missing data for required field."),
+        ('{"requestObject": {"name": null}}', "requestObject.name: Field may not be null."),
+        ('{"requestObject": {"name": 7}}', "requestObject.name: Not a valid string."),
+        ('{"requestObject": {"name": " \\t"}}', "requestObject.name: Must not be blank."),
+        (
+            '{"requestObject": {"name": "A", "parameters": [], "more": 1}, "more": 1}',
+            "requestObject.parameters: Not a valid mapping type.",
+        ),
+        (
+            '{"requestObject": {"name": "", "parameters": "B"}}',
+            "requestObject.name: Must not be blank.;"
+            " requestObject.parameters: Not a valid mapping type.",
+        ),
     ],
 )
-def test_what_has_to_be_an_object_is_told(body: bytes, where: str) -> None:
+def test_all_that_is_wrong_with_an_envelope_is_told(body: str, causes: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        load_request(body)
+        load_request(body.encode())
 
-    assert refused.value.message == f"Invalid request: {where}Must be a JSON object."
+    assert refused.value.message == f"Invalid request: {causes}"
 
 
 @pytest.fixture
