@@ -36,8 +36,7 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MOST_DIGITS = 18
-_GROUPED = re.compile(r"(\d{1,3}(?:[ _,]\d{3})+|\d+)(?:\.0)?")
+_GROUPED = re.compile(r"(\d{1,3}(?:[ _,]\d{3}){1,5}|\d{1,18})(?:\.0)?")
 _OFFSET = re.compile(r"[+-]\d")
 # Not of IANA's: with leap seconds, which no server counts, or another zone on each host.
 _OF_NO_PLACE = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")
@@ -96,8 +95,7 @@ class Count(Value):
 
     def _meant(self, value: Any) -> int | None:
         written = _GROUPED.fullmatch(str(value).strip())
-        digits = re.sub(r"[ _,]", "", written[1]) if written else ""
-        return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
+        return int(re.sub(r"[ _,]", "", written[1])) if written else None
 
 
 class Text(Value):

@@ -511,6 +511,17 @@ def test_broken_chunk_is_the_fault_of_the_caller(preloaded: str) -> None:
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["responseObject"] == told
 
 
+def test_body_that_ends_early_is_the_fault_of_the_caller(filled: Engine) -> None:
+    client = create_app(filled).test_client()
+
+    answer = client.post(PATH, json=BODY, auth=USER, environ_overrides={"CONTENT_LENGTH": "1000"})
+
+    assert answer.status_code == 400
+    assert answer.get_json() == error(
+        "ERROR_HTTP_REQUEST", "The body can't be read", localized=True
+    )
+
+
 def test_age_is_told_of_kept_answers_alone(filled: Engine) -> None:
     clock = Clock()
     client = create_app(filled, clock=clock).test_client()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
-from flask import Flask
+from flask import Flask, abort
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 from sqlalchemy import Engine
@@ -354,7 +354,13 @@ def test_options_is_not_told(users: Engine, log: pytest.LogCaptureFixture) -> No
 
 @pytest.mark.parametrize(
     ("act", "error"),
-    [(failing, "ValueError"), (object, "ProviderFault"), (lambda: float("nan"), "ProviderFault")],
+    [
+        (failing, "ValueError"),
+        (object, "ProviderFault"),
+        (lambda: float("nan"), "ProviderFault"),
+        (lambda: abort(403), "Forbidden"),
+        (lambda: abort(413), "RequestEntityTooLarge"),
+    ],
 )
 def test_fault_is_told_once_without_its_cause(
     users: Engine, log: pytest.LogCaptureFixture, act: Callable[[], Any], error: str
