@@ -83,6 +83,10 @@ IN_ENVIRONMENT = [
     Slip("CACHE_SIZE", "1,5", "must be a whole number", paste("CACHE_SIZE", "1024")),
     Slip("MAX_AGE", "1d", "must be a number of seconds", paste("MAX_AGE", "86400")),
     Slip("MAX_CONTENT_LENGTH", "65_536", "number of bytes", paste("MAX_CONTENT_LENGTH", "65536")),
+    Slip(
+        "MAX_CONTENT_LENGTH", "1 048 576", "number of bytes", paste("MAX_CONTENT_LENGTH", "1048576")
+    ),
+    Slip("CACHE_SIZE", "1,000" * 5, "must be a whole number", paste("CACHE_SIZE", "1024")),
     Slip("MAX_CONTENT_LENGTH", "64 kB", "number of bytes", paste("MAX_CONTENT_LENGTH", "65536")),
     Slip("CACHE_SIZE", "1e3", "must be a whole number", paste("CACHE_SIZE", "1000")),
     Slip("DATABASE_SCHEMA", "2024", "must be a string", paste("DATABASE_SCHEMA", '"2024"')),
