@@ -142,9 +142,6 @@ class Unavailable(TelemetryError):
 class TooSlow(Unavailable):
     """A statement ran into its time limit, now or a short while ago."""
 
-    def __init__(self, message: str, *, retry_after: int = 60) -> None:
-        super().__init__(message, retry_after=retry_after)
-
 
 class Cancelled(Unavailable):
     """The database ended a statement that had to make room, or was out of memory or disk.
