@@ -201,6 +201,18 @@ IN_PYTHON = [
     Slip("CREDENTIALS", {"billing": b"s3cret"}, "'billing' must have one digest", CREATE),
     Slip("REPORT_BINDS", ["replica"], "must map names to binds", '{"CURRENT_MAU": "replica"}'),
     Slip("CREDENTIALS_FILE", 1, "path must be text", "Write the whole path"),
+    *(
+        Slip("BINDS", {"replica": {"url": URL, field: written}}, f"'replica': {cause}", cure)
+        for field, written, cause, cure in [
+            ("statement_timeout", "soon", "must be a number of seconds", "Set, for example, 20."),
+            ("statement_timeout", True, "must be a number of seconds", "Set, for example, 20."),
+            ("statement_timeout", "2m", "must be a number of seconds", "Set 120."),
+            ("parallel_workers", "many", "must be a whole number", "Set, for example, 0."),
+            ("timezone", "CEST", "there is no time zone 'CEST'", 'Set, for example, "Europe/P'),
+            ("schema", " ", "must be a string that is not blank", "Correct or remove it"),
+            ("options", ["pool_size"], "must map names to options", 'Set, for example, {"pool_'),
+        ]
+    ),
 ]
 
 IN_A_FILE: list[tuple[str, bytes, str, str]] = [
