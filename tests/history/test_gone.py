@@ -116,6 +116,15 @@ def test_months_take_nothing_from_another_application_of_the_same_name(sqlite: E
     assert bounds(sqlite) == ("bounded", 0, 10, 1)
 
 
+def test_month_is_that_of_who_had_the_name_next_to_its_end(sqlite: Engine) -> None:
+    first, second = Application(1, "retail"), Application(9, "retail")
+    record(sqlite, profiles(datetime(2026, 10, 20, tzinfo=UTC), 5), application=first)
+    record(sqlite, profiles(datetime(2026, 11, 2, tzinfo=UTC), 7), application=first)
+    record(sqlite, profiles(datetime(2026, 11, 5, tzinfo=UTC), 100), application=second)
+
+    assert bounds(sqlite) == ("bounded", 5, 7, 1)
+
+
 def test_bounds_that_contradict_each_other_are_none(sqlite: Engine) -> None:
     record(sqlite, profiles(datetime(2026, 10, 20, tzinfo=UTC), 1000))
     record(sqlite, profiles(datetime(2026, 11, 5, tzinfo=UTC), 10))

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, Executable, text
 from werkzeug.test import TestResponse
 
-from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider, Unavailable
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from flask_powerauth_telemetry.database.dialects.postgresql import PostgreSQL
 from flask_powerauth_telemetry.monitoring.access_log import fields_of
@@ -477,6 +477,19 @@ def test_each_cause_is_logged(users: Engine, log: pytest.LogCaptureFixture) -> N
         True,
     ]
     assert sum(bool(one.exc_info) for one in errors(log)) == 2
+
+
+def test_causes_that_begin_alike_are_one(users: Engine, log: pytest.LogCaptureFixture) -> None:
+    causes = iter([*(["x" * 254 + end for end in ("a", "b", "bc")]), "port 5432", "port 60000"])
+
+    def unavailable() -> None:
+        raise Unavailable(next(causes))
+
+    app = create_app(users, arguments={"providers": [Acting(unavailable)]})
+    for _ in range(5):
+        assert send(app, "ACTING").status_code == 503
+
+    assert [one.getMessage()[-3:] for one in errors(log)] == ["xxa", "xxb", "432"]
 
 
 def test_faults_of_providers_are_all_logged(users: Engine, log: pytest.LogCaptureFixture) -> None:
