@@ -411,7 +411,7 @@ def test_report_can_be_bound_to_another_database(small: Engine, postgresql: Engi
     assert signatures(client, 30)["total"] == 1
 
 
-def test_missing_audit_is_a_fault(small: Engine) -> None:
+def test_missing_audit_is_a_fault(small: Engine, caplog: pytest.LogCaptureFixture) -> None:
     with small.begin() as connection:
         connection.exec_driver_sql("DROP TABLE pa_signature_audit")
 
@@ -419,6 +419,7 @@ def test_missing_audit_is_a_fault(small: Engine) -> None:
 
     assert answer.status_code == 500
     assert answer.get_json()["responseObject"]["code"] == "ERROR_GENERIC"
+    assert "no such table: pa_signature_audit (create this table or view" in caplog.text
 
 
 def test_unknown_application_is_an_error_always(small: Engine) -> None:
