@@ -126,8 +126,6 @@ def _deeper_than(payload: Any, depth: int) -> bool:
     """Whether objects and arrays are nested in more than ``depth`` levels."""
     level = _containers([payload])
     for _ in range(depth):
-        if not level:
-            return False
         level = [
             child
             for item in level

@@ -59,11 +59,10 @@ def _integration_credentials(config: TelemetryConfig, databases: Databases) -> C
 
 
 def _check_scoped_principals(config: TelemetryConfig, known: Iterable[str]) -> None:
-    unknown = sorted(set(config.scopes or ()) - {*known, EVERYONE_ELSE})
-    if unknown:
+    if unknown := set(config.scopes or ()) - {*known, EVERYONE_ELSE}:
         raise ConfigurationError(
             config.key("scopes"),
-            f"{unknown[0]!r} has no credentials",
+            f"{min(unknown)!r} has no credentials",
             f"Name a principal of {config.key('credentials')}, or {EVERYONE_ELSE} for all others",
         )
 

@@ -130,7 +130,7 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
     last = min(today, month.end - DAY)
     of_days: Mapping[str, Any] = {"from": str(month.first_day), "to": str(last), "days": DAILY_DAYS}
     given: dict[str, Mapping[str, Any]] = {}
-    unknown: list[UnknownApplication] = []
+    unknown: UnknownApplication | None = None
     for report, parameters in zip(REPORTS, (of_month, of_days, of_month), strict=True):
         if report not in statement.definitions:
             statement.missing.append(f"The report {report} is not switched on.")
@@ -138,12 +138,12 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
         try:
             given[report] = ask(report, {"application": statement.application, **parameters})
         except UnknownApplication as error:
-            unknown.append(error)
+            unknown = error
             statement.missing.append(f"The report {report} knows no such application.")
         except TelemetryError as error:
             statement.missing.append(f"The report {report} failed: {error.message}.")
     if unknown and not given:
-        raise unknown[0]
+        raise unknown
     statement.users, statement.daily, statement.verifications = map(given.get, REPORTS)
     statement.missing += _missing(statement)
 

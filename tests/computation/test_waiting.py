@@ -110,6 +110,17 @@ def test_one_place_is_enough_for_one() -> None:
     assert first.result(LONG) == ("value", False)
 
 
+@pytest.mark.parametrize(("places", "mine"), [(2, 1), (3, 1), (4, 2), (5, 2)])
+def test_half_of_the_places_is_rounded_down_and_one_at_least(places: int, mine: int) -> None:
+    crowd, gate = Crowd(Computations(max_waiting=places)), Gate()
+    answers = [crowd.ask("me", "key", gate) for _ in range(places)]
+    others = [crowd.ask(f"other-{number}", "key", gate) for number in range(places)]
+    gate.opened.set()
+
+    assert sum(not refused(answer) for answer in answers) == mine
+    assert sum(not refused(answer) for answer in others) == places - mine
+
+
 def test_no_limit() -> None:
     crowd, gate = Crowd(Computations()), Gate()
     answers = [crowd.ask("me", "key", gate) for _ in range(40)]

@@ -94,6 +94,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("MAX_WAITING", "6", "whole number from 0"),
     ("MAX_WAITING", True, "whole number from 0"),
     ("CACHE_SIZE", 10.5, "whole number above 0"),
+    ("SCOPES", {"zeta": [], "biling": [], "billing": []}, "'biling' has no credentials"),
     ("SOURCE", "recorded", "must be live or snapshot"),
     ("MAX_AGE", "1d", "must be a number of seconds"),
     ("SERVE_STALE", 1, "must be True or False"),

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,21 @@ def test_context_tells_what_ends_what_runs_now(sqlite: Engine, opened: Open) -> 
         assert told[-1] is own
 
     assert told[-1] is None  # the connection may be somebody else's by now
+
+
+def test_interrupt_is_told_before_a_host_looks_for_its_engine(opened: Open, sqlite: Engine) -> None:
+    sqlite.connect().close()
+    told: list[Callable[[], None] | None] = []
+
+    def look() -> Engine:
+        (interrupt,) = told
+        assert interrupt is not None
+        interrupt()
+        return sqlite
+
+    database = replace(opened(sqlite.url), engine=look, ours=False)
+    with database.connect(told.append) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
 
 
 def test_statement_that_runs_is_interrupted(database: Engine, opened: Open) -> None:

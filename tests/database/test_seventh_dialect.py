@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from flask_powerauth_telemetry import ConfigurationError
 from flask_powerauth_telemetry.database import dialects
 from flask_powerauth_telemetry.database.dialects import sqlite
 from tests.support import powerauth
@@ -40,6 +42,22 @@ def _seventh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     dialects.dialect_named.cache_clear()
     yield
     dialects.dialect_named.cache_clear()
+
+
+@pytest.mark.usefixtures("_seventh")
+def test_database_that_reports_cant_read_holds_a_history_at_most(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver is there, and nothing else is wrong with its URL."""
+    monkeypatch.delitem(dialects.DIALECTS, NAME)
+    url = url_of(sqlite).replace("sqlite:", f"{NAME}:", 1)
+
+    own: dict[str, Any] = {"DATABASE_URL": url_of(sqlite)}
+
+    for key, value in (("DATABASE_URL", url), ("BINDS", {"x": url})):
+        with pytest.raises(ConfigurationError, match=f"_{key}.*: reports can't read {NAME}. Use"):
+            create_app(**own | {key: value})
+    create_app(**own, BINDS={"history": url})
 
 
 def _users(engine: Engine, url: str) -> list[object]:

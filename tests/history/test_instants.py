@@ -172,10 +172,10 @@ def test_standby_that_has_caught_up(
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (replay(replayed=0), "1,000 bytes are received and not replayed"),
+        (replay(replayed=0), " 1,000 bytes are received and not replayed"),
         (replay(replayed=0, paused=True), "the replay is paused"),
         (replay(receiver=None), "nothing is received from the primary"),
-        (replay(receiver=None, committed=None), "0 bytes are received and not replayed"),
+        (replay(receiver=None, committed=None), " 0 bytes are received and not replayed"),
         (replay(silence=0.0), "the last transaction that was replayed ended 60 s before"),
         (replay(silence=3600.0), "ended 60 s before"),
         (replay(sent=1000, told=NOW - SECOND), "ended 60 s before"),

@@ -240,6 +240,15 @@ def test_nearest_row_gives_the_number(sqlite: Engine) -> None:
     assert month_of(reader(sqlite), "2024-02")["users"] == 3
 
 
+def test_row_of_the_last_tick_gives_the_number(sqlite: Engine) -> None:
+    end = datetime(2024, 3, 1, tzinfo=UTC)
+    record(sqlite, [ActivityProfile(end - TICK, (7,) * 365)])
+
+    data = month_of(reader(sqlite), "2024-02")
+
+    assert (data["users"], data["secondsLate"]) == (7, -1e-6)
+
+
 def test_number_of_a_month_stays_when_another_application_takes_the_name(sqlite: Engine) -> None:
     end = datetime(2024, 3, 1, tzinfo=UTC)
     record(sqlite, [ActivityProfile(end - MINUTE, (7,) * 365)])

@@ -1,5 +1,6 @@
 """A question that was asked before: answered by what was made of it, and by nothing else."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,6 +64,14 @@ def test_all_that_is_wrong_with_an_envelope_is_told(body: str, causes: str) -> N
         load_request(body.encode())
 
     assert refused.value.message == f"Invalid request: {causes}"
+
+
+def test_many_brackets_side_by_side_are_no_depth() -> None:
+    many = {"list": [[]] * 200, "text": "[" * 200, "object": [{"a": {}}] * 200}
+
+    asked = load_request(json.dumps({"requestObject": {"name": "A", "parameters": many}}).encode())
+
+    assert asked.parameters == many
 
 
 @pytest.fixture
