@@ -322,7 +322,6 @@ class _Watch:
         try:
             self._thread.start()
         except RuntimeError as error:  # the system has no thread to give
-            self._done.set()
             self._cant_see(error)
 
     def stop(self) -> bool:

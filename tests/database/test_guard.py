@@ -436,6 +436,25 @@ def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any) -> None
     assert forged(postgresql) == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation_level": "AUTOCOMMIT"},
+        {"isolation_level": "SERIALIZABLE"},
+        {"postgresql_readonly": False},
+        {"postgresql_deferrable": True, "stream_results": True},
+    ],
+)
+def test_provider_changes_no_way_to_begin(postgresql: Engine, options: dict[str, Any]) -> None:
+    powerauth.create_schema(postgresql)
+
+    def change(own: Connection) -> None:
+        own.commit()
+        own.execution_options(**options).exec_driver_sql("SELECT 1")
+
+    assert told(postgresql, change, ours=True) == 500
+
+
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_session_of_a_role_changes_no_number(
