@@ -128,8 +128,8 @@ class Binds(ByName):
         given = one if isinstance(one, Mapping) else {"url": one}
         kinds = {"url": DatabaseUrl(), **kinds_of(Bind)}
         try:
-            if unknown := sorted(set(given) - set(kinds)):
-                raise Refused(f"has an unknown {unknown[0]!r}", f"Use {', '.join(kinds)}")
+            if unknown := set(given) - set(kinds):
+                raise Refused(f"has an unknown {min(unknown)!r}", f"Use {', '.join(kinds)}")
             if "url" not in given:
                 raise Refused("has no url", "Set url to the URL of the database")
             return Bind(**{field: kinds[field].deserialize(raw) for field, raw in given.items()})

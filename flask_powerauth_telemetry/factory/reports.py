@@ -25,9 +25,9 @@ def build_registry(
     registry = ReportRegistry(config.report_binds)
     for provider in (*_own_reports(config), *providers, *_installed_reports(config)):
         _check_bind(config, registry.register(provider), databases)
-    if unknown := sorted(set(config.report_binds) - {report.name for report in registry}):
+    if unknown := set(config.report_binds) - {report.name for report in registry}:
         raise ConfigurationError(
-            config.key("report_binds"), f"there is no report {unknown[0]!r}", "Correct its name"
+            config.key("report_binds"), f"there is no report {min(unknown)!r}", "Correct its name"
         )
     return registry
 

@@ -4,6 +4,7 @@ import functools
 import logging
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -32,11 +33,12 @@ from flask_powerauth_telemetry.auth.pa_integration import (
 )
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND
-from flask_powerauth_telemetry.database.connection import MAIN, Database, always
+from flask_powerauth_telemetry.database.connection import MAIN, Database
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, integration_table
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.support import powerauth
+from tests.support.held import eventually
 from tests.support.service import (
     CREDENTIALS,
     PATH,
@@ -213,8 +215,8 @@ def engines(sqlite: Engine) -> list[Engine]:
 def store(engines: list[Engine], time: Time) -> IntegrationCredentials:
     database = Database(
         engine=lambda: engines[-1],
-        timezone=None,  # type: ignore[arg-type]
-        tables=None,  # type: ignore[arg-type]
+        timezone=UTC,
+        tables=PowerAuthTables(),
         statement_timeout=0,
         ours=False,
     )
@@ -259,6 +261,7 @@ def test_integrations_stay_valid_for_an_hour_while_the_database_is_down(
     assert record.levelno == logging.ERROR
     assert "unable to open database file" in record.getMessage()
     assert "secret-1" not in caplog.text
+    assert vars(record)["telemetry_database"] == MAIN
 
     time.seconds += 3_600 - REFRESH_SECONDS - 1
     assert store.authenticate("token-1", "secret-1") == "billing"
@@ -272,18 +275,15 @@ def test_integrations_stay_valid_for_an_hour_while_the_database_is_down(
 
 
 def test_locked_table_is_waited_for_less_long_where_it_was_read_before(
-    postgresql: Engine, engines: list[Engine], time: Time, monkeypatch: pytest.MonkeyPatch
+    postgresql: Engine,
+    store: IntegrationCredentials,
+    engines: list[Engine],
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     powerauth.create_schema(postgresql)
     powerauth.add_integrations(postgresql, INTEGRATIONS)
-    database = Database(
-        engine=always(postgresql),
-        timezone=UTC,
-        tables=PowerAuthTables(),
-        statement_timeout=0,
-        ours=False,
-    )
-    store = IntegrationCredentials(database, integration_table(), clock=time)
+    engines.append(postgresql)
 
     def seconds_while_locked(first: float, again: float) -> float:
         monkeypatch.setattr(pa_integration, "_LONGEST_READING_SECONDS", first)
@@ -303,6 +303,26 @@ def test_locked_table_is_waited_for_less_long_where_it_was_read_before(
     assert store.authenticate("token-1", "secret-1") == "billing"
     time.seconds += REFRESH_SECONDS
     assert seconds_while_locked(20, 0.3) < 5
+
+
+def test_one_request_waits_for_a_new_reading(
+    postgresql: Engine, store: IntegrationCredentials, engines: list[Engine], time: Time
+) -> None:
+    powerauth.create_schema(postgresql)
+    powerauth.add_integrations(postgresql, INTEGRATIONS)
+    engines.append(postgresql)
+    assert store.authenticate("token-1", "secret-1") == "billing"
+    time.seconds += REFRESH_SECONDS
+    with ThreadPoolExecutor(1) as pool, postgresql.connect() as locker:
+        locker.exec_driver_sql("LOCK TABLE pa_integration IN ACCESS EXCLUSIVE MODE")
+        waits = pool.submit(store.authenticate, "token-1", "secret-1")
+        eventually(lambda: store._computations.waiting == 1)
+        start = monotonic()
+        assert store.authenticate("token-1", "secret-1") == "billing"
+        assert monotonic() - start < 1
+        assert not waits.done()
+        locker.rollback()
+        assert waits.result() == "billing"
 
 
 @pytest.mark.parametrize(
@@ -556,6 +576,8 @@ def test_no_frame_above_the_stores_own_holds_the_secret(sqlite: Engine, store: A
     (error,) = errors
     frames = [frame for frame in frames_of(error) if frame.f_code.co_filename != __file__]
     assert frames
+    own = [frame.f_code.co_name for frame in frames_of(error) if frame not in frames]
+    assert own == ["authenticate", "look_up"] or not isinstance(store, RaisingStore)
     assert {frame.f_code.co_name for frame in frames if holds_the_secret(frame)} == set()
 
 

@@ -334,6 +334,18 @@ def test_application_without_the_instance_is_refused_by_whatever_takes_one(
             PowerAuthTelemetryDashboard(app, name=name)
 
 
+def test_blueprint_on_an_application_without_its_instance_says_what_is_missing(
+    filled: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask(__name__)
+    app.register_blueprint(PowerAuthTelemetry(name="emea").blueprint, url_prefix="/telemetry")
+
+    answer = ask(app.test_client(), "CURRENT_MAU", RETAIL, path="/telemetry/report")
+
+    assert answer.status_code == 500
+    assert "A report failed: init_app of the instance 'emea' was not called" in caplog.text
+
+
 def test_flask_limiter_counts_on_our_blueprint(filled: Engine) -> None:
     app = Flask(__name__)
     app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)

@@ -461,6 +461,14 @@ def test_quick_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, stream: io.St
                 ["3", "2", "7"],
             ],
         ),
+        (
+            {"in": {"deep": {"n": [7, 8]}}, "of": "x"},
+            [
+                ["of", "in.deep.n.position", "in.deep.n"],
+                ["x", "1", "7"],
+                ["x", "2", "8"],
+            ],
+        ),
         ({"of": "x", "n": []}, [["of"], ["x"]]),
         ({"a": "line\nbreak"}, [["a"], ["line\nbreak"]]),
         ({"a": 'quote " and ; and ,'}, [["a"], ['quote " and ; and ,']]),
@@ -515,6 +523,14 @@ def test_formula_is_no_formula_in_csv(text: str) -> None:
 
 def test_texts_in_csv_are_quoted() -> None:
     assert as_csv({"a": "x;=1+1", "b": 1}) == '"a","b"\n"x;=1+1",1\n'
+
+
+def test_what_is_not_known_is_blank_in_a_table() -> None:
+    assert as_table({"of": None, "m": [{"n": 1}, {"n": None}]}) == [
+        "of  m.position  m.n",
+        "             1    1",
+        "             2",
+    ]
 
 
 def test_table_is_aligned_and_obeys_no_name() -> None:

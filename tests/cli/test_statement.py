@@ -105,6 +105,8 @@ def test_json_has_what_the_reports_answer(recorded: Site) -> None:
     assert data["users"]["users"] == 1_234
     assert data["usersByDay"]["maximum"] == 1_004
     assert data["verifications"]["total"] == 2
+    entries, digest = recorded.rows("entry, digest")[-1]
+    assert data["history"] == {"entries": entries, "digest": digest}
     assert (data["application"], data["month"], data["zone"]) == (
         "retail",
         "2026-10",
@@ -148,7 +150,19 @@ def test_month_without_a_recording_at_its_end_has_bounds(
 
     assert result.exit_code == 1
     assert f"The number of users is not known; it is {bounds}." in result.stdout
-    assert "No recording was made within five minutes of the end" in result.stdout
+    known = "No recording was made within five minutes of the end of the month, so only bounds are"
+    assert f"{known} known of its users." in result.stdout
+
+
+def test_month_of_which_nothing_is_known_says_so(small_site: Site) -> None:
+    """Activations were deleted in between, so what was recorded contradicts itself."""
+    record(small_site.history, [profile(END - 3 * DAY, 1_000), profile(END + 3 * DAY, 10)])
+
+    result = statement(app_of(small_site), "2026-10")
+
+    assert result.exit_code == 2
+    assert "The number of users is not known.\n" in result.stdout
+    assert "of the month, so nothing is known of its users." in result.stdout
 
 
 def test_single_days_are_told_as_one(recorded: Site) -> None:

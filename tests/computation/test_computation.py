@@ -173,7 +173,7 @@ def test_caller_of_a_running_computation_leaves_at_the_limit(callers: Callers) -
     gate.wait()
     started, used = time.monotonic(), time.thread_time()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=f"no result after {LIMIT + GRACE_SECONDS:g} s"):
         ask_at_once(callers, "key", gate, limit=LIMIT)
 
     assert time.thread_time() - used < LIMIT / 2  # the processor is others' meanwhile

@@ -45,7 +45,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("BINDS", "sqlite:///x", "must map names"),
     ("BINDS", {"x": "nonsense"}, "the bind 'x': is not a database URL"),
     ("BINDS", {"x": {"timezone": "UTC"}}, "has no url"),
-    ("BINDS", {"x": {"url": URL_OF_NOWHERE, "zone": "UTC"}}, "unknown 'zone'"),
+    ("BINDS", {"x": {"url": URL_OF_NOWHERE, "zone": "UTC", "zoom": 1}}, "unknown 'zone'"),
     ("BINDS", {"x": {"url": URL_OF_NOWHERE, "timezone": "Mars"}}, "the bind 'x': there is no"),
     ("URL_PREFIX", 5, "must be a path"),
     ("URL_PREFIX", [], "must be a path"),
@@ -102,11 +102,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("REPORTS", "USERS_BY_PAST_DAYS", "must be a list of names"),
     ("REPORTS", ["USERS"], "no further report 'USERS'"),
     ("REPORT_BINDS", {"CURRENT_MAU": None}, "no name of a bind"),
-    ("REPORT_BINDS", {"CURRENT": "history"}, "no report 'CURRENT'"),
+    ("REPORT_BINDS", {"MAU": "history", "CURRENT": "history"}, "no report 'CURRENT'"),
     ("REPORT_BINDS", {"CURRENT_MAU": "history"}, "can't read the bind 'history'"),
     ("REPORT_TIMEZONE", "Prague", "no time zone 'Prague'"),
     ("LOAD_ENTRY_POINTS", "devices", "must be a list of names"),
-    ("LOAD_ENTRY_POINTS", ["no-such-entry-point"], "no installed package offers"),
+    ("LOAD_ENTRY_POINTS", ["no-such-entry-point"], "'no-such-entry-point' (offered: "),
 ]
 
 

@@ -59,6 +59,7 @@ IN_ENVIRONMENT = [
     Slip("REPORTS", "USERS_BY_STATUS", "must be a list", paste("REPORTS", '["USERS_BY_STATUS"]')),
     Slip("REPORTS", "A, B", "must be a list of names", paste("REPORTS", '["A", "B"]')),
     Slip("REPORTS", "['A']", "text that is not JSON", paste("REPORTS", '["A"]')),
+    Slip("REPORTS", "{'A'}", "text that is not JSON", IN_JSON),
     Slip("REPORTS", '["A",]', "text that is not JSON", paste("REPORTS", '["A"]')),
     Slip("REPORTS", '["A"', "text that is not JSON: Expecting ',' delimiter", IN_JSON),
     Slip("REPORTS", "[" + "9" * 5000 + "]", "text that is not JSON", IN_JSON),
@@ -200,6 +201,8 @@ IN_PYTHON = [
     Slip("CREDENTIALS", [("billing", DIGEST)], "must map principals to digests", CREATE),
     Slip("CREDENTIALS", {"billing": b"s3cret"}, "'billing' must have one digest", CREATE),
     Slip("REPORT_BINDS", ["replica"], "must map names to binds", '{"CURRENT_MAU": "replica"}'),
+    Slip("SCOPES", '["retail"]', "must map names to lists of applications", '{"billing": ["re'),
+    Slip("URL_PREFIX", ["/v3/report"], "ends in /report, which is", 'for example, "/rest/v3/tel'),
     Slip("CREDENTIALS_FILE", 1, "path must be text", "Write the whole path"),
     *(
         Slip("BINDS", {"replica": {"url": URL, field: written}}, f"'replica': {cause}", cure)

@@ -330,6 +330,20 @@ def test_new_connection_that_hangs_is_interrupted(
     assert proxy.opened == 1
 
 
+def test_new_connection_of_a_host_that_hangs_is_interrupted(
+    postgresql: Engine, proxy: Proxy
+) -> None:
+    host = create_engine(proxy.url(postgresql))
+    proxy.swallow(FIRST_STATEMENT)
+    hanging = Hanging(_database(host, ours=False), SLOW["postgresql"])
+    eventually(proxy.is_silent)
+
+    hanging.interrupt()
+
+    assert isinstance(hanging.error, Unavailable)
+    host.dispose()
+
+
 @pytest.mark.parametrize("trigger", [b"", GUARD])
 def test_pooled_connection_that_hangs_is_not_replaced(
     postgresql: Engine, proxy: Proxy, opened: Open, trigger: bytes

@@ -120,6 +120,8 @@ def replay(**facts: Any) -> Replay:
 
 
 LATER = NOW + SECOND
+LEFT = " bytes are received and not replayed"
+ENDED = "the last transaction that was replayed ended 60 s before"
 
 
 @pytest.fixture
@@ -154,7 +156,10 @@ def instants_of(site: Site, monkeypatch: pytest.MonkeyPatch, *replays: Replay | 
         ([replay(committed=NOW + 90 * SECOND)], 2),  # a primary's clock that is ahead
         ([replay(), replay(committed=LATER)], 1),
         ([replay(sent=1000, told=LATER)], 1),
+        ([replay(sent=1000, told=NOW)], 0),
+        ([replay(committed=NOW)], 0),
         ([replay(sent=2000, told=LATER), replay(replayed=2000, sent=2000, told=LATER)], 1),
+        ([replay(committed=None, silence=0.5)], 0),
         ([replay(committed=None)], 0),  # idle: its receiver lives on
         ([replay(), None], 2),  # promoted
     ],
@@ -172,20 +177,21 @@ def test_standby_that_has_caught_up(
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (replay(replayed=0), " 1,000 bytes are received and not replayed"),
-        (replay(replayed=0, paused=True), "the replay is paused"),
-        (replay(receiver=None), "nothing is received from the primary"),
-        (replay(receiver=None, committed=None), " 0 bytes are received and not replayed"),
-        (replay(silence=0.0), "the last transaction that was replayed ended 60 s before"),
-        (replay(silence=3600.0), "ended 60 s before"),
-        (replay(sent=1000, told=NOW - SECOND), "ended 60 s before"),
-        (replay(sent=2000, told=LATER), "ended 60 s before"),
+        (replay(replayed=0), f"1,000{LEFT}; {ENDED}"),
+        (replay(replayed=0, paused=True), f"1,000{LEFT}; {ENDED}; the replay is paused"),
+        (replay(received=0, silence=0.0), f"0{LEFT}; {ENDED}"),
+        (replay(receiver=None), f"0{LEFT}; {ENDED}; nothing is received from the primary"),
+        (replay(receiver=None, committed=None), f"0{LEFT}; nothing is received from the primary"),
+        (replay(silence=0.0), f"0{LEFT}; {ENDED}"),
+        (replay(silence=3600.0), f"0{LEFT}; {ENDED}"),
+        (replay(sent=1000, told=NOW - SECOND), f"0{LEFT}; {ENDED}"),
+        (replay(sent=2000, told=LATER), f"0{LEFT}; {ENDED}"),
     ],
 )
 def test_standby_that_is_behind_or_may_be(
     small_site: Site, monkeypatch: pytest.MonkeyPatch, told: Replay, words: str
 ) -> None:
-    with pytest.raises(NotNow, match=words):
+    with pytest.raises(NotNow, match=f"not replayed all up to 12:00:00 UTC: {words}. Let it"):
         instants_of(small_site, monkeypatch, told, told).next()
 
 
@@ -208,6 +214,40 @@ def test_what_did_not_change_has_the_same_instant_at_once(
 
     assert caught.next() == first
     assert instants.time.monotonic() == began  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("waited")
+@pytest.mark.parametrize("told", [None, replay(committed=NOW + 90 * SECOND)])
+def test_no_instant_is_later_than_the_servers_clock(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch, told: Replay | None
+) -> None:
+    monkeypatch.setattr(instants, "seconds_behind_server", lambda *_: 10.0)
+
+    found = instants_of(small_site, monkeypatch, replay(), told).next()
+
+    assert found == NOW + 12 * SECOND
+
+
+@pytest.mark.usefixtures("waited")
+@pytest.mark.parametrize(
+    ("then", "seconds"),
+    [
+        (replay(received=2000, silence=0.0), 0),
+        (replay(replayed=900, received=900, silence=0.0), 0),
+        (replay(receiver=None), 0),
+        (replay(silence=0.0), 61),
+    ],
+)
+def test_what_changed_or_is_long_ago_has_no_instant_of_before(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch, then: Replay, seconds: float
+) -> None:
+    caught = instants_of(small_site, monkeypatch, replay(), replay(committed=LATER))
+    assert caught.next() == LATER
+    instants.time.sleep(seconds)  # type: ignore[attr-defined]
+    monkeypatch.setattr(PostgreSQL, "replay", lambda *_: then)
+
+    with pytest.raises(NotNow):
+        caught.next()
 
 
 def test_lag_of_a_later_pass_leaves_the_first_recorded(

@@ -117,6 +117,7 @@ def test_login_behind_somebody_who_waits_for_a_report_is_quick(postgresql_site: 
 
     thread = threading.Thread(target=report)
     thread.start()
+    time.sleep(1.5)  # it has been looked for once, and there was nobody
     with altering(site.powerauth):
         time.sleep(0.1)
         seconds = login(site.powerauth)

@@ -355,6 +355,7 @@ def test_slot_that_another_host_records_meanwhile_is_recorded_once(small_site: S
         event.remove(Engine, "before_cursor_execute", record)
 
     assert [result.exit_code for result in results] == [0, 0]
+    assert [one.stdout.count("is recorded already") for one in results] == [0, 2]
     assert [name for name, _, _ in small_site.rows()] == ["corporate", "retail"]
 
 

@@ -408,7 +408,9 @@ def test_errors_of_a_providers_schema_are_told(
 
 
 @pytest.mark.parametrize("made", [list, lambda: 1 / 0])
-def test_schema_that_loads_no_mapping_or_fails_is_a_fault(sqlite: Engine, made: Any) -> None:
+def test_schema_that_loads_no_mapping_or_fails_is_a_fault(
+    sqlite: Engine, made: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     class NoMapping(Schema):
         @post_load
         def make(self, data: dict[str, Any], **_: Any) -> Any:
@@ -421,3 +423,4 @@ def test_schema_that_loads_no_mapping_or_fails_is_a_fault(sqlite: Engine, made: 
     app = create_app(sqlite, arguments={"providers": [Odd()]})
 
     assert ask(app.test_client(), "ODD", {}).status_code == 500
+    assert "ODD: the parameters schema loads no mapping" in caplog.text or made is not list
