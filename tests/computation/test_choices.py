@@ -62,6 +62,18 @@ def test_narrowest_is_computed_first(callers: Callers) -> None:
     assert begun == [NARROW]
 
 
+def test_what_was_slow_last_is_remembered_of_many(clock: Clock) -> None:
+    with callers_of(Computations(size=2, clock=clock)) as callers:
+        for key in "abc":
+            with pytest.raises(TooSlow):
+                ask_at_once(callers, key, be_slow)
+
+        assert ask_at_once(callers, "a", lambda _: "anew") == ("anew", False)
+        for key in "bc":
+            with pytest.raises(TooSlow, match="it was too slow a short while ago"):
+                ask_at_once(callers, key, lambda _: "anew")
+
+
 def test_wider_one_in_hand_is_taken(callers: Callers) -> None:
     assert ask(callers, WIDE) == (WIDE, False)
     assert ask(callers) == (WIDE, True)

@@ -427,11 +427,13 @@ def open_another(own: Connection) -> None:
         another.exec_driver_sql(WRITE)
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 @pytest.mark.parametrize("do", [leave_transactions, open_another])
-def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any) -> None:
+def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any, driver: str) -> None:
     powerauth.create_schema(postgresql)
+    reader = create_engine(postgresql.url.set(drivername=f"postgresql+{driver}"))
 
-    assert told(postgresql, do, ours=True) == 500
+    assert told(reader, do, ours=True) == 500
 
     assert forged(postgresql) == 0
 

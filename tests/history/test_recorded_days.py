@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from flask_powerauth_telemetry.cli import attempts
+from flask_powerauth_telemetry.history.store import HistoryStore
 from tests.support import audit, powerauth
 from tests.support.audit import DAY, HOUR, TICK, Verification
 from tests.support.commands import command
@@ -187,6 +188,21 @@ def test_days_of_another_zone_of_the_database_are_not_used(small_site: Site) -> 
         began = f"the time zone of the database was corrected, it began at {slot[:10]} 09:00:00"
         assert reason in (None, began)
     assert run(small_site.auditor, "--verify").exit_code == 0
+
+
+def test_day_that_another_host_records_meanwhile_is_recorded_once(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = steady(small_site, 10)
+    life.record()
+    rows = small_site.rows()
+    monkeypatch.setattr(HistoryStore, "recorded_days", lambda *_: {})
+
+    result = run(small_site.recorder(**life.keys), "--signatures")
+
+    assert result.exit_code == 0
+    assert "verifications" not in result.stdout
+    assert small_site.rows() == rows
 
 
 def test_renamed_application_begins_anew(site: Site) -> None:

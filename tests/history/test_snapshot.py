@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, inspect, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from flask_powerauth_telemetry.history import store
 from flask_powerauth_telemetry.history.snapshot import nearest_hour
@@ -357,6 +358,23 @@ def test_slot_that_another_host_records_meanwhile_is_recorded_once(small_site: S
     assert [result.exit_code for result in results] == [0, 0]
     assert [one.stdout.count("is recorded already") for one in results] == [0, 2]
     assert [name for name, _, _ in small_site.rows()] == ["corporate", "retail"]
+
+
+def test_store_that_another_host_is_creating_is_created_a_moment_later(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_CREATED_BY_ANOTHER_SECONDS", 0)
+    refused = iter([True])
+
+    def refuse(_: object, __: object, statement: str, *others: object) -> None:
+        if "CREATE TABLE" in statement and next(refused, False):
+            raise OperationalError(statement, {}, Exception("table already exists"))
+
+    event.listen(Engine, "before_cursor_execute", refuse)
+    try:
+        assert small_site.record().exit_code == 0
+    finally:
+        event.remove(Engine, "before_cursor_execute", refuse)
 
 
 def test_store_that_can_not_be_created_whole_is_not_created(
