@@ -63,6 +63,18 @@ STOPPED: list[Mapping[str, Any]] = [
     {"BINDS": {URL: {"timezone": "UTC"}}},
     {"REPORT_BINDS": {"USERS_BY_STATUS": URL}, "REPORTS": ["USERS_BY_STATUS"]},
     {"SOURCE": URL},
+    {"REPORTS": f"{URL},{QUERY}"},
+    {"LOAD_ENTRY_POINTS": [URL]},
+    {"URL_PREFIX": URL},
+    {"DATABASE_TIMEZONE": URL},
+    {"REPORT_TIMEZONE": QUERY},
+    {"TABLES": {URL: "pa_activation"}},
+    {"SCOPES": {URL: ["retail"]}},
+    {"SCOPES": {"billing": URL}},
+    {"ENGINE_OPTIONS": {URL: True}},
+    {"BINDS": {"replica": {URL: "UTC"}}},
+    {"BINDS": {"replica": {"url": "sqlite://", "timezone": URL}}},
+    {"DATABASE_TIMEZONE": f"{URL.replace(SECRET, f'@/ {SECRET} ')}"},
 ]
 
 
