@@ -138,7 +138,8 @@ class PostgreSQL(DatabaseDialect):
         # A pooler may give the next transaction to another session, which knows no statement
         # that was prepared.
         prepared = {"prepare_threshold": None} if driver == "psycopg" else {}
-        return {**_LIBPQ_ARGUMENTS, **prepared}
+        ours = {**_LIBPQ_ARGUMENTS, **prepared}
+        return {name: ours[name] for name in ours if name not in url.query}
 
     @contextmanager
     def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
