@@ -158,10 +158,7 @@ class Cancelled(Unavailable):
 
 
 class ConfigurationError(ServerFault):
-    """The application can't start like this; the message names the key, the cause and the cure.
-
-    It shows no password of a URL, also where the URL stands in a key for something else.
-    """
+    """The application can't start so; the message names key, cause and cure, no URL's password."""
 
     def __init__(self, key: str, cause: str, cure: str) -> None:
         super().__init__(_PASSWORD.sub("…", f"{key}: {cause}. {cure}."))

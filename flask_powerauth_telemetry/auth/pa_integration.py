@@ -31,7 +31,6 @@ RETRY_SECONDS = 5
 _LONGEST_READING_SECONDS = 10.0
 _LONGEST_REREADING_SECONDS = 2.0
 
-
 _Integrations = Mapping[str, tuple[str, str]]
 """The principal, and the digest of its secret, by the token."""
 
@@ -44,12 +43,11 @@ class _Reading(NamedTuple):
 class IntegrationCredentials:
     """Credentials in ``pa_integration``: user name ``client_token``, password ``client_secret``.
 
-    The principal is the integration's ``name``, or ``integration:<id>`` where it has none. While
-    the database is down, what was read last stays valid for an hour; without that, ``Unavailable``
-    is raised. When the table can't be read for another reason, ``DatabaseFault`` is raised at once:
-    credentials may have been revoked. The table is read on a thread of its own, so that a request
-    waits for a limited time only, ``max_waiting`` at once (0: no limit), and a failed reading is
-    remembered for some seconds. ``clock`` gives monotonic seconds.
+    The principal is the integration's ``name``, or ``integration:<id>`` where it has none. Raises
+    ``Unavailable`` while the database is down and nothing was read for an hour; ``DatabaseFault``
+    at once where the table can't be read, as credentials may have been revoked. A request waits
+    for a thread that reads, for a limited time, ``max_waiting`` of them at once (0: no limit).
+    ``clock`` gives monotonic seconds.
     """
 
     def __init__(

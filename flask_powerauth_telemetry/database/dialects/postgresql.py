@@ -134,10 +134,9 @@ class PostgreSQL(DatabaseDialect):
         event.listen(engine, "begin", _begin_read_only)
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
-        driver = url.get_driver_name()
         # A pooler may give the next transaction to another session, which knows no statement
         # that was prepared.
-        prepared = {"prepare_threshold": None} if driver == "psycopg" else {}
+        prepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
         ours = {**_LIBPQ_ARGUMENTS, **prepared}
         return {name: ours[name] for name in ours if name not in url.query}
 
