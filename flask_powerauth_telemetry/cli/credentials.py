@@ -1,6 +1,7 @@
 """``flask telemetry create-credential``: a token for a principal, and the digest to configure."""
 
 import json
+import shlex
 
 import click
 from flask.cli import ScriptInfo
@@ -35,7 +36,7 @@ def create_credential(context: click.Context, name: str, instance: str | None) -
     click.echo()
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")
-    click.echo(f"export FLASK_{key}='{value}'")
+    click.echo(f"export FLASK_{key}={shlex.quote(value)}")
 
 
 def _instance_name(context: click.Context, name: str | None) -> str:
