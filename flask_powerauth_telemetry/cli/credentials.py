@@ -7,7 +7,7 @@ import click
 from flask.cli import ScriptInfo
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
-from flask_powerauth_telemetry.cli.instance import INSTANCE, find_instance
+from flask_powerauth_telemetry.cli.instance import INSTANCE, failures, find_instance
 from flask_powerauth_telemetry.config.base import Refused
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.config.mappings import read_principal
@@ -18,6 +18,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY
 @click.argument("name")
 @INSTANCE
 @click.pass_context
+@failures()
 def create_credential(context: click.Context, name: str, instance: str | None) -> None:
     """Make application credentials for the principal NAME.
 
