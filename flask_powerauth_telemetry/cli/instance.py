@@ -61,10 +61,7 @@ def silence(output: TextIO) -> None:
 
 
 def on_instance(command: Command) -> Command:
-    """Give a command the ``TelemetryState`` of an instance as its first argument.
-
-    It adds the option ``--instance``. The application is loaded, and its context pushed.
-    """
+    """Load the application, and give a command in its context the state of ``--instance``."""
 
     @INSTANCE
     @click.pass_context

@@ -122,6 +122,8 @@ class Binds(ByName):
     secret = True
 
     def _read_one(self, name: str, one: Any) -> Bind:
+        if "://" in name:  # names are told
+            raise Refused("has a URL for a name", example=self.example)
         given = one if isinstance(one, Mapping) else {"url": one}
         kinds = {"url": DatabaseUrl(), **kinds_of(Bind)}
         try:

@@ -61,6 +61,7 @@ STOPPED: list[Mapping[str, Any]] = [
     {"BINDS": URL},
     {"BINDS": {"replica": {"uri": URL}}},
     {"BINDS": {URL: {"timezone": "UTC"}}},
+    {"BINDS": {URL: "sqlite://"}},
     {"REPORT_BINDS": {"USERS_BY_STATUS": URL}, "REPORTS": ["USERS_BY_STATUS"]},
     {"SOURCE": URL},
     {"REPORTS": f"{URL},{QUERY}"},
