@@ -5,9 +5,13 @@ Wultra's general code, for faults on the server's side.
 """
 
 import math
+import re
 from collections.abc import Iterable
 
 from flask_powerauth_telemetry.text import describe, shortened
+
+_PASSWORD = re.compile(r"(?<=://)(?!USER:)(?:(?!://).)*@|(?<=password=)[^\s&'\"]+", re.DOTALL)
+"""In a text with URLs; the examples in ours have none."""
 
 
 class TelemetryError(Exception):
@@ -151,10 +155,10 @@ class Cancelled(Unavailable):
 
 
 class ConfigurationError(ServerFault):
-    """The application can't start like this; the message names the key, the cause and the cure."""
+    """The application can't start so; the message names key, cause and cure, no URL's password."""
 
     def __init__(self, key: str, cause: str, cure: str) -> None:
-        super().__init__(f"{key}: {cause}. {cure}.")
+        super().__init__(_PASSWORD.sub("…", f"{key}: {cause}. {cure}."))
         self.key = key
 
 

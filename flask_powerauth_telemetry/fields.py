@@ -34,8 +34,8 @@ def by_key(known: "Mapping[str, fields.Field[Any]]") -> "Mapping[str, fields.Fie
 def load_parameters(schema: Schema, raw: Mapping[str, Any]) -> Loaded:
     """Load raw parameters; keys that the schema doesn't know are left out.
 
-    Applications are collected in their field. That sees lists, nested schemas, defaults and
-    values that a ``post_load`` renames, so no schema can take one past the check of scopes.
+    Applications are collected in their field, also in lists and nested schemas, and whatever a
+    ``post_load`` renames.
     """
     names: list[str] = []
     token = _loaded.set(names)

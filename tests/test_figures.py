@@ -47,13 +47,13 @@ def listed(days: object) -> str:
     [
         ("configuration", f"at most once {WORDS[pa_integration.REFRESH_SECONDS]}"),
         ("configuration", f"stays valid for {WORDS[pa_integration.VALID_SECONDS]}"),
-        ("configuration", f"is tried again after {pa_integration.RETRY_SECONDS} s"),
+        ("configuration", f"the next try is after {pa_integration.RETRY_SECONDS} s"),
         ("configuration", f"up to about {KEPT_BYTES / 2**20:g} MB"),
         ("commands", f"{databases.CLOCK_TOLERANCE_SECONDS} seconds of ours"),
-        ("commands", f"{answers.ANSWER_SECONDS:g} seconds at most"),
+        ("commands", f"{answers.ANSWER_SECONDS:g} seconds an application at most"),
         ("compatibility", f"`days` from 1 to {MAXIMUM_DAYS}"),
         ("compatibility", f"nested deeper than {MAXIMUM_DEPTH} levels"),
-        ("dashboard", f"are kept for {WORDS[int(parts._KEEP_NAMES_SECONDS)]}"),
+        ("dashboard", f"are kept for {WORDS[int(parts._Names.keep_seconds)]}"),
         ("dashboard", f"the recorded days of the past {calendar.HISTORY_DAYS}"),
         ("databases", f"What takes {HANG_SECONDS:g} s longer is taken to hang"),
         ("databases", f"A caller waits for {GRACE_SECONDS:g} s longer at most"),
@@ -73,7 +73,6 @@ def listed(days: object) -> str:
         ("reports", f"the rows of {listed(signatures.WIDTHS)} days"),
         ("troubleshooting", f"`Retry-After: {SLOW_SECONDS}`, which doubles"),
         ("troubleshooting", f"`Retry-After: {Unavailable('').retry_after}`: the database"),
-        ("troubleshooting", f"waits {GRACE_SECONDS:g} s longer at most"),
     ],
 )
 def test_figure_of_the_documentation_is_that_of_the_package(page: str, sentence: str) -> None:

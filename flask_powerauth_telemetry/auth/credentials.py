@@ -35,7 +35,7 @@ class CredentialStore(Protocol):
     def authenticate(self, username: str, password: str) -> str | None:
         """The name of the principal whose credentials these are, None for wrong ones.
 
-        Called once for each request. May raise ``Unavailable`` when it can't tell.
+        Called once for each request with credentials. May raise ``Unavailable`` when it can't tell.
         """
 
 

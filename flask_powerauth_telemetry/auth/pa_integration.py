@@ -31,7 +31,6 @@ RETRY_SECONDS = 5
 _LONGEST_READING_SECONDS = 10.0
 _LONGEST_REREADING_SECONDS = 2.0
 
-
 _Integrations = Mapping[str, tuple[str, str]]
 """The principal, and the digest of its secret, by the token."""
 
@@ -44,12 +43,11 @@ class _Reading(NamedTuple):
 class IntegrationCredentials:
     """Credentials in ``pa_integration``: user name ``client_token``, password ``client_secret``.
 
-    The principal is the integration's ``name``, or ``integration:<id>`` where it has none. While
-    the database is down, what was read last stays valid for an hour; without that, ``Unavailable``
-    is raised. When the table can't be read for another reason, ``DatabaseFault`` is raised at once:
-    credentials may have been revoked. The table is read on a thread of its own, so that a request
-    waits for a limited time only, and a failed reading is remembered for some seconds. ``clock``
-    gives monotonic seconds.
+    The principal is the integration's ``name``, or ``integration:<id>`` where it has none. Raises
+    ``Unavailable`` while the database is down and nothing was read for an hour; ``DatabaseFault``
+    at once where the table can't be read, as credentials may have been revoked. A request waits
+    for a thread that reads, for a limited time, ``max_waiting`` of them at once (0: no limit).
+    ``clock`` gives monotonic seconds.
     """
 
     def __init__(
@@ -57,12 +55,13 @@ class IntegrationCredentials:
         database: Database,
         table: Table,
         *,
+        max_waiting: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._table = table
         self._clock = clock
-        self._computations = Computations(threads=1, clock=clock)
+        self._computations = Computations(threads=1, max_waiting=max_waiting, clock=clock)
         self._last: _Reading | None = None
         self._failure: TelemetryError | None = None
         self._next_reading = clock()
@@ -71,15 +70,15 @@ class IntegrationCredentials:
         """The principal of a token and its secret, both compared exactly."""
         own = hex_digest(password)
         del password  # what is raised below must not hold it in a frame
-        principal, known = self._integrations().get(username, (None, ""))
+        principal, known = self._integrations(username).get(username, (None, ""))
         return principal if matches(own, (known,)) else None
 
-    def _integrations(self) -> _Integrations:
+    def _integrations(self, username: str) -> _Integrations:
         now = self._clock()
         if now >= self._next_reading:
             if self._last is not None:  # only this request waits
                 self._next_reading = now + REFRESH_SECONDS
-            self._read_anew()
+            self._read_anew(username)
         return self._valid()
 
     def _valid(self) -> _Integrations:
@@ -94,13 +93,14 @@ class IntegrationCredentials:
         """Whether a reading stays valid after a later one has failed."""
         return isinstance(failure, Unavailable) and self._clock() - last.at < VALID_SECONDS
 
-    def _read_anew(self) -> None:
+    def _read_anew(self, username: str) -> None:
         limit = _LONGEST_READING_SECONDS if self._last is None else _LONGEST_REREADING_SECONDS
         try:
             read, _ = self._computations.result(
                 {"integrations": self._read},
                 keep_seconds=0,
                 limit=min(self._database.time_limit, limit),
+                caller=username,
             )
         except TelemetryError as error:
             self._database.name_in(error)

@@ -1,12 +1,13 @@
 """``flask telemetry create-credential``: a token for a principal, and the digest to configure."""
 
 import json
+import shlex
 
 import click
 from flask.cli import ScriptInfo
 
 from flask_powerauth_telemetry.auth.credentials import create_token, digest
-from flask_powerauth_telemetry.cli.instance import INSTANCE, find_instance
+from flask_powerauth_telemetry.cli.instance import INSTANCE, failures, find_instance
 from flask_powerauth_telemetry.config.base import Refused
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, key_prefix
 from flask_powerauth_telemetry.config.mappings import read_principal
@@ -17,6 +18,7 @@ from flask_powerauth_telemetry.state import EXTENSION_KEY
 @click.argument("name")
 @INSTANCE
 @click.pass_context
+@failures()
 def create_credential(context: click.Context, name: str, instance: str | None) -> None:
     """Make application credentials for the principal NAME.
 
@@ -35,7 +37,7 @@ def create_credential(context: click.Context, name: str, instance: str | None) -
     click.echo()
     click.echo("Configure it by one of these lines, beside the credentials you have:")
     click.echo(f"{key} = {value}")
-    click.echo(f"export FLASK_{key}='{value}'")
+    click.echo(f"export FLASK_{key}={shlex.quote(value)}")
 
 
 def _instance_name(context: click.Context, name: str | None) -> str:

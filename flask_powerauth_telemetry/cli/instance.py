@@ -61,20 +61,14 @@ def silence(output: TextIO) -> None:
 
 
 def on_instance(command: Command) -> Command:
-    """Give a command the ``TelemetryState`` of an instance as its first argument.
-
-    It adds the option ``--instance``. The application is loaded, and its context pushed. Whatever
-    ends a command early, a bug or Ctrl-C too, ends it with exit code 2: 0 and 1 have a meaning of
-    their own.
-    """
+    """Load the application, and give a command in its context the state of ``--instance``."""
 
     @INSTANCE
     @click.pass_context
     def on_loaded_application(
         context: click.Context, /, *, instance: str | None, **options: Any
     ) -> None:
-        with _failures():
-            _prepare_output()
+        with failures():
             app = context.ensure_object(ScriptInfo).load_app()
             with app.app_context():
                 state = find_instance(app, instance)
@@ -109,8 +103,10 @@ def main_database(state: TelemetryState) -> Database:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
+    """End by 2 what ends early, by a bug or Ctrl-C, too: 0 and 1 have a meaning of their own."""
     try:
+        _prepare_output()
         yield
     except (click.ClickException, click.exceptions.Exit):
         raise

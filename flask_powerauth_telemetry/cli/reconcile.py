@@ -93,7 +93,7 @@ def _days(text: str) -> Sequence[int]:
     type=Seconds(min_open=True),
     default=60,
     show_default=True,
-    help="Seconds to wait for each answer of PowerAuth Server.",
+    help="Seconds to wait for data of PowerAuth Server.",
 )
 @click.option("--time-limit", type=Seconds(), help="Seconds for our statements. As configured.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON, for machines.")

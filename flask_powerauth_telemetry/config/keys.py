@@ -80,10 +80,10 @@ class TelemetryConfig:
     """How long a result is kept and answered again, with its `Age`. 0: not kept; callers of the
     same moment still share one computation."""
     cache_size: int = setting(kinds.Count("results", least=1), 1024)
-    """How many are kept in each process, up to about 16 MB. The cheapest leave first."""
+    """How many an instance keeps in a process, up to about 16 MB. The cheapest leave first."""
     max_waiting: int = setting(kinds.Count("callers"), 6)
-    """How many callers may wait at once in a process, at most half for one principal; others get
-    503. Keep it below the threads of your server. 0: no limit."""
+    """How many callers of an instance, or its dashboard, may wait at once in a process, at most
+    half for one principal; others get 503. Keep it below your server's threads. 0: no limit."""
     source: str = setting(kinds.Source(), kinds.LIVE)
     """What the documented reports read: `"live"`, PowerAuth's tables, or `"snapshot"`,
     [recordings](recording.md#the-recorded-source)."""

@@ -36,8 +36,7 @@ def load_config(values: Mapping[str, Any], name: str = DEFAULT_NAME) -> Telemetr
     """
     _refuse_misspelt(values, name)
     configured = frozenset(key for key in known_keys(name) if values.get(key) is not None)
-    given = dict(_given(values, name))
-    config = TelemetryConfig(name=name, configured=configured, **given)
+    config = TelemetryConfig(name=name, configured=configured, **dict(_given(values, name)))
     _check_scopes(config)
     return config
 
@@ -135,8 +134,8 @@ def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
     for key in values:
         if key in known:
             continue
-        if key.upper() in known:
-            raise ConfigurationError(key, "keys are in upper case", f"Name it {key.upper()}")
+        if (plain := key.upper().removeprefix(_FLASK_PREFIX)) in known:
+            raise _no_such_key(key, [plain])
         if not key.startswith(prefix):
             if _is_almost_ours(key) and (close := get_close_matches(key, known, 1, 0.9)):
                 raise _no_such_key(key, close)
@@ -250,10 +249,8 @@ def _variables() -> dict[str, str]:
 def _cure_by_environment(key: str, variables: Mapping[str, str]) -> str | None:
     right = _FLASK_PREFIX + key
     if right in os.environ:
-        return (
-            f"The environment has {right}:"
-            " call app.config.from_prefixed_env() before the extension is made"
-        )
+        cure = "call app.config.from_prefixed_env() before the extension is made"
+        return f"The environment has {right}: {cure}"
     misspelt = (right, key, *(right.replace(word, "", 1) for word in _PREFIX_WORDS))
     wrong = next((variables[name] for name in misspelt if name in variables), None)
     return f"The environment has {wrong}: name it {right}" if wrong else None

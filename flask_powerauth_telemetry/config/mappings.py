@@ -31,7 +31,6 @@ _DIGEST = re.compile(re.escape(DIGEST_PREFIX) + r"[0-9a-fA-F]{64}")
 _ALMOST_DIGEST = re.compile(r"(?:sha-?256\W{0,2})?[0-9a-f]{64}", re.IGNORECASE)
 _BEGIN = f"Begin it by {DIGEST_PREFIX}, with the digits right behind"
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*){0,2}")
-_BEGINS_URL = "://"
 _MUST_BE_CREDENTIALS = f"must map principals to digests, or be {PA_INTEGRATION!r}"
 
 
@@ -84,7 +83,7 @@ class ReportBinds(ByName):
     must, example = "must map names to binds", {"CURRENT_MAU": "replica"}
 
     def _read_one(self, name: str, one: Any) -> str:
-        if not isinstance(one, str) or not one or _BEGINS_URL in one:
+        if not isinstance(one, str) or not one:
             raise Refused(f"what {name} is to read is no name of a bind", "Name one of the binds")
         return one
 
@@ -123,7 +122,7 @@ class Binds(ByName):
     secret = True
 
     def _read_one(self, name: str, one: Any) -> Bind:
-        if _BEGINS_URL in name:
+        if "://" in name:  # names are told
             raise Refused("has a URL for a name", example=self.example)
         given = one if isinstance(one, Mapping) else {"url": one}
         kinds = {"url": DatabaseUrl(), **kinds_of(Bind)}

@@ -13,6 +13,7 @@ from marshmallow import Schema, fields
 from sqlalchemy import Select, select
 
 from flask_powerauth_telemetry.auth.credentials import Principal
+from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.dashboard.figures import FIRST
 from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure, Parameters
@@ -22,13 +23,11 @@ from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.responses import log_and_translate
-from flask_powerauth_telemetry.service import Report, ReportService
+from flask_powerauth_telemetry.service import Report, ReportService, ageing_clock
 from flask_powerauth_telemetry.state import TelemetryState
 
 PAGE_SECONDS = 5.0
 """After how long a page begins no further figure, but leaves it to a request of its own."""
-
-_KEEP_NAMES_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +130,13 @@ def names_statement(tables: PowerAuthTables) -> Select[Any]:
 
 
 class _Names(ReportProvider):
-    """All names, in no order.
+    """All names, in no order: of PowerAuth's database, or of the recorded source's ``history``.
 
-    Those of PowerAuth's database, or those in a ``history``, which is all that a process of the
-    recorded source may read; it is refused where it is missing or of another version.
+    A history is refused where it is missing or of another version.
     """
 
     name = "APPLICATION_NAMES"
+    keep_seconds = 60
     parameters_schema = Schema
     data_schema = Schema.from_dict({"names": fields.List(fields.String(), required=True)})
 
@@ -158,7 +157,9 @@ def names_service(state: TelemetryState) -> ReportService:
     recorded = state.config.source == SNAPSHOT
     registry = ReportRegistry()
     registry.register(_Names(HistoryStore.from_config(state.config) if recorded else None))
-    return ReportService(registry, state.databases, state.clock, keep_seconds=_KEEP_NAMES_SECONDS)
+    clock, most = state.clock, state.config.max_waiting
+    computations = Computations(max_waiting=most, clock=ageing_clock(clock))
+    return ReportService(registry, state.databases, clock, computations=computations)
 
 
 def visible_names(service: ReportService, principal: Principal) -> Sequence[str]:

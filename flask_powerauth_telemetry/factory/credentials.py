@@ -54,7 +54,8 @@ def _integration_credentials(config: TelemetryConfig, databases: Databases) -> C
     if database is None:
         raise no_database(config, f"credentials are read from {PA_INTEGRATION}")
     kind = import_string("flask_powerauth_telemetry.auth.pa_integration:IntegrationCredentials")
-    store: CredentialStore = kind(database, integration_table(schema, config.tables))
+    table = integration_table(schema, config.tables)
+    store: CredentialStore = kind(database, table, max_waiting=config.max_waiting)
     return store
 
 

@@ -1,10 +1,12 @@
 """Who may ask: digests, PowerAuth's own table, stores of one's own, scopes."""
 
 import functools
+import itertools
 import logging
+import threading
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -38,6 +40,7 @@ from flask_powerauth_telemetry.database.tables import PowerAuthTables, integrati
 from flask_powerauth_telemetry.exceptions import DatabaseFault
 from flask_powerauth_telemetry.state import EXTENSION_KEY
 from tests.support import powerauth
+from tests.support.callers import LONG
 from tests.support.held import eventually
 from tests.support.service import (
     CREDENTIALS,
@@ -162,6 +165,28 @@ def test_integrations_have_a_connection_of_their_own_beside_a_pool_of_any_size(
             driver = connection.connection.driver_connection
             assert driver.info.get_parameters()["application_name"] == "telemetry"
             assert driver.prepare_threshold is None  # a pooler may be in between
+
+
+def test_few_wait_until_integrations_are_read_and_the_rest_is_refused_at_once(
+    filled: Engine,
+) -> None:
+    opened = threading.Event()
+
+    def engine_of_a_host_that_hangs() -> Engine:
+        assert opened.wait(LONG)
+        return filled
+
+    arguments = {"engine": engine_of_a_host_that_hangs}
+    app = create_app(arguments=arguments, CREDENTIALS="pa_integration", MAX_WAITING=4)
+    users = [("token-1", "secret-1"), ("token-2", "secret-2"), ("who", "")] * 5
+
+    with ThreadPoolExecutor(len(users)) as callers:
+        answers = [callers.submit(status, app.test_client(), user) for user in users]
+        refused = list(itertools.islice(as_completed(answers, LONG), len(users) - 4))
+        opened.set()
+
+    assert {answer.result() for answer in refused} == {503}
+    assert status(app.test_client(), users[0]) == 200
 
 
 def test_integrations_of_an_engine_in_memory() -> None:

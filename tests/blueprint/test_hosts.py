@@ -1,5 +1,6 @@
 """The extension inside hosts of every kind: their pages stay theirs, and ours stay ours."""
 
+import gc
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
@@ -18,13 +20,17 @@ import pytest
 from flask import Blueprint, Flask, abort
 from flask_limiter import Limiter
 from flask_sqlalchemy import SQLAlchemy
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
 
 from flask_powerauth_telemetry import ConfigurationError, PowerAuthTelemetry
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
+from flask_powerauth_telemetry.monitoring.metrics import TelemetryMetrics
 from tests.support import powerauth
+from tests.support.callers import threads_of_ours
 from tests.support.held import eventually
 from tests.support.recorded import Clock
 from tests.support.service import (
@@ -136,6 +142,46 @@ def test_everything_else_is_the_hosts(
     assert "Cache-Control" not in response.headers
     if page:
         assert response.get_data(as_text=True) == page
+
+
+class Greedy(BaseConverter):
+    regex, part_isolating, weight = ".*?", False, -1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "/<path:p>",
+        "/<greedy:p>",
+        "/rest/<path:p>",
+        "/<a>/<b>/<c>/<d>",
+        "/rest/<v>/telemetry/report",
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_wide_rules_of_the_host_take_nothing_below_the_prefix(
+    filled: Engine, rule: str, is_first: bool
+) -> None:
+    app = Flask("host", static_url_path="")
+    app.url_map.converters["greedy"] = Greedy
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    if not is_first:
+        PowerAuthTelemetry(app)
+    app.add_url_rule(rule, view_func=lambda **_: "the host's", methods=["GET", "POST"])
+    if is_first:
+        PowerAuthTelemetry(app)
+    client = app.test_client()
+
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 200
+    for method, path, status in (
+        ("GET", PATH, 405),
+        ("GET", f"{PATH}/x", 404),
+        ("POST", "/rest/v3/telemetry//report", 404),
+        ("GET", "/rest/v3/telemetry/", 404),
+    ):
+        assert client.open(path, method=method).status_code == 401
+        assert client.open(path, method=method, auth=USER).status_code == status
 
 
 def test_json_settings_of_the_host_do_not_matter(filled: Engine) -> None:
@@ -311,6 +357,34 @@ def test_one_extension_on_two_applications(filled: Engine) -> None:
         telemetry.close(app)
 
     assert answers == [[200, 401], [401, 200]]
+
+
+def test_nothing_of_an_application_is_kept_on_the_extension(filled: Engine) -> None:
+    telemetry, dashboard = PowerAuthTelemetry(), PowerAuthTelemetryDashboard()
+    metrics = TelemetryMetrics(registry=CollectorRegistry())
+
+    def served(**keys: Any) -> weakref.ref[Flask]:
+        app = Flask("host")
+        app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+        app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+        app.config.update(keys)
+        telemetry.init_app(app)
+        dashboard.init_app(app)
+        metrics.init_app(app)
+        ask(app.test_client(), "CURRENT_MAU", RETAIL)
+        return weakref.ref(app)
+
+    gc.freeze()  # so that what other tests left is not gone through
+    apps = [
+        served(),
+        served(POWERAUTH_TELEMETRY_SOURCE="snapshot"),
+        served(POWERAUTH_TELEMETRY_CREDENTIALS="pa_integration"),
+    ]
+    eventually(lambda: not threads_of_ours())
+    gc.collect()
+    gc.unfreeze()
+
+    assert [app() for app in apps] == [None] * 3
 
 
 @pytest.mark.parametrize("name", ["powerauth_telemetry", "apac"])

@@ -197,6 +197,26 @@ def test_check_of_a_strangers_report_agrees_with_its_answer(
     assert levels_of(found, "DEVICES") == ({"ok"} if status == 200 else {"error"})
 
 
+def slow(context: ReportContext, application: str) -> Any:
+    by_first_row(context, application)
+    return by_text(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000000)"
+        " SELECT max(n) FROM n"
+    )(context, application)
+
+
+def test_strangers_report_runs_for_a_short_time_whatever_the_time_limit_is(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_powerauth_telemetry.cli.checks.reports.ANSWER_SECONDS", 0.1)
+    fill(sqlite)
+    app = app_of(sqlite, arguments={"providers": [Devices(slow)]}, STATEMENT_TIMEOUT=600)
+
+    found = findings(app, "--no-pass", "--time-limit", "300")
+
+    assert levels_of(found, "DEVICES") == {"warning"}
+
+
 def test_strangers_report_of_a_bind_is_asked_there(sqlite: Engine, tmp_path: Path) -> None:
     fill(sqlite)
     keys: dict[str, Any] = {"BINDS": {"copy": f"sqlite:///{tmp_path / 'empty.sqlite'}"}}

@@ -37,6 +37,9 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+NAME = "O'Brien's \"billing\" `department`; $HOME \\n"
+
+
 @pytest.mark.parametrize(
     ("options", "instance", "key"),
     [
@@ -47,7 +50,7 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_credential_works_as_it_is_printed(
     tmp_path: Path, options: list[str], instance: str, key: str
 ) -> None:
-    result = run(tmp_path, "telemetry", "create-credential", "billing department", *options)
+    result = run(tmp_path, "telemetry", "create-credential", NAME, *options)
 
     assert (result.returncode, result.stderr) == (0, "")
     token = re.search(r"^Token: +(\S+)", result.stdout, re.MULTILINE)
@@ -68,8 +71,8 @@ def test_credential_works_as_it_is_printed(
         credentials = load_config(values, instance).credentials
         assert isinstance(credentials, dict)
         store = StaticCredentials(credentials)
-        assert store.authenticate("billing department", token[1]) == "billing department"
-    assert json.loads(value) == {"billing department": digest(token[1])}
+        assert store.authenticate(NAME, token[1]) == NAME
+    assert json.loads(value) == {NAME: digest(token[1])}
 
 
 @pytest.mark.parametrize(

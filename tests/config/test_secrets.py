@@ -61,8 +61,21 @@ STOPPED: list[Mapping[str, Any]] = [
     {"BINDS": URL},
     {"BINDS": {"replica": {"uri": URL}}},
     {"BINDS": {URL: {"timezone": "UTC"}}},
+    {"BINDS": {URL: "sqlite://"}},
     {"REPORT_BINDS": {"USERS_BY_STATUS": URL}, "REPORTS": ["USERS_BY_STATUS"]},
     {"SOURCE": URL},
+    {"REPORTS": f"{URL},{QUERY}"},
+    {"LOAD_ENTRY_POINTS": [URL]},
+    {"URL_PREFIX": URL},
+    {"DATABASE_TIMEZONE": URL},
+    {"REPORT_TIMEZONE": QUERY},
+    {"TABLES": {URL: "pa_activation"}},
+    {"SCOPES": {URL: ["retail"]}},
+    {"SCOPES": {"billing": URL}},
+    {"ENGINE_OPTIONS": {URL: True}},
+    {"BINDS": {"replica": {URL: "UTC"}}},
+    {"BINDS": {"replica": {"url": "sqlite://", "timezone": URL}}},
+    {"DATABASE_TIMEZONE": f"{URL.replace(SECRET, f'@/ {SECRET} ')}"},
 ]
 
 
@@ -113,6 +126,32 @@ def test_application_that_can_not_answer(
     keys: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert everything(create_app(**keys), caplog, ("billing", "a-token")) in (500, 503)
+
+
+@pytest.mark.parametrize("keys", RUNNING)
+def test_commands_of_an_application_that_can_not_answer(
+    keys: Mapping[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a history is made there
+    runner = create_app(**keys, REPORTS=["USERS_IN_MONTH"]).test_cli_runner()
+    about = ["--application", "retail"]
+    commands = [
+        ["check", "--json"],
+        ["applications", "--principal", "billing"],
+        ["report", "CURRENT_MAU", "-p", "application=retail"],
+        ["snapshot", *about],
+        ["statement", *about, "--month", "2026-10"],
+        ["reconcile", *about, "--server", f"https://u:{SECRET}@127.0.0.1:1/rest?x={SECRET}"],
+    ]
+
+    results = [runner.invoke(args=["telemetry", *command]) for command in commands]
+
+    assert {result.exit_code for result in results} <= {1, 2}
+    assert_silent(f"{one.output}{one.exception!r}" for one in results)
+    assert_silent(text for record in caplog.records for text in told(record))
 
 
 @pytest.mark.parametrize("keys", STOPPED)

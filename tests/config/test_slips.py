@@ -174,7 +174,7 @@ IN_ENVIRONMENT = [
     Slip("TIME_ZONE", "UTC", "no such key", f"{PREFIX}DATABASE_TIMEZONE or {PREFIX}REPORT_TIME"),
     Slip("TIMEOUT", "20", "no such key", f"Did you mean {PREFIX}STATEMENT_TIMEOUT"),
     Slip("PREFIX", "/x", "no such key", f"Did you mean {PREFIX}URL_PREFIX"),
-    Slip("Scopes", "{}", "keys are in upper case", f"Name it {PREFIX}SCOPES"),
+    Slip("Scopes", "{}", "there is no such key", f"Did you mean {PREFIX}SCOPES"),
     Slip("STATEMENT_TIMEOUT_FILE", "/x", "can't be read from a file", "Set "),
     Slip("CREDENTIALS_FILE", "~/credentials", "No such file", "~ stands for nothing here"),
     Slip("CREDENTIALS_FILE", "$(pwd)/file", "has $(pwd) in it", "Write what it stands for"),

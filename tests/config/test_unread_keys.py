@@ -165,10 +165,11 @@ def test_variable_with_half_of_the_prefix_is_told(
 @pytest.mark.parametrize(
     ("key", "cure"),
     [
-        ("POWERAUTH_TELEMETRY_Scopes", "keys are in upper case. Name it POWERAUTH_TELEMETRY_SCOPE"),
-        ("powerauth_telemetry_scopes_file", "Name it POWERAUTH_TELEMETRY_SCOPES_FILE"),
+        ("POWERAUTH_TELEMETRY_Scopes", "Did you mean POWERAUTH_TELEMETRY_SCOPES"),
+        ("powerauth_telemetry_scopes_file", "Did you mean POWERAUTH_TELEMETRY_SCOPES_FILE"),
         ("POWERAUTH_TELEMETY_SCOPES", "Did you mean POWERAUTH_TELEMETRY_SCOPES"),
         ("POWER_AUTH_TELEMETRY_SCOPES", "Did you mean POWERAUTH_TELEMETRY_SCOPES"),
+        ("FLASK_POWERAUTH_TELEMETRY_SCOPES", "Did you mean POWERAUTH_TELEMETRY_SCOPES"),
     ],
 )
 def test_key_with_another_prefix_stops_the_start(sqlite: Engine, key: str, cure: str) -> None:

@@ -1,6 +1,9 @@
 """The dashboard: its numbers are those of the API, and nobody sees more than there."""
 
+import itertools
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,6 +30,7 @@ from flask_powerauth_telemetry.service import ReportRun
 from flask_powerauth_telemetry.tabular import as_csv
 from tests.support import powerauth
 from tests.support.audit import Verification, add_verifications
+from tests.support.callers import LONG
 from tests.support.dashboard import (
     CLERK,
     CREDENTIALS,
@@ -547,6 +551,25 @@ def test_names_are_kept_for_a_minute(sqlite: Engine) -> None:
                 connection.exec_driver_sql("INSERT INTO pa_application (id, name) VALUES (2, 'b')")
 
     assert seen == [["retail"], ["retail"], ["b", "retail"]]
+
+
+def test_few_wait_for_names_and_the_rest_is_refused_at_once(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    opened = threading.Event()
+
+    def engine_of_a_host_that_hangs() -> Engine:
+        assert opened.wait(LONG)
+        return sqlite
+
+    app = dashboard(arguments={"engine": engine_of_a_host_that_hangs}, MAX_WAITING=4)
+    users = [USER, CLERK] * 6
+    with ThreadPoolExecutor(len(users)) as viewers:
+        pages = [viewers.submit(get, app.test_client(), user=user) for user in users]
+        refused = list(itertools.islice(as_completed(pages, LONG), len(users) - 4))
+        opened.set()
+
+    assert {page.result().status_code for page in refused} == {503}
+    assert {page.result().status_code for page in pages if page not in refused} == {200}
 
 
 def test_recorded_source_shows_the_names_of_the_history(small_site: Site) -> None:

@@ -79,6 +79,7 @@ def _tries(database: Database) -> list[object]:
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_libpq_gives_up_what_is_dead(postgresql: Engine, create: Any, driver: str) -> None:
     url = postgresql.url.set(drivername=f"postgresql+{driver}")
+    url = url.update_query_dict({"keepalives_interval": "7", "application_name": "telemetry"})
     engine = create(url, {"connect_args": {"keepalives_count": 5}})
     with engine.connect() as connection:
         info = connection.connection.driver_connection.info
@@ -89,8 +90,8 @@ def test_libpq_gives_up_what_is_dead(postgresql: Engine, create: Any, driver: st
         "connect_timeout": "5",
         "keepalives": "1",
         "keepalives_idle": "30",
-        "keepalives_interval": "10",
-        "keepalives_count": "5",  # as configured, instead of 3
+        "keepalives_interval": "7",  # as the URL has it, instead of 10
+        "keepalives_count": "5",  # as the options have it, instead of 3
     }
     assert {name: given[name] for name in expected} == expected
 

@@ -152,7 +152,7 @@ class Servers:
     def nginx(self, block: str, behind: Address) -> Iterator[Address]:
         """Debian's nginx with a block for a server, in front of another server."""
         port = free_port()
-        certificate, key = _certificate(self.folder)
+        certificate, key = self_signed(self.folder)
         text = block.replace("/etc/ssl/telemetry.crt", str(certificate))
         text = text.replace("/etc/ssl/telemetry.key", str(key))
         text, listened = re.subn(r"listen \d+", f"listen 127.0.0.1:{port}", text)
@@ -221,7 +221,7 @@ def _not_root() -> list[str]:
     return ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", *reading]
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def self_signed(folder: Path) -> tuple[Path, Path]:
     certificate, key = folder / "own.crt", folder / "own.key"
     options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=here"]
     options += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate)]

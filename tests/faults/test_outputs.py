@@ -18,6 +18,7 @@ from tests.support.service import CREDENTIALS, url_of
 PRINTING = [
     "applications",
     "check --no-pass --json",
+    "create-credential billing",
     "report CURRENT_MAU -p application=retail --csv",
 ]
 
@@ -111,6 +112,7 @@ def test_csv_is_utf_8_whatever_the_encoding_of_the_output(host: Path, command: s
     [
         ("check", "KeyboardInterrupt"),
         ("applications", "SystemExit('over')"),
+        ("create-credential billing", "KeyboardInterrupt"),
         ("snapshot", "SystemExit(0)"),
     ],
 )

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Pool, event, text
 
+from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard
 from flask_powerauth_telemetry.reports import FURTHER_REPORTS
-from tests.support import audit, powerauth
+from tests.support import audit, powerauth, questions
 from tests.support.audit import Change, Verification
 from tests.support.commands import findings, of_check
 from tests.support.powerauth import Activation, wall_clock
 from tests.support.questions import LIVE
 from tests.support.recorded import PAIRS, Site, run
-from tests.support.service import NOW, ask, create_app
+from tests.support.service import NOW, USER, ask, create_app
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -301,3 +303,36 @@ def _joined(told: Sequence[int | None], each: Sequence[int]) -> Sequence[int]:
         else:
             joined.append(number)
     return joined
+
+
+def test_no_report_page_or_recording_fetches_an_id(sqlite: Engine, tmp_path: Path) -> None:
+    """Users and activations are counted where they are: no id of either is sent to us."""
+    questions.fill(sqlite)
+    with sqlite.connect() as connection:
+        ids = connection.execute(text("SELECT user_id, activation_id FROM pa_activation")).all()
+    fetched: set[str] = set()
+
+    def note(content: bytes) -> str:
+        fetched.add(content.decode())
+        return content.decode()
+
+    def note_texts(connection: Any, _: object) -> None:
+        connection.text_factory = note
+
+    binds = {"history": f"sqlite:///{tmp_path / 'history.sqlite'}"}
+    app = create_app(sqlite, REPORTS=[*FURTHER_REPORTS], BINDS=binds)
+    PowerAuthTelemetryDashboard(app)
+    client = app.test_client()
+    event.listen(Pool, "connect", note_texts)
+    try:
+        recorded = run(app)
+        answers = [ask(client, *question) for question in questions.questions(NOW)]
+        for path in ("", "application?application=retail", "figure/committed?application=retail"):
+            answers.append(client.get(f"/telemetry/{path}", auth=USER))
+    finally:
+        event.remove(Pool, "connect", note_texts)
+
+    assert recorded.exit_code == 0, recorded.output
+    assert {answer.status_code for answer in answers} == {200}
+    assert {"retail", "corporate", "kiosk"} <= fetched
+    assert fetched & {name for row in ids for name in row} == set()

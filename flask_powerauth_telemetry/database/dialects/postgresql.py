@@ -134,11 +134,11 @@ class PostgreSQL(DatabaseDialect):
         event.listen(engine, "begin", _begin_read_only)
 
     def connect_args(self, url: URL) -> Mapping[str, Any]:
-        driver = url.get_driver_name()
         # A pooler may give the next transaction to another session, which knows no statement
         # that was prepared.
-        prepared = {"prepare_threshold": None} if driver == "psycopg" else {}
-        return {**_LIBPQ_ARGUMENTS, **prepared}
+        prepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+        ours = {**_LIBPQ_ARGUMENTS, **prepared}
+        return {name: ours[name] for name in ours if name not in url.query}
 
     @contextmanager
     def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
