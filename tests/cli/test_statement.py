@@ -94,6 +94,14 @@ def test_it_says_how_far_from_the_end_was_recorded(
     assert "; it begins 1 h before the month, as the clock was set forward." in text
 
 
+def test_month_without_a_change_of_the_clock_has_its_whole_window(small_site: Site) -> None:
+    record(small_site.history, [profile(local_midnight(date(2026, 7, 1), PRAGUE), 1_234)])
+
+    text = statement(app_of(small_site), "2026-06").stdout
+
+    assert "to 2026-07-01T00:00:00+02:00, by the calendar of Europe/Prague.\n" in text
+
+
 def test_json_has_what_the_reports_answer(recorded: Site) -> None:
     app = app_of(recorded)
 

@@ -422,13 +422,20 @@ def leave_transactions(own: Connection) -> None:
     own.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(WRITE)
 
 
+def write_later(own: Connection) -> None:
+    for _ in range(2):
+        own.commit()
+        own.exec_driver_sql("SELECT 1")
+    own.exec_driver_sql(f"COMMIT; {WRITE}")
+
+
 def open_another(own: Connection) -> None:
     with own.engine.begin() as another:
         another.exec_driver_sql(WRITE)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-@pytest.mark.parametrize("do", [leave_transactions, open_another])
+@pytest.mark.parametrize("do", [leave_transactions, write_later, open_another])
 def test_provider_opens_nothing_that_writes(postgresql: Engine, do: Any, driver: str) -> None:
     powerauth.create_schema(postgresql)
     reader = create_engine(postgresql.url.set(drivername=f"postgresql+{driver}"))
