@@ -244,6 +244,14 @@ class DeltaToKeep(Plain):
     keep_seconds = timedelta(minutes=1)  # type: ignore[assignment]
 
 
+class NoNumberToKeep(Plain):
+    keep_seconds = float("nan")
+
+
+class LessToKeep(Plain):
+    keep_seconds = -1
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -266,6 +274,8 @@ class NotAProvider:
         ([NoTables()], "NoTables has None as tables: name them in a tuple"),
         ([NoColumns()], "NoColumns has 7 as tables"),
         ([TextToKeep()], "TextToKeep has '60' as keep_seconds: set seconds, or None"),
+        ([NoNumberToKeep()], "NoNumberToKeep has nan as keep_seconds"),
+        ([LessToKeep()], "LessToKeep has -1 as keep_seconds"),
         ([DeltaToKeep()], "DeltaToKeep has datetime.timedelta"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
