@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Request, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 
@@ -199,11 +199,11 @@ def _read_report(state: TelemetryState, _: Principal, path: str) -> ReportReques
     asked.max_content_length = limit + 1
     try:
         body = asked.get_data()
-    except HTTPException:
-        raise
+    except RequestEntityTooLarge:
+        body = None
     except Exception as error:  # each server has its own for a broken chunk or a caller that left
         raise InvalidRequest("The body can't be read") from error
-    if len(body) > limit:
+    if body is None or len(body) > limit:
         raise PayloadTooLarge("The body is too large")
     return load_request(body)
 

@@ -10,14 +10,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from flask import Response, current_app, got_request_exception
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from flask_powerauth_telemetry.auth.basic import CHALLENGE
 from flask_powerauth_telemetry.exceptions import (
     DatabaseFault,
-    InvalidRequest,
     MethodNotAllowed,
-    PayloadTooLarge,
     ServerFault,
     TelemetryError,
     Unauthorized,
@@ -122,8 +119,4 @@ def translate(error: Exception) -> TelemetryError:
     """The error of this package that stands for any exception."""
     if isinstance(error, TelemetryError):
         return error
-    if isinstance(error, RequestEntityTooLarge):
-        return PayloadTooLarge("The body is too large")
-    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
-        return InvalidRequest("The request can't be read")
     return ServerFault(f"{type(error).__name__} was raised")
