@@ -131,9 +131,9 @@ def _unreadable(path: str, key: str, error: OSError) -> Refused:
 
 
 def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
-    prefix, known = key_prefix(name), known_keys(name)
+    prefix, known, of_default = key_prefix(name), known_keys(name), known_keys()
     for key in values:
-        if key in known:
+        if key in known or key in of_default:  # an instance may be called "history"
             continue
         if key.upper() in known:
             raise ConfigurationError(key, "keys are in upper case", f"Name it {key.upper()}")

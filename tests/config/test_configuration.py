@@ -201,6 +201,20 @@ def test_keys_of_other_instances_and_extensions_are_left_alone() -> None:
     start(EMEA_DATABASE_URL=5, EMEA_CREDENTIALS_FILE="/nowhere", SOMETHING_ELSE=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("database", "DATABASE_URL"), ("statement", "STATEMENT_TIMEOUT"), ("max", "MAX_AGE")],
+)
+def test_instance_may_be_called_as_a_key_begins(name: str, key: str) -> None:
+    own = f"{name.upper()}_"
+    app = start(**{key: URL_OF_NOWHERE if key == "DATABASE_URL" else 7})
+    app.config[f"{PREFIX}{own}DATABASE_URL"] = URL_OF_NOWHERE
+    app.config[f"{PREFIX}{own}CREDENTIALS"] = CREDENTIALS
+    app.config[f"{PREFIX}{own}URL_PREFIX"] = "/own"
+
+    assert PowerAuthTelemetry(app, name=name).name == name
+
+
 def test_defaults() -> None:
     config = load_config({})
 
