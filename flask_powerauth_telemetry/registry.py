@@ -17,7 +17,7 @@ from flask_powerauth_telemetry.exceptions import (
     class_path,
 )
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider, Result
-from flask_powerauth_telemetry.schemas import encode
+from flask_powerauth_telemetry.schemas import DECODER, encode
 
 ENTRY_POINT_GROUP = "flask_powerauth_telemetry.providers"
 
@@ -74,13 +74,17 @@ class RegisteredReport:
             # What has no such members would be dumped without them, as if there was nothing.
             if not isinstance(data, list if self.data_schema.many else Mapping):
                 raise TypeError(f"they are a {type(data).__name__}")
-            dumped: Mapping[str, Any] = self.data_schema.dump(data)
-            self.data_schema.load(dumped, unknown=EXCLUDE)
-            encode(dumped)
+            # As callers get them, and nobody else's: a provider may change its own objects later,
+            # and a hook of the schema what it is given.
+            text = encode(self.data_schema.dump(data))
+            self.data_schema.load(DECODER.decode(text), unknown=EXCLUDE)
+            fitting: Mapping[str, Any] = DECODER.decode(text)
+            if encode(fitting) != text:
+                raise ValueError("two members of an object have one name")
         except (ValidationError, TypeError, ValueError, AttributeError) as error:
             cause = f"{self.name}: its data don't fit its schema: {error}"
             raise ProviderFault(cause) from error
-        return dumped
+        return fitting
 
 
 class ReportRegistry:
@@ -146,9 +150,9 @@ def load_entry_points(names: Collection[str]) -> Iterator[ReportProvider]:
 def _frozen(value: Any) -> Hashable:
     """A key that two parameters share only if they are the same, of the same types."""
     if isinstance(value, Mapping):
-        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
+        return type(value), *sorted((key, _frozen(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
+        return type(value), *map(_frozen, value)
     try:
         hash(value)
     except TypeError:
@@ -169,7 +173,7 @@ def _check_declaration(provider: object) -> None:
             provider, f"has the name {name!r}: use A to Z, digits and underscores, 64 at most"
         )
     keep: object = provider.keep_seconds
-    if not (keep is None or isinstance(keep, int | float)):
+    if not (keep is None or (isinstance(keep, int | float) and keep >= 0)):
         raise InvalidProvider(provider, f"has {keep!r} as keep_seconds: set seconds, or None")
     tables: object = provider.tables
     for named in (tables, *(tables.values() if isinstance(tables, Mapping) else ())):

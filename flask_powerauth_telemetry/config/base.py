@@ -154,9 +154,9 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def refuse_unclean(text: str) -> None:
     """Raise ``Refused`` for what a shell, an editor or a file of variables left in text."""
-    if text != text.strip():
+    if text != text.strip() or len(text.splitlines()) > 1:
         cure = "Take it away. A file with Windows line ends: save it with LF"
-        raise Refused("has white space or a line end around it", cure)
+        raise Refused("has a line end in it, or white space around it", cure)
     if text == "None":
         raise Refused("is the word None", "Write null where it is read as JSON, or unset it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":

@@ -130,9 +130,9 @@ def _unreadable(path: str, key: str, error: OSError) -> Refused:
 
 
 def _refuse_misspelt(values: Mapping[str, Any], name: str) -> None:
-    prefix, known = key_prefix(name), known_keys(name)
+    prefix, known, of_default = key_prefix(name), known_keys(name), known_keys()
     for key in values:
-        if key in known:
+        if key in known or key in of_default:  # an instance may be called "history"
             continue
         if (plain := key.upper().removeprefix(_FLASK_PREFIX)) in known:
             raise _no_such_key(key, [plain])

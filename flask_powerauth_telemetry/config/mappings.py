@@ -63,7 +63,7 @@ class Tables(ByName):
 
     def _read(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         views = super()._read(value)
-        if len(set(views.values())) < len(views):
+        if len({*views.values(), *(TABLE_NAMES - views.keys())}) < len(TABLE_NAMES):
             raise Refused("two tables are mapped to one view", "Give each table a view of its own")
         return views
 

@@ -152,7 +152,7 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
         first, _, _ = str(error).partition("\n")
         cause = f"no engine can be made of it: {first}"
         raise ConfigurationError(url_key, cause, _right_url(bind.url)) from error
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         cause = str(error).partition(", using")[0]
         raise ConfigurationError(options_key, cause, "Correct the options") from error
 

@@ -32,12 +32,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("DATABASE_URL", "nosuchdialect://host/db", "no engine can be made"),
     ("ENGINE_OPTIONS", ["pool_size"], "must map names"),
     ("ENGINE_OPTIONS", {"no_such_option": 1}, "Invalid argument(s) 'no_such_option'"),
+    ("ENGINE_OPTIONS", {"poolclass": "NullPool"}, "Correct the options"),
     ("BINDS", {"x": {"url": URL_OF_NOWHERE, "options": {"nonsense": 1}}}, "Invalid argument(s)"),
     ("DATABASE_SCHEMA", " ", "must be a string that is not blank"),
     ("TABLES", "pa_activation", "must map names"),
     ("TABLES", {"pa_activations": "view"}, "is no table that is read"),
     ("TABLES", {"pa_activation": "view; DROP TABLE x"}, "is not a name"),
     ("TABLES", {"pa_activation": "view", "pa_application": "view"}, "mapped to one view"),
+    ("TABLES", {"pa_activation": "pa_application"}, "mapped to one view"),
     ("DATABASE_TIMEZONE", "Europe/Prag", "there is no time zone"),
     ("DATABASE_TIMEZONE", "CET+1", "there is no time zone"),
     ("DATABASE_TIMEZONE", "../etc/passwd", "there is no time zone"),
@@ -198,6 +200,20 @@ def test_misspelt_key_stops_the_start(key: str, meant: str) -> None:
 
 def test_keys_of_other_instances_and_extensions_are_left_alone() -> None:
     start(EMEA_DATABASE_URL=5, EMEA_CREDENTIALS_FILE="/nowhere", SOMETHING_ELSE=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("database", "DATABASE_URL"), ("statement", "STATEMENT_TIMEOUT"), ("max", "MAX_AGE")],
+)
+def test_instance_may_be_called_as_a_key_begins(name: str, key: str) -> None:
+    own = f"{name.upper()}_"
+    app = start(**{key: URL_OF_NOWHERE if key == "DATABASE_URL" else 7})
+    app.config[f"{PREFIX}{own}DATABASE_URL"] = URL_OF_NOWHERE
+    app.config[f"{PREFIX}{own}CREDENTIALS"] = CREDENTIALS
+    app.config[f"{PREFIX}{own}URL_PREFIX"] = "/own"
+
+    assert PowerAuthTelemetry(app, name=name).name == name
 
 
 def test_defaults() -> None:

@@ -211,7 +211,7 @@ def test_file_uri_of_sqlite_is_read_and_never_written(
         assert connection.scalar(text("SELECT value FROM number")) == 7
     for uri in (f"file:{path}", f"file:{path}#fragment"):
         with (
-            pytest.raises(Unavailable, match="readonly"),
+            pytest.raises(DatabaseFault, match="readonly"),
             opened(f"sqlite:///{uri}?{query}").connect() as connection,
         ):
             connection.execute(text("DELETE FROM number"))

@@ -181,7 +181,7 @@ def test_sqlite_writes_nothing(sqlite: Engine) -> None:
     powerauth.create_schema(sqlite)
     powerauth.add_applications(sqlite, ["retail"])
 
-    assert answer(sqlite, "DELETE FROM pa_application", ours=True) == 503
+    assert answer(sqlite, "DELETE FROM pa_application", ours=True) == 500
 
     with sqlite.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pa_application")) == 1
@@ -263,7 +263,7 @@ class Several(ReportProvider):
 
     def generate(self, context: ReportContext) -> dict[str, str]:
         for statement in self._statements:
-            context.connection.exec_driver_sql("SELECT 1")
+            context.connection.exec_driver_sql("SELECT 1").all()
             getattr(context.connection, self._end)()
             result = context.connection.exec_driver_sql(statement)
         return {"value": str(result.scalar_one() if result.returns_rows else "")}
@@ -296,6 +296,13 @@ def test_provider_that_ends_its_transaction_writes_nothing(
 
     with autocommit.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pa_application")) == 0
+
+
+@pytest.mark.parametrize("options", [{"stream_results": True}, {"yield_per": 1}])
+def test_host_engine_may_stream(postgresql: Engine, options: dict[str, Any]) -> None:
+    streaming = create_engine(postgresql.url, execution_options=options)
+
+    assert _several(streaming, Several("rollback", "SELECT 1"), ours=False) == 200
 
 
 @pytest.mark.parametrize("ours", [True, False])

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, abort
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from sqlalchemy import Engine, create_engine, func, select
 
@@ -244,6 +244,14 @@ class DeltaToKeep(Plain):
     keep_seconds = timedelta(minutes=1)  # type: ignore[assignment]
 
 
+class NoNumberToKeep(Plain):
+    keep_seconds = float("nan")
+
+
+class LessToKeep(Plain):
+    keep_seconds = -1
+
+
 class NotAProvider:
     name = "NOT_A_PROVIDER"
 
@@ -266,6 +274,8 @@ class NotAProvider:
         ([NoTables()], "NoTables has None as tables: name them in a tuple"),
         ([NoColumns()], "NoColumns has 7 as tables"),
         ([TextToKeep()], "TextToKeep has '60' as keep_seconds: set seconds, or None"),
+        ([NoNumberToKeep()], "NoNumberToKeep has nan as keep_seconds"),
+        ([LessToKeep()], "LessToKeep has -1 as keep_seconds"),
         ([DeltaToKeep()], "DeltaToKeep has datetime.timedelta"),
         ([NotAProvider()], "NotAProvider is not a ReportProvider"),
         ([Plain], "Plain is a class, register an instance"),
@@ -277,6 +287,23 @@ def test_bad_provider_stops_the_start(sqlite: Engine, providers: list[Any], mess
 
     assert isinstance(stopped.value, TelemetryError)
     assert "tests.service.test_providers." in str(stopped.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 503])
+def test_http_error_of_a_provider_is_a_fault_of_ours(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    class Aborting(Plain):
+        def generate(self, context: ReportContext, **parameters: Any) -> Mapping[str, Any]:
+            abort(status)
+
+    response = ask(create_app(sqlite, arguments={"providers": [Aborting()]}).test_client(), "PLAIN")
+
+    assert response.status_code == 500
+    assert response.get_json()["responseObject"]["code"] == "ERROR_GENERIC"
+    failed, fault = caplog.records
+    assert failed.telemetry_status == 500  # type: ignore[attr-defined]
+    assert fault.exc_info
 
 
 def test_provider_is_registered_before_init_app_only(sqlite: Engine) -> None:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, post_load, pre_load
 from sqlalchemy import func, select
 
 from flask_powerauth_telemetry import (
@@ -35,6 +35,16 @@ from flask_powerauth_telemetry.testing import NOW, ContractDatabase
 
 ANYONE = Principal("anyone")
 SECOND = timedelta(seconds=1)
+
+
+class Month(NamedTuple):
+    year: int
+    month: int
+
+
+class Version(NamedTuple):
+    major: int
+    minor: int
 
 
 class MovingClock:
@@ -356,6 +366,58 @@ def test_data_that_are_no_json_are_refused(database: ContractDatabase) -> None:
             house.run("RAW")
 
 
+def test_name_that_would_stand_twice_in_an_object_is_refused(database: ContractDatabase) -> None:
+    class Keyed(Simple):
+        data_schema = Schema.from_dict({"number": fields.Dict(required=True)})
+
+    given: Iterator[Any] = iter([{1: 4, "1": 5}, {None: 4, "null": 5}, {1: 4, 2: 5}])
+    house = House(database, 60, Keyed(lambda _: {"number": next(given)}))
+    for _ in range(2):
+        with pytest.raises(ProviderFault, match="two members of an object have one name"):
+            house.run("SIMPLE")
+    assert house.run("SIMPLE").data == {"number": {"1": 4, "2": 5}}
+
+
+class ChangingHooks(Schema):
+    """Its hooks change what they are given, as those of marshmallow's own manual do."""
+
+    number = fields.Integer(required=True)
+    parts = fields.List(fields.Raw(), required=True)
+
+    @pre_load
+    def count(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        data["number"] += 1
+        return data
+
+    @post_load
+    def empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        data["parts"][0].clear()
+        return data
+
+
+def test_data_are_changed_neither_by_a_schema_nor_by_their_provider_later(
+    database: ContractDatabase,
+) -> None:
+    parts = [["ios"]]
+    own = {"number": 7, "parts": parts}
+
+    class Shared(Single):
+        data_schema = ChangingHooks
+        pure = True
+
+        def report_data(self, number: Any, days: int) -> Any:
+            return own
+
+    class Generated(Simple):
+        data_schema = ChangingHooks
+
+    house = House(database, 60, Shared(), Generated(lambda _: own))
+    expected = {"number": 7, "parts": [["ios"]]}
+    assert [house.run(name).data for name in ("SINGLE", "SIMPLE")] == [expected] * 2
+    parts[0].append("android")
+    assert [house.run(name).data for name in ("SINGLE", "SIMPLE")] == [expected] * 2
+
+
 def test_rows_of_a_connection_are_no_result(database: ContractDatabase) -> None:
     house = House(database, 60, Single(lambda context: context.connection.execute(select(1))))
     with pytest.raises(ProviderFault, match="CursorResult, make it a list"):
@@ -404,6 +466,7 @@ def test_parameters_that_are_alike_but_not_the_same_share_nothing(
     house = House(database, 60, provider)
     noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
     different = [1, True, 1.0, "1", [1], {"a": 1}, {"a": [1]}, None, 0.0, -0.0, Decimal("1.0")]
+    different += [[], {}, {"a": []}, {"a": {}}, Month(2026, 11), Version(2026, 11), [2026, 11]]
     different += [Decimal("1.00"), noon, noon.astimezone(timezone(timedelta(hours=14)))]
     for key in different * 2:
         house.run("SIMPLE", key=key)

@@ -245,7 +245,9 @@ class _Guard:
     def _execute(self, *statements: str) -> None:
         self._is_busy = True
         try:
-            self._connection.exec_driver_sql("; ".join(statements))
+            # Whoever streams, only queries can.
+            options = {"stream_results": False, "yield_per": None}
+            self._connection.exec_driver_sql("; ".join(statements), execution_options=options)
         finally:
             self._is_busy = False
 

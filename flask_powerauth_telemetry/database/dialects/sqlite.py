@@ -74,9 +74,9 @@ class SQLite(DatabaseDialect):
         return getattr(cause, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
 
     def passes(self, error: SQLAlchemyError, cause: BaseException | None) -> bool:
-        # A missing table, which other drivers don't call operational.
-        refused = getattr(cause, "sqlite_errorname", None) == "SQLITE_ERROR"
-        return not refused and super().passes(error, cause)
+        # A missing table, and what writes: other drivers don't call them operational.
+        name = getattr(cause, "sqlite_errorname", None)
+        return name not in ("SQLITE_ERROR", "SQLITE_READONLY") and super().passes(error, cause)
 
 
 def _open_read_only(
