@@ -245,7 +245,7 @@ class _Guard:
     def _execute(self, *statements: str) -> None:
         self._is_busy = True
         try:
-            # Whoever streams, only queries can.
+            # Only queries can be streamed, whatever the connection is told to do.
             options = {"stream_results": False, "yield_per": None}
             self._connection.exec_driver_sql("; ".join(statements), execution_options=options)
         finally:
