@@ -155,7 +155,7 @@ def _missing(statement: Statement) -> Iterator[str]:
     elif users is not None and users["state"] != RECORDED:
         known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
         yield (
-            "No recording was made within five minutes of the end of the month,"
+            "No whole recording was made within five minutes of the end of the month,"
             f" so {known} known of its users."
         )
     if daily is not None and (days := daily["missing"]):

@@ -11,6 +11,7 @@ from flask_powerauth_telemetry.history.users_in_month import (
     Found,
     UsersInMonthSchema,
     find_profiles,
+    gives_number,
     known_of_month,
     month_period,
 )
@@ -92,7 +93,7 @@ class UsersByMonth(RecordedReport):
         found: list[Found] = []
         gap: Found | None = None
         for end in (*ends, coming):
-            beside = _beside(at_ends, end)
+            beside = _beside(at_ends, end, context)
             if beside is None:
                 if gap is None or any(one.as_of < end for one in gap.after[:1]):
                     gap = find_profiles(self._history, context, application, end)
@@ -101,9 +102,11 @@ class UsersByMonth(RecordedReport):
         return found
 
 
-def _beside(profiles: Sequence[ActivityProfile], end: datetime) -> Found | None:
+def _beside(
+    profiles: Sequence[ActivityProfile], end: datetime, context: ReportContext
+) -> Found | None:
     """Those of profiles, which are the oldest first, that give the number of a month."""
-    near = [one for one in profiles if abs(one.as_of - end) <= TOLERANCE]
+    near = [one for one in profiles if gives_number(one, end, context)]
     if not near:
         return None
     before = [one for one in reversed(near) if one.as_of < end]

@@ -148,7 +148,7 @@ def test_month_without_a_recording_at_its_end_has_bounds(
 
     assert result.exit_code == 1
     assert f"The number of users is not known; it is {bounds}." in result.stdout
-    assert "No recording was made within five minutes of the end" in result.stdout
+    assert "No whole recording was made within five minutes of the end" in result.stdout
 
 
 def test_single_days_are_told_as_one(recorded: Site) -> None:
