@@ -270,12 +270,13 @@ def test_key_that_is_none_is_refused(key: object) -> None:
     assert "x" * 31 not in str(refused.value)
 
 
-def test_keys_come_from_a_file_and_stand_in_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(f"{NEW}\n{OLD}\n", encoding="utf-8")
+@pytest.mark.parametrize("key", ["HISTORY_KEY_FILE", "HISTORY_KEY"])
+def test_keys_come_from_lines_and_stand_in_no_text(tmp_path: Path, key: str) -> None:
+    path, text = tmp_path / "keys", f"{NEW}\nan old key of words with blanks between"
+    path.write_text(f"{text}\n", encoding="utf-8")
 
-    config = load_config({"POWERAUTH_TELEMETRY_HISTORY_KEY_FILE": str(path)})
+    config = load_config({f"POWERAUTH_TELEMETRY_{key}": str(path) if "FILE" in key else text})
 
     assert config.history_key is not None
-    assert config.history_key.values == (NEW.encode(), OLD.encode())
+    assert config.history_key.values == tuple(line.encode() for line in text.splitlines())
     assert NEW not in repr(config) + repr(config.history_key)
