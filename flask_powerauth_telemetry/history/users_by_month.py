@@ -1,7 +1,6 @@
 """The users of a year's months, out of the history."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from marshmallow import Schema, fields
 
@@ -17,7 +16,6 @@ from flask_powerauth_telemetry.history.users_in_month import (
 )
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from flask_powerauth_telemetry.reports.calendar import Month, day_of
 
 MONTHS = 12
@@ -93,21 +91,12 @@ class UsersByMonth(RecordedReport):
         found: list[Found] = []
         gap: Found | None = None
         for end in (*ends, coming):
-            beside = _beside(at_ends, end, context)
-            if beside is None:
-                if gap is None or any(one.as_of < end for one in gap.after[:1]):
-                    gap = find_profiles(self._history, context, application, end)
-                beside = gap
-            found.append(beside)
+            near = [one for one in at_ends if gives_number(one, end, context)]
+            if near:
+                before = [one for one in reversed(near) if one.as_of < end]
+                found.append(Found(before, [one for one in near if one.as_of >= end]))
+                continue
+            if gap is None or any(one.as_of < end for one in gap.after[:1]):
+                gap = find_profiles(self._history, context, application, end)
+            found.append(gap)
         return found
-
-
-def _beside(
-    profiles: Sequence[ActivityProfile], end: datetime, context: ReportContext
-) -> Found | None:
-    """Those of profiles, which are the oldest first, that give the number of a month."""
-    near = [one for one in profiles if gives_number(one, end, context)]
-    if not near:
-        return None
-    before = [one for one in reversed(near) if one.as_of < end]
-    return Found(before, [one for one in near if one.as_of >= end])

@@ -174,12 +174,13 @@ def check_history(target: Target) -> Iterator[Finding]:
                 text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
                 yield target.note(f"{text}, for the reports of months")
     except TelemetryError as error:
-        is_refused = isinstance(error.__cause__, SQLAlchemyError)
-        yield target.error(error.message, GRANT if is_refused else history_cure(error))
+        yield target.error(error.message, history_cure(error))
 
 
 def history_cure(error: TelemetryError) -> str:
-    """What to do about what no database refused: rows that are not there, or that are damaged."""
+    """What to do about a refusal of the history's database, or rows that are missing or damaged."""
+    if isinstance(error.__cause__, SQLAlchemyError):
+        return GRANT
     return VERIFY if isinstance(error, DatabaseFault) else RECORD
 
 
