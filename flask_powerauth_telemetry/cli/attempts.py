@@ -101,7 +101,9 @@ class Attempts:
             seconds = recording.milliseconds / 1000
             _say(f"{name}: recorded for {slot}, {users} users in 30 days, in {seconds:.1f} s")
         else:
-            _say(f"{name}: is recorded already for {slot}")
+            other = recording.application.name
+            known_as = "" if other == application.name else f", as {printable(other)}"
+            _say(f"{name}: is recorded already for {slot}{known_as}")
         if recording.distance > TOLERANCE:
             self._warn_of_distance(f"{name}: the pass for {slot}", recording.profile.as_of)
 

@@ -72,7 +72,8 @@ def statement(
     It is made of the reports USERS_IN_MONTH, MAU_HISTORY and SIGNATURES_IN_MONTH, as far as they
     are switched on, whatever the scopes say.
 
-    Exit codes: 0 the users of the month are known, 1 only bounds are, 2 nothing is, or it failed.
+    Exit codes: 0 the users of the month are known, 1 only bounds are, or another report failed,
+    2 nothing is, or it failed.
     """
     if not any(known.name in REPORTS for known in state.registry):
         key = state.config.key("reports")

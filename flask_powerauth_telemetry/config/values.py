@@ -222,8 +222,8 @@ class SealKeys(Value):
     cure = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
 
     def parse(self, text: str) -> Sequence[str]:
-        """The keys that a file holds, one on each line."""
-        return text.split()
+        """The keys of a file or of a text, one on each line."""
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -232,7 +232,7 @@ class SealKeys(Value):
         return super()._deserialize(value)
 
     def _read(self, value: str | Sequence[Any]) -> Keys:
-        keys = [value] if isinstance(value, str) else value
+        keys = self.parse(value) if isinstance(value, str) else value
         if not keys or not all(isinstance(key, str) and len(key) >= 32 for key in keys):
             raise self.make_error("invalid")
         return Keys(tuple(key.encode() for key in keys))

@@ -36,7 +36,8 @@ class Statement:
     ``computed_at`` is aware, in the zone of the calendar, whose name is ``zone``. ``definitions``
     are those of the reports that are switched on. ``head`` is the end of the history's chain, None
     without one. ``users``, ``daily`` and ``verifications`` are the data of the three reports, None
-    where there are none; ``missing`` has a sentence for all that is missing.
+    where there are none; ``missing`` has a sentence for all that is missing. ``has_failed`` tells
+    that a report had no answer, other than that it knows no such application.
     """
 
     application: str
@@ -50,17 +51,19 @@ class Statement:
     daily: Mapping[str, Any] | None = None
     verifications: Mapping[str, Any] | None = None
     missing: list[str] = field(default_factory=list)
+    has_failed: bool = False
 
     @property
     def is_known(self) -> bool:
-        """Whether the number of users is known."""
-        return self.users is not None and self.users["users"] is not None
+        """Whether the number of users is known, and no report has failed."""
+        is_there = self.users is not None and self.users["users"] is not None
+        return is_there and not self.has_failed
 
     @property
     def is_bounded(self) -> bool:
-        """Whether a bound of the users is known."""
+        """Whether the number of users or a bound of it is known."""
         users = self.users or {}
-        return any(users.get(key) is not None for key in ("lowerBound", "upperBound"))
+        return any(users.get(key) is not None for key in ("users", "lowerBound", "upperBound"))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
@@ -141,6 +144,7 @@ def add_reports(statement: Statement, month: Month, ask: Ask) -> None:
             unknown = error
             statement.missing.append(f"The report {report} knows no such application.")
         except TelemetryError as error:
+            statement.has_failed = True
             statement.missing.append(f"The report {report} failed: {error.message}.")
     if unknown and not given:
         raise unknown
@@ -155,7 +159,7 @@ def _missing(statement: Statement) -> Iterator[str]:
     elif users is not None and users["state"] != RECORDED:
         known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
         yield (
-            "No recording was made within five minutes of the end of the month,"
+            "No whole recording was made within five minutes of the end of the month,"
             f" so {known} known of its users."
         )
     if daily is not None and (days := daily["missing"]):

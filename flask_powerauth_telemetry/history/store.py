@@ -143,10 +143,13 @@ class HistoryStore:
     def is_gone(self, connection: Connection, recording: Recording, until: datetime) -> bool:
         """Whether every application was recorded for a later slot, by ``until``, and this was none.
 
-        ``recording`` is the newest of its application, which was deleted or renamed then.
+        ``recording`` is the newest of its application, which was deleted or renamed then. Raises
+        ``DatabaseFault`` where a damaged row says so.
         """
-        complete = self._selections.complete(recording, until)
-        return connection.execute(complete).first() is not None
+        slot = connection.scalar(self._selections.complete(recording, until))
+        since = self._selections.within([(recording.profile.as_of, until)])
+        rows = connection.execute(since.where(self._columns.slot == slot)) if slot else ()
+        return bool([Recording.of_row(row._asdict(), self._keys) for row in rows])
 
     def days(
         self, connection: Connection, application: Application, spans: Iterable[DaySpan]

@@ -153,8 +153,7 @@ class Selections:
         as_of = (instant_text(after.profile.as_of), instant_text(until))
         expected = func.max(columns.applications)
         return (
-            self.in_chain.with_only_columns(columns.slot)
-            .where(columns.definition == DEFINITION_VERSION)
+            self.recordings.with_only_columns(columns.slot)
             .where(columns.as_of.between(*as_of))
             .where(columns.slot > instant_text(after.slot))
             .group_by(columns.slot)

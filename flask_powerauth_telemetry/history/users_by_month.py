@@ -1,7 +1,6 @@
 """The users of a year's months, out of the history."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from marshmallow import Schema, fields
 
@@ -11,12 +10,12 @@ from flask_powerauth_telemetry.history.users_in_month import (
     Found,
     UsersInMonthSchema,
     find_profiles,
+    gives_number,
     known_of_month,
     month_period,
 )
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
-from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from flask_powerauth_telemetry.reports.calendar import Month, day_of
 
 MONTHS = 12
@@ -92,19 +91,12 @@ class UsersByMonth(RecordedReport):
         found: list[Found] = []
         gap: Found | None = None
         for end in (*ends, coming):
-            beside = _beside(at_ends, end)
-            if beside is None:
-                if gap is None or any(one.as_of < end for one in gap.after[:1]):
-                    gap = find_profiles(self._history, context, application, end)
-                beside = gap
-            found.append(beside)
+            near = [one for one in at_ends if gives_number(one, end, context)]
+            if near:
+                before = [one for one in reversed(near) if one.as_of < end]
+                found.append(Found(before, [one for one in near if one.as_of >= end]))
+                continue
+            if gap is None or any(one.as_of < end for one in gap.after[:1]):
+                gap = find_profiles(self._history, context, application, end)
+            found.append(gap)
         return found
-
-
-def _beside(profiles: Sequence[ActivityProfile], end: datetime) -> Found | None:
-    """Those of profiles, which are the oldest first, that give the number of a month."""
-    near = [one for one in profiles if abs(one.as_of - end) <= TOLERANCE]
-    if not near:
-        return None
-    before = [one for one in reversed(near) if one.as_of < end]
-    return Found(before, [one for one in near if one.as_of >= end])

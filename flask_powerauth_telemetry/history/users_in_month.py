@@ -145,13 +145,26 @@ def find_profiles(
     if not before and not after:
         newest_of_any(history, context)
         raise UnknownApplication(application)
-    if not any(abs(one.profile.as_of - end) <= TOLERANCE for one in (*before, *after)):
+    if not any(gives_number(one.profile, end, context) for one in (*before, *after)):
         # Bounds are made of several rows, and the name may have been another application's.
         last = (after or before)[0].application
         before, after = (
             [one for one in rows if one.application == last] for rows in (before, after)
         )
     return Found([one.profile for one in before], [one.profile for one in after])
+
+
+def gives_number(profile: ActivityProfile, end: datetime, context: ReportContext) -> bool:
+    """Whether a profile tells the users of a month that ends at an aware instant."""
+    return abs(profile.as_of - end) <= TOLERANCE and is_whole(profile, context)
+
+
+def is_whole(profile: ActivityProfile, context: ReportContext) -> bool:
+    """Whether it holds all users: not in the hour that PowerAuth's clock shows again in autumn.
+
+    Then uses of the hour before look later than the profile, which leaves them out.
+    """
+    return not context.database_time(profile.as_of).fold
 
 
 def known_of_month(
@@ -162,14 +175,11 @@ def known_of_month(
     nearest = found.nearest(period.end)
     late = nearest.as_of - period.end
     users = lower = upper = None
-    if period.end <= context.now and abs(late) <= TOLERANCE:
+    if period.end <= context.now and gives_number(nearest, period.end, context):
         state, users = RECORDED, nearest.users_in_past_days(period.days)
     else:
-        # In the hour that PowerAuth's clock shows again in autumn, uses of the hour before look
-        # later than the profile, which leaves them out.
-        whole = (one for one in found.after if not context.database_time(one.as_of).fold)
         lower = period.lower_bound((*found.before, *found.after))
-        upper = period.upper_bound(whole)
+        upper = period.upper_bound(one for one in found.after if is_whole(one, context))
         if lower is not None and upper is not None and lower > upper:
             lower = upper = None  # activations were deleted in between: neither is true for sure
         known = lower is not None or upper is not None

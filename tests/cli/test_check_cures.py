@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from marshmallow import Schema, fields
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, create_engine, func, select, text
 
 from flask_powerauth_telemetry import ReportContext, ReportProvider
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -245,3 +245,28 @@ def test_history_that_may_not_be_read_is_not_to_be_recorded(postgresql: Engine) 
 
     assert "grant this account SELECT on telemetry_history_version" in refused["message"]
     assert "snapshot" not in refused["cure"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE telemetry_recording SET users = '[]'", "is damaged"),
+        ("UPDATE telemetry_history_version SET version = 7", "has schema version 7"),
+    ],
+)
+def test_history_that_is_damaged_is_to_be_verified(
+    sqlite: Engine, tmp_path: Path, change: str, said: str
+) -> None:
+    fill(sqlite)
+    history = create_engine(f"sqlite:///{tmp_path / 'history.sqlite'}")
+    app = app_of(sqlite, SOURCE="snapshot", BINDS={"history": url_of(history)})
+    assert command(app, "snapshot").exit_code == 0
+    with history.begin() as connection:
+        connection.execute(text(change))
+
+    found = [one for one in findings(app) if one["level"] == "error"]
+
+    assert {one["check"] for one in found} == {"history", "reports"}
+    for one in found:
+        assert said in one["message"]
+        assert one["cure"].endswith("flask telemetry snapshot --verify")

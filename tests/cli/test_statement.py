@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.providers import Application
@@ -158,8 +158,10 @@ def test_month_without_a_recording_at_its_end_has_bounds(
 
     assert result.exit_code == 1
     assert f"The number of users is not known; it is {bounds}." in result.stdout
-    known = "No recording was made within five minutes of the end of the month, so only bounds are"
-    assert f"{known} known of its users." in result.stdout
+    assert (
+        "No whole recording was made within five minutes of the end of the month,"
+        " so only bounds are known of its users."
+    ) in result.stdout
 
 
 def test_month_of_which_nothing_is_known_says_so(small_site: Site) -> None:
@@ -327,6 +329,17 @@ def test_page_holds_any_name_and_no_script(recorded: Site, tmp_path: Path, name:
     shown = name.replace("\u202e", "\\u202e").replace("\x1b", "\\x1b")
     assert page.text.count(f"Statement of 2026-10 for {shown}") == 2
     assert not re.search(r"(src|href)=|@import|url\(", file.read_text(encoding="utf-8"))
+
+
+def test_report_that_failed_is_no_success(recorded: Site) -> None:
+    with recorded.powerauth.begin() as connection:
+        connection.execute(text("DROP TABLE pa_signature_audit"))
+
+    result = statement(app_of(recorded), "2026-10")
+
+    assert "1,234 unique users" in result.stdout
+    assert "The report SIGNATURES_IN_MONTH failed" in result.stdout
+    assert result.exit_code == 1
 
 
 def test_page_that_can_not_be_written_is_a_failure(recorded: Site, tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ def test_name_that_comes_back_is_known_again(small_site: Site) -> None:
 @pytest.mark.parametrize("minutes", [-10, 10])
 def test_run_for_the_same_hour_tells_nothing(small_site: Site, minutes: int) -> None:
     small_site.record()
+    change(small_site, RENAME)
+    told = small_site.record().stdout.splitlines()
+    assert told[1] == "shop: is recorded already for 2026-11-25 12:00 UTC, as retail"
+    change(small_site, RENAME.replace("shop", "retail"))
     small_site.clock.now += timedelta(minutes=minutes)
     small_site.record("--correct", "again")
 

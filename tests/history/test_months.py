@@ -384,6 +384,30 @@ def test_hour_that_powerauth_shows_twice_gives_no_upper_bound(small_site: Site) 
     assert at_most == [2, 1]
 
 
+def test_month_that_ends_in_the_hour_that_powerauth_shows_twice_has_bounds(
+    small_site: Site,
+) -> None:
+    """Midnight in Denver is 01:00 EST, which leaves out a use of 01:30 EDT."""
+    end = datetime(2026, 11, 1, 6, tzinfo=UTC)
+    used = powerauth.Activation("a", 1, "late", end.replace(tzinfo=None) - 4.5 * HOUR)
+    powerauth.add_activations(small_site.powerauth, [used])
+    zones = {"DATABASE_TIMEZONE": "America/New_York", "REPORT_TIMEZONE": "America/Denver"}
+    small_site.clock.now = end
+    assert run(small_site.recorder(**zones)).exit_code == 0
+    small_site.clock.now += 2 * HOUR
+    assert run(small_site.recorder(**zones)).exit_code == 0
+    keys: dict[str, Any] = {**zones, "REPORTS": [MONTH, "USERS_BY_MONTH"]}
+    client = reader(small_site.history, now=small_site.clock.now, **keys)
+
+    known = month_of(client, "2026-10")
+
+    facts = ("users", "state", "lowerBound", "upperBound")
+    assert [known[fact] for fact in facts] == [None, "bounded", 0, 1]
+    answer = ask(client, "USERS_BY_MONTH", {"application": "retail"}).get_json()
+    in_year = answer["responseObject"]["reportData"]["months"][-2]
+    assert {**in_year, "application": "retail"} == known
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
-from flask_powerauth_telemetry.history.recording import digest_of
+from flask_powerauth_telemetry.history.recording import digest_of, instant_text
 from tests.support.databases import Databases, Loan
 from tests.support.recorded import Site, create_site, run
 from tests.support.service import ask, users_of
@@ -242,20 +242,42 @@ def test_history_written_anew_by_the_key_is_not_found_but_by_a_kept_line(sealed:
     assert verify(sealed, "--expect", line) != []
 
 
+def forge(site: Site, **columns: object) -> None:
+    """Add a row by somebody who has the database alone: the last one, but for these columns."""
+    last = all_rows(site)[-1]
+    forged = {**last, "entry": last["entry"] + 1, "previous": last["digest"], **columns}
+    forged["digest"] = digest_of(forged)
+    names, values = ", ".join(forged), ", ".join(f":{name}" for name in forged)
+    site.execute(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})", **forged)
+    end = "UPDATE telemetry_history_head SET entries = :entry, digest = :digest"
+    site.execute(end, entry=forged["entry"], digest=forged["digest"])
+
+
+@pytest.mark.parametrize(("seal", "status"), [(None, 200), ("f" * 64, 500)])
+def test_forged_run_without_an_application_makes_it_no_unknown_one(
+    sealed: Site, seal: str | None, status: int
+) -> None:
+    """Who asks without strict applications would be told 0 users."""
+    sealed.fill()
+    record(sealed)
+    record(sealed, "--application", "corporate")
+    between = instant_text(datetime.fromisoformat(all_rows(sealed)[-1]["as_of"]) - HOUR / 2)
+    forge(sealed, application_id=99, applications=1, seal=seal, slot=between, as_of=between)
+    client = sealed.reader(HISTORY_KEY=NEW, STRICT_APPLICATION=False).test_client()
+
+    answer = ask(client, "CURRENT_MAU", {"application": "retail"})
+
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.get_json()["responseObject"]["reportData"]["users"] > 0
+
+
 def test_row_without_a_seal_is_read_by_nothing(sealed: Site) -> None:
     sealed.fill()
     record(sealed)
     genuine = users_of(sealed.reader(HISTORY_KEY=NEW).test_client(), "retail", 365)
     rows = all_rows(sealed)
-    forged = {**rows[-1], "corrects": rows[-1]["entry"], "users": MANY, "seal": None}
-    entry, previous = rows[-1]["entry"] + 1, rows[-1]["digest"]
-    forged |= {"entry": entry, "previous": previous}
-    forged["digest"] = digest_of(forged)
-    names, values = ", ".join(forged), ", ".join(f":{name}" for name in forged)
-    sealed.execute(f"INSERT INTO telemetry_recording ({names}) VALUES ({values})", **forged)
-    sealed.execute(
-        "UPDATE telemetry_history_head SET entries = :e, digest = :d", e=entry, d=forged["digest"]
-    )
+    forge(sealed, corrects=rows[-1]["entry"], users=MANY, seal=None)
 
     assert users_of(sealed.reader(HISTORY_KEY=NEW).test_client(), "retail", 365) == genuine != 9
     assert verify(sealed) != []
@@ -270,12 +292,13 @@ def test_key_that_is_none_is_refused(key: object) -> None:
     assert "x" * 31 not in str(refused.value)
 
 
-def test_keys_come_from_a_file_and_stand_in_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(f"{NEW}\n{OLD}\n", encoding="utf-8")
+@pytest.mark.parametrize("key", ["HISTORY_KEY_FILE", "HISTORY_KEY"])
+def test_keys_come_from_lines_and_stand_in_no_text(tmp_path: Path, key: str) -> None:
+    path, text = tmp_path / "keys", f"{NEW}\nan old key of words with blanks between"
+    path.write_text(f"{text}\n", encoding="utf-8")
 
-    config = load_config({"POWERAUTH_TELEMETRY_HISTORY_KEY_FILE": str(path)})
+    config = load_config({f"POWERAUTH_TELEMETRY_{key}": str(path) if "FILE" in key else text})
 
     assert config.history_key is not None
-    assert config.history_key.values == (NEW.encode(), OLD.encode())
+    assert config.history_key.values == tuple(line.encode() for line in text.splitlines())
     assert NEW not in repr(config) + repr(config.history_key)

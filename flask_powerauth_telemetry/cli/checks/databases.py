@@ -12,7 +12,7 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause
 from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import Replay
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError
 from flask_powerauth_telemetry.history.instants import seconds_behind_server
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE
@@ -25,6 +25,7 @@ LAG_SECONDS = 10
 
 # Cures that checks of other modules give, too.
 NOT_COPIED = "See that this is PowerAuth's database, and that all of it was copied"
+VERIFY = "Look what else is wrong: flask telemetry snapshot --verify"
 RECORD = "Run: flask telemetry snapshot, and see that its schedule works"
 GRANT = "Have what it names created, or granted to the account of this database"
 
@@ -173,8 +174,14 @@ def check_history(target: Target) -> Iterator[Finding]:
                 text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
                 yield target.note(f"{text}, for the reports of months")
     except TelemetryError as error:
-        is_refused = isinstance(error.__cause__, SQLAlchemyError)
-        yield target.error(error.message, GRANT if is_refused else RECORD)
+        yield target.error(error.message, history_cure(error))
+
+
+def history_cure(error: TelemetryError) -> str:
+    """What to do about a refusal of the history's database, or rows that are missing or damaged."""
+    if isinstance(error.__cause__, SQLAlchemyError):
+        return GRANT
+    return VERIFY if isinstance(error, DatabaseFault) else RECORD
 
 
 def _judge_age(target: Target, name: str, newest: Recording | None, now: datetime) -> Finding:

@@ -10,16 +10,16 @@ from typing import Any
 
 from marshmallow import fields, validate
 from sqlalchemy import CompoundSelect, Connection, Integer, Select, event, literal_column, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.visitors import iterate
 
-from flask_powerauth_telemetry.cli.checks.databases import GRANT, NOT_COPIED, RECORD
+from flask_powerauth_telemetry.cli.checks.databases import GRANT, NOT_COPIED, history_cure
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.cli.instance import OPERATOR
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database, InterruptBy
 from flask_powerauth_telemetry.database.dialects.base import MISSING_COLUMN, OTHER_TYPE
 from flask_powerauth_telemetry.exceptions import (
-    DatabaseFault,
     InvalidParameters,
     ProviderFault,
     TelemetryError,
@@ -124,8 +124,8 @@ class _Inquiry:
     def _cure(self, report: RegisteredReport, error: Exception) -> str:
         if isinstance(error, ProviderFault) or not isinstance(error, TelemetryError):
             return f"Mend its provider, {type(report.provider).__qualname__}"
-        if self._target.bind == HISTORY_BIND and not isinstance(error, DatabaseFault):
-            return RECORD
+        if self._target.bind == HISTORY_BIND and not isinstance(error.__cause__, SQLAlchemyError):
+            return history_cure(error)
         return refusal_cure(self._target, error, _grant(self._target, report.provider.tables))
 
 
