@@ -225,6 +225,10 @@ class SealKeys(Value):
         """The keys of a file or of a text, one on each line."""
         return [line.strip() for line in text.splitlines() if line.strip()]
 
+    def _refuse_slips(self, text: str) -> None:
+        for line in self.parse(text) or [text]:
+            super()._refuse_slips(line)
+
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
             cure = f"Write its digits in double quotes, as JSON has text. {self.cure}"
