@@ -202,6 +202,7 @@ IN_PYTHON = [
     Slip("CREDENTIALS", {"billing": b"s3cret"}, "'billing' must have one digest", CREATE),
     Slip("REPORT_BINDS", ["replica"], "must map names to binds", '{"CURRENT_MAU": "replica"}'),
     Slip("SCOPES", '["retail"]', "must map names to lists of applications", '{"billing": ["re'),
+    Slip("URL_PREFIX", ["/v4", "v3"], "'v3' is not a path", 'for example, "/rest/v3/tel'),
     Slip("URL_PREFIX", ["/v3/report"], "ends in /report, which is", 'for example, "/rest/v3/tel'),
     Slip("CREDENTIALS_FILE", 1, "path must be text", "Write the whole path"),
     *(
