@@ -1,5 +1,6 @@
 """The figures that the documentation names are those that the package has."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,14 +10,17 @@ from flask_powerauth_telemetry.auth import pa_integration
 from flask_powerauth_telemetry.cli import attempts
 from flask_powerauth_telemetry.cli.checks import databases
 from flask_powerauth_telemetry.cli.checks import reports as answers
+from flask_powerauth_telemetry.cli.snapshot import snapshot as command
 from flask_powerauth_telemetry.computation import (
     GRACE_SECONDS,
     HANG_SECONDS,
     KEPT_BYTES,
     SLOW_SECONDS,
 )
+from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.dashboard import parts
 from flask_powerauth_telemetry.dashboard.figures import calendar
+from flask_powerauth_telemetry.database.dialects import postgresql
 from flask_powerauth_telemetry.exceptions import Unavailable
 from flask_powerauth_telemetry.fields import MAXIMUM_DAYS
 from flask_powerauth_telemetry.history import (
@@ -35,11 +39,35 @@ from flask_powerauth_telemetry.schemas import MAXIMUM_DEPTH
 DOCS = Path(__file__).parents[1] / "docs"
 WORDS = {10: "ten seconds", 60: "a minute", 3_600: "an hour"}
 MONTHS = {12: "twelve"}
+MAX_STANDBY_STREAMING_DELAY = 30  # PostgreSQL's default
+
+
+def text_of(page: str) -> str:
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
 
 
 def listed(days: object) -> str:
     *others, last = sorted(days)  # type: ignore[call-overload]
     return f"{', '.join(map(str, others))} or {last}"
+
+
+def test_time_limits_of_the_documentation_are_those_of_the_package() -> None:
+    _, _, section = text_of("troubleshooting").partition("\n## Time limits\n")
+    documented = [line.partition(":")[0] for line in section.splitlines() if line[:2] == "- "]
+    default = TelemetryConfig()
+    (of_snapshot,) = (one.default for one in command.params if "--time-limit" in one.opts)
+
+    assert {int(number) for line in documented for number in re.findall(r"\b\d+\b", line)} == {
+        default.statement_timeout,
+        default.max_waiting,
+        of_snapshot,
+        100 * postgresql._LOCK_SHARE,
+        postgresql._LOCK_SHARE * default.statement_timeout,
+        postgresql._LIBPQ_ARGUMENTS["connect_timeout"],
+        pa_integration._LONGEST_READING_SECONDS,
+        pa_integration._LONGEST_REREADING_SECONDS,
+        MAX_STANDBY_STREAMING_DELAY,
+    }
 
 
 @pytest.mark.parametrize(
@@ -76,6 +104,4 @@ def listed(days: object) -> str:
     ],
 )
 def test_figure_of_the_documentation_is_that_of_the_package(page: str, sentence: str) -> None:
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-
-    assert sentence in " ".join(text.split())
+    assert sentence in " ".join(text_of(page).split())

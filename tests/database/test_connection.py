@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from flask_powerauth_telemetry import Unavailable
-from flask_powerauth_telemetry.database.connection import Database, always
+from flask_powerauth_telemetry.database.connection import Database, always, wrapped_driver_errors
 from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, TooSlow
@@ -329,6 +330,23 @@ def test_new_connection_that_hangs_is_interrupted(
 
     assert isinstance(hanging.error, Unavailable)
     assert proxy.opened == 1
+
+
+def test_errors_of_a_driver_are_wrapped_and_a_lost_connection_is_left(postgresql: Engine) -> None:
+    for statement, is_lost in (
+        ("SELECT no_such_column", False),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", True),
+    ):
+        with postgresql.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with (
+                pytest.raises(DBAPIError) as wrapped,
+                wrapped_driver_errors(postgresql, connection),
+            ):
+                driver.execute(statement)
+
+            assert wrapped.value.connection_invalidated is is_lost
+            assert connection.invalidated is is_lost
 
 
 def test_new_connection_of_a_host_that_hangs_is_interrupted(

@@ -26,17 +26,16 @@ from flask_powerauth_telemetry import (
     ReportContext,
     ReportProvider,
 )
-from flask_powerauth_telemetry.auth import pa_integration
 from flask_powerauth_telemetry.auth.credentials import digest
 from flask_powerauth_telemetry.cli import COMMANDS as MEMBERS
 from flask_powerauth_telemetry.cli.snapshot import snapshot
-from flask_powerauth_telemetry.config.keys import TelemetryConfig, known_keys
+from flask_powerauth_telemetry.config.keys import known_keys
 from flask_powerauth_telemetry.dashboard.figures import (
     APPLICATION_FIGURES,
     COMPARED_FIGURES,
     OVERVIEW_FIGURES,
 )
-from flask_powerauth_telemetry.database.dialects import DIALECTS, postgresql
+from flask_powerauth_telemetry.database.dialects import DIALECTS
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.mau_history import MauHistory
 from flask_powerauth_telemetry.history.tables import HistoryTables
@@ -92,8 +91,6 @@ PACKAGE = ROOT / "flask_powerauth_telemetry"
 EVENTS = {name for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 POWERAUTH_SERVER = "https://HOST/powerauth-java-server/rest"
 """What stands for PowerAuth Server in commands."""
-MAX_STANDBY_STREAMING_DELAY = 30
-"""PostgreSQL's default, in seconds."""
 PARAMETERS = {
     "application": "retail",
     "applications": ["retail", "corporate"],
@@ -594,26 +591,6 @@ def errors(kind: type[TelemetryError]) -> Iterator[type[TelemetryError]]:
     for child in kind.__subclasses__():
         if re.match(r"flask_powerauth_telemetry\.(?!dashboard)", child.__module__):
             yield from errors(child)
-
-
-def test_documented_time_limits_are_those_of_the_code() -> None:
-    _, _, section = text_of(TROUBLESHOOTING).partition("\n## Time limits\n")
-    documented = [line.partition(":")[0] for line in section.splitlines() if line[:2] == "- "]
-    default = TelemetryConfig()
-    (of_snapshot,) = (one.default for one in snapshot.params if "--time-limit" in one.opts)
-
-    limits = {int(number) for line in documented for number in re.findall(r"\b\d+\b", line)}
-    assert limits == {
-        default.statement_timeout,
-        default.max_waiting,
-        of_snapshot,
-        100 * postgresql._LOCK_SHARE,
-        postgresql._LOCK_SHARE * default.statement_timeout,
-        postgresql._LIBPQ_ARGUMENTS["connect_timeout"],
-        pa_integration._LONGEST_READING_SECONDS,
-        pa_integration._LONGEST_REREADING_SECONDS,
-        MAX_STANDBY_STREAMING_DELAY,
-    }
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
