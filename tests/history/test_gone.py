@@ -11,7 +11,7 @@ from flask_powerauth_telemetry.reports.activity import ActivityProfile
 from tests.support.commands import command
 from tests.support.past import record
 from tests.support.recorded import Site
-from tests.support.service import ask, create_app, url_of, users_of
+from tests.support.service import NOW, ask, create_app, url_of, users_of
 
 HOUR = timedelta(hours=1)
 
@@ -64,6 +64,14 @@ def test_application_that_was_not_recorded_is_still_there(small_site: Site) -> N
     small_site.record("--application", "corporate")
 
     assert (status(small_site, "retail"), status(small_site, "corporate")) == (200, 200)
+
+
+def test_run_of_which_nobody_knows_how_many_it_had_tells_nothing(sqlite: Engine) -> None:
+    record(sqlite, profiles(NOW - 3 * HOUR, 7))
+    record(sqlite, profiles(NOW - HOUR, 9), application=Application(2, "corporate"))
+    app = create_app(SOURCE="snapshot", BINDS={"history": url_of(sqlite)})
+
+    assert users_of(app.test_client(), "retail", 1) == 7
 
 
 def test_name_that_comes_back_is_known_again(small_site: Site) -> None:
