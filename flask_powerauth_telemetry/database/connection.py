@@ -112,13 +112,15 @@ class Database:
             finally:
                 _opening.reset(token)
             opening.interruptible_by(interrupter(dialect, connection.connection.driver_connection))
-            if self.ours or dialect.guards_host_engines:
-                deadline = opening.started + self.time_limit
-                limits = Limits(
-                    self.statement_timeout, self.parallel_workers, deadline, str(self.timezone)
-                )
-                with wrapped_driver_errors(engine, connection):
-                    opened.enter_context(dialect.guard(connection, limits))
+            limits = Limits(
+                seconds=self.statement_timeout,
+                workers=self.parallel_workers,
+                deadline=opening.started + self.time_limit,
+                timezone=str(self.timezone),
+                ours=self.ours,
+            )
+            with wrapped_driver_errors(engine, connection):
+                opened.enter_context(dialect.guard(connection, limits))
             resources.push(opened.pop_all())
         return connection
 

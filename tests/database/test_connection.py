@@ -32,6 +32,7 @@ DRIVERS = ("psycopg", "psycopg2")
 NOWHERE = "postgresql+psycopg://telemetry@127.0.0.1:1/powerauth"
 FIRST_STATEMENT = b"pg_catalog.version"
 GUARD = b"SET TRANSACTION READ ONLY"
+NUMBERS = "SELECT value FROM number"
 
 
 def _database(engine: Engine, *, limit: float = 0, ours: bool = True) -> Database:
@@ -216,6 +217,44 @@ def test_file_uri_of_sqlite_is_read_and_never_written(
             opened(f"sqlite:///{uri}?{query}").connect() as connection,
         ):
             connection.execute(text("DELETE FROM number"))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda connection: connection.execute(text(NUMBERS)),
+        lambda connection: connection.scalars(text(NUMBERS)),
+        lambda connection: connection.exec_driver_sql(NUMBERS),
+        lambda connection: connection.execute(text(NUMBERS)).mappings(),
+        lambda connection: connection.execution_options(yield_per=2).execute(text(NUMBERS)),
+        lambda connection: connection.execute(text(NUMBERS)).partitions(2),
+        lambda connection: (row for row in connection.execute(text(NUMBERS))),
+    ],
+)
+def test_error_that_is_kept_keeps_nobody_from_writing_to_a_file_of_sqlite(
+    sqlite: Engine, read: Callable[[Connection], Iterator[Any]], ours: bool
+) -> None:
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE number (value)")
+        connection.exec_driver_sql("INSERT INTO number VALUES (1), (2), (3), (4), (5)")
+    reader = create_read_only_engine(sqlite.url, {}) if ours else create_engine(sqlite.url)
+    database = _database(reader, ours=ours)
+
+    def fail() -> None:
+        with database.connect() as connection:
+            complete = connection.scalars(text(NUMBERS)).all()
+            rows = read(connection)
+            for row in rows:
+                raise LookupError(complete, row)
+
+    with pytest.raises(LookupError) as kept:  # as a log's handler keeps it, with its frames
+        fail()
+    with create_engine(sqlite.url, connect_args={"timeout": 0.1}).begin() as connection:
+        connection.execute(text("DELETE FROM number"))
+    assert kept.tb is not None
+    with database.connect() as connection:
+        assert connection.scalars(text(NUMBERS)).all() == []
 
 
 def _be_slow(connection: Connection, statement: str) -> None:

@@ -38,12 +38,14 @@ class Limits:
     - ``workers``: on PostgreSQL, parallel workers beside the session's own process.
     - ``deadline``: when the time is over, in seconds of ``time.monotonic``.
     - ``timezone``: the IANA name of the zone of the database's wall clock.
+    - ``ours``: whether the engine is ours; False for one that a host made.
     """
 
     seconds: float
     workers: int = 0
     deadline: float = math.inf
     timezone: str = "UTC"
+    ours: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +149,6 @@ class DatabaseDialect:
         """Begin the transaction that creates tables, where the driver would begin none."""
 
     # Connections, those of a host's engine too
-
-    guards_host_engines = True
-    """Whether connections of an engine that a host made are guarded, too."""
 
     def guard(self, connection: Connection, limits: Limits) -> AbstractContextManager[None]:
         """Hold an idle connection to what reports may do, for the length of a ``with`` block."""

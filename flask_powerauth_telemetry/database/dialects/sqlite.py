@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,8 +27,6 @@ class SQLite(DatabaseDialect):
 
     scheme = "sqlite"
     server = "not applicable: SQLite has no server"
-    # Its connections may be shared with threads of the host that write.
-    guards_host_engines = False
     cures: Mapping[str, str] = {
         _NO_FILE: "correct the path; the file of a history is made by: flask telemetry snapshot",
         "no such table": MISSING_TABLE,
@@ -59,11 +57,22 @@ class SQLite(DatabaseDialect):
     @contextmanager
     def guard(self, connection: Connection, limits: Limits) -> Iterator[None]:
         driver: Any = connection.connection.driver_connection
-        # It stays until the next guard: what comes between takes fewer steps.
-        driver.set_progress_handler(
-            lambda: int(time.monotonic() > limits.deadline), _STEPS_BETWEEN_CHECKS
+        if limits.ours:  # a host's connections may be shared with threads that write
+            # It stays until the next guard: what comes between takes fewer steps.
+            driver.set_progress_handler(
+                lambda: int(time.monotonic() > limits.deadline), _STEPS_BETWEEN_CHECKS
+            )
+        cursors: list[Any] = []
+        event.listen(
+            connection, "after_cursor_execute", lambda _, cursor, *__: cursors.append(cursor)
         )
-        yield
+        try:
+            yield
+        finally:
+            # One that an error's frames hold would keep its lock, and nobody could write.
+            for cursor in cursors:
+                with suppress(Exception):
+                    cursor.close()
 
     def interrupt(self, driver: Any) -> None:
         driver.interrupt()
