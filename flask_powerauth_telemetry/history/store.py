@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
@@ -37,6 +38,10 @@ ROWS_AT_ONCE = 500
 
 _CREATED_BY_ANOTHER_SECONDS = 1.0
 
+# Shared by all reports on a store, so that SQLAlchemy compiles each statement once.
+_tables_of = lru_cache(HistoryTables)
+_selections_of = lru_cache(Selections)
+
 
 class HistoryStore:
     """The store as one instance of the extension sees it: its own rows alone.
@@ -56,9 +61,10 @@ class HistoryStore:
         self._instance = instance
         self._keys = keys or Keys()
         self._trusted = trusted
-        self._tables = HistoryTables(schema)
+        self._tables = _tables_of(schema)
         self._columns = self._tables.recording.c
-        self._selections = Selections(self._tables, instance, is_sealed=bool(self._keys.values))
+        is_sealed = bool(self._keys.values)
+        self._selections = _selections_of(self._tables, instance, is_sealed=is_sealed)
 
     @classmethod
     def from_config(cls, config: TelemetryConfig, trusted: Head | None = None) -> Self:
