@@ -172,7 +172,7 @@ def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) ->
         methods=[method for method in route.methods if method != "OPTIONS"] or None,
         subdomain=setup.subdomain,
         defaults=setup.url_defaults,
-        strict_slashes=True,
+        strict_slashes=path != "/",  # or the script root alone, without a slash, is redirected
         merge_slashes=False,
     )
     app.url_map.add(rule)

@@ -292,7 +292,11 @@ def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> No
     telemetry.init_app(app)
 
     assert ask(client, "CURRENT_MAU", RETAIL, path="/report").status_code == 200
-    assert ask(client, "CURRENT_MAU", RETAIL, path="/").status_code == 404
+    assert ask(client, "CURRENT_MAU", RETAIL, path="/report/").status_code == 404
+    for path in ("/", ""):  # as of a script root, with a slash and without
+        asked = {"PATH_INFO": path}
+        assert client.get(auth=USER, environ_overrides=asked).status_code == 404
+        assert client.get(environ_overrides=asked).status_code == 401
     telemetry.close(app)
 
 
