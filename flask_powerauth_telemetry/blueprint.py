@@ -158,6 +158,16 @@ class _Anything(BaseConverter):
     weight = 1000
 
 
+class _EveryMethod(set[str]):
+    """Whatever the method is, without naming any.
+
+    None in a rule means the same, but extensions of the host look for methods in every rule.
+    """
+
+    def __contains__(self, method: object) -> bool:
+        return True
+
+
 def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) -> None:
     """Add a rule with what Flask's own way doesn't allow: any method, and no merging of slashes.
 
@@ -169,12 +179,13 @@ def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) ->
     rule = app.url_rule_class(
         path,
         endpoint=endpoint,
-        methods=[method for method in route.methods if method != "OPTIONS"] or None,
+        methods=[method for method in route.methods if method != "OPTIONS"],
         subdomain=setup.subdomain,
         defaults=setup.url_defaults,
         strict_slashes=path != "/",  # or the script root alone, without a slash, is redirected
         merge_slashes=False,
     )
+    rule.methods = rule.methods or _EveryMethod()
     app.url_map.add(rule)
     app.view_functions[endpoint] = _view(name, route)
 

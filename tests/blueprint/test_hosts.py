@@ -473,6 +473,18 @@ def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
     assert outside.get_json(silent=True) is None
 
 
+def test_host_can_go_through_the_methods_of_all_routes(filled: Engine) -> None:
+    app = create_app(filled)
+
+    # As Flasgger, Flask-DebugToolbar, and pages that list what there is.
+    methods: dict[str, Any] = {rule.rule: rule.methods for rule in app.url_map.iter_rules()}
+    listed = {path: sorted(some.difference({"HEAD"})) for path, some in methods.items()}
+
+    assert listed[PATH] == ["POST"]
+    assert listed["/rest/v3/telemetry"] == []
+    assert all(method in methods["/rest/v3/telemetry"] for method in ("GET", "PROPFIND"))
+
+
 def test_hooks_of_the_host_run(filled: Engine) -> None:
     app = create_app(filled)
 
