@@ -10,6 +10,7 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
+from werkzeug.wsgi import get_input_stream
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.exceptions import (
@@ -206,9 +207,10 @@ def _read_report(state: TelemetryState, _: Principal, path: str) -> ReportReques
     if not asked.is_json:
         raise UnsupportedMediaType("The body must be application/json")
     limit = state.config.max_content_length
-    # Werkzeug cuts a body of undeclared length at its limit, so one more byte is let through.
-    asked.max_content_length = limit + 1
     try:
+        # Werkzeug cuts a body of undeclared length at its limit, so one more byte is let through.
+        stream = get_input_stream(asked.environ, max_content_length=limit + 1)
+        vars(asked).setdefault("stream", stream)  # a host's class may not let its limit be set
         body = asked.get_data()
         if len(body) > limit:
             raise RequestEntityTooLarge

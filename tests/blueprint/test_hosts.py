@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, abort
+from flask import Blueprint, Flask, Request, abort
 from flask_limiter import Limiter
 from flask_sqlalchemy import SQLAlchemy
 from prometheus_client import CollectorRegistry
@@ -202,11 +202,23 @@ def test_json_settings_of_the_host_do_not_matter(filled: Engine) -> None:
     assert b"\\ud800\\u2602" in response.data
 
 
-def test_smaller_limit_of_the_host_stays_on_its_own_routes(filled: Engine) -> None:
+class FixedLimit(Request):
+    """A class of a host's own, from before Flask let a limit be set."""
+
+    max_content_length: Any = property(lambda self: 10)
+
+
+@pytest.mark.parametrize("request_class", [Request, FixedLimit])
+def test_smaller_limit_of_the_host_stays_on_its_own_routes(
+    filled: Engine, request_class: type[Request]
+) -> None:
     app = host(filled)
     app.config["MAX_CONTENT_LENGTH"] = 10
+    app.request_class = request_class
+    client = app.test_client()
 
-    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 200
+    assert ask(client, "CURRENT_MAU", {"application": "a" * 70_000}).status_code == 413
 
 
 def test_flask_sqlalchemy_engine(filled: Engine) -> None:
