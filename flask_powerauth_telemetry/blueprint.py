@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Request, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, TooManyRequests
 from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 from werkzeug.wsgi import get_input_stream
@@ -125,11 +125,12 @@ def handle(
         return failed(error)
 
 
-def _too_many_requests(error: Exception) -> Response:
+def _too_many_requests(error: TooManyRequests) -> Response:
     """What a limit of the host's refuses, before a view is called."""
     refused = InvalidRequest("Too many requests, try again later")
     refused.status = 429  # no class has it, because this API itself limits no rate
-    return json_response(error_envelope(refused), refused.status)
+    again = {name: value for name, value in error.get_headers() if name == "Retry-After"}
+    return json_response(error_envelope(refused), refused.status, again)
 
 
 def _state(name: str) -> TelemetryState:

@@ -474,7 +474,7 @@ def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
     parent = Blueprint("internal", __name__, url_prefix="/internal")
     parent.register_blueprint(telemetry.blueprint, url_prefix="/telemetry")
     app.register_blueprint(parent)
-    app.before_request(lambda: abort(429))
+    app.before_request(lambda: abort(429, retry_after=30))
 
     paths = (f"/internal/telemetry/{path}", "/hosts/own")
     inside, outside = (app.test_client().post(path) for path in paths)
@@ -482,6 +482,7 @@ def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
     assert inside.status_code == 429
     assert inside.get_json()["responseObject"]["code"] == "ERROR_HTTP_REQUEST"
     assert inside.headers["Cache-Control"] == "no-store"
+    assert inside.headers["Retry-After"] == "30"
     assert outside.get_json(silent=True) is None
 
 
