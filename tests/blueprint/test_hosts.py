@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask, Request, abort
+from flask_httpauth import HTTPBasicAuth
 from flask_limiter import Limiter
 from flask_sqlalchemy import SQLAlchemy
 from prometheus_client import CollectorRegistry
@@ -507,6 +508,19 @@ def test_hooks_of_the_host_run(filled: Engine) -> None:
         return response
 
     assert ask(app.test_client(), "CURRENT_MAU", RETAIL).headers["X-Host"] == "yes"
+
+
+def test_principal_is_no_user_of_the_hosts_own_authentication(filled: Engine) -> None:
+    app, theirs = create_app(filled), HTTPBasicAuth()
+    users: list[Any] = []
+
+    @app.after_request
+    def note(response: Any) -> Any:
+        users.append(theirs.current_user())
+        return response
+
+    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+    assert users == [None]
 
 
 def test_host_can_catch_a_configuration_error() -> None:
