@@ -148,8 +148,9 @@ def _state(name: str) -> TelemetryState:
 
 def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
     state = setup.app.extensions.get(EXTENSION_KEY, {}).get(name)
-    configured = state.config.url_prefix if state else None
-    return configured or [(setup.url_prefix or "").rstrip("/")]
+    configured = (state.config.url_prefix if state else None) or ()
+    by_init_app = setup.url_prefix in configured[:1]  # a host may register it elsewhere, too
+    return configured if by_init_app else [(setup.url_prefix or "").rstrip("/")]
 
 
 class _Anything(BaseConverter):

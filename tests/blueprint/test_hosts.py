@@ -292,6 +292,24 @@ def test_nested_blueprint_that_the_host_mounts(filled: Engine) -> None:
     telemetry.close(app)
 
 
+def test_blueprint_that_the_host_mounts_elsewhere_too(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = ["/v3", "/v4"]
+    telemetry = PowerAuthTelemetry(app, clock=lambda: NOW)
+    parent = Blueprint("internal", __name__, url_prefix="/internal")
+    parent.register_blueprint(telemetry.blueprint)
+    app.register_blueprint(parent)
+    app.register_blueprint(telemetry.blueprint, name="again", url_prefix="/again")
+
+    for prefix in ("/v3", "/v4", "/internal", "/again"):
+        path = f"{prefix}/report"
+        assert ask(app.test_client(), "CURRENT_MAU", RETAIL, path=path).status_code == 200
+        assert app.test_client().get(f"{prefix}/other").status_code == 401
+    telemetry.close(app)
+
+
 def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> None:
     app = Flask(__name__)
     app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
