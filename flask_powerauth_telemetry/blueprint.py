@@ -7,9 +7,10 @@ from typing import Any
 
 from flask import Blueprint, Request, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, TooManyRequests
 from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
+from werkzeug.wsgi import get_input_stream
 
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.exceptions import (
@@ -124,11 +125,12 @@ def handle(
         return failed(error)
 
 
-def _too_many_requests(error: Exception) -> Response:
+def _too_many_requests(error: TooManyRequests) -> Response:
     """What a limit of the host's refuses, before a view is called."""
     refused = InvalidRequest("Too many requests, try again later")
     refused.status = 429  # no class has it, because this API itself limits no rate
-    return json_response(error_envelope(refused), refused.status)
+    again = {name: value for name, value in error.get_headers() if name == "Retry-After"}
+    return json_response(error_envelope(refused), refused.status, again)
 
 
 def _state(name: str) -> TelemetryState:
@@ -146,8 +148,9 @@ def _state(name: str) -> TelemetryState:
 
 def _prefixes(setup: BlueprintSetupState, name: str) -> Sequence[str]:
     state = setup.app.extensions.get(EXTENSION_KEY, {}).get(name)
-    configured = state.config.url_prefix if state else None
-    return configured or [(setup.url_prefix or "").rstrip("/")]
+    configured = (state.config.url_prefix if state else None) or ()
+    by_init_app = setup.url_prefix in configured[:1]  # a host may register it elsewhere, too
+    return configured if by_init_app else [(setup.url_prefix or "").rstrip("/")]
 
 
 class _Anything(BaseConverter):
@@ -156,6 +159,16 @@ class _Anything(BaseConverter):
     regex = r"(?s:.*)"
     part_isolating = False
     weight = 1000
+
+
+class _EveryMethod(set[str]):
+    """Whatever the method is, without naming any.
+
+    None in a rule means the same, but extensions of the host look for methods in every rule.
+    """
+
+    def __contains__(self, method: object) -> bool:
+        return True
 
 
 def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) -> None:
@@ -169,12 +182,13 @@ def _add_rule(setup: BlueprintSetupState, path: str, name: str, route: Route) ->
     rule = app.url_rule_class(
         path,
         endpoint=endpoint,
-        methods=[method for method in route.methods if method != "OPTIONS"] or None,
+        methods=[method for method in route.methods if method != "OPTIONS"],
         subdomain=setup.subdomain,
         defaults=setup.url_defaults,
-        strict_slashes=True,
+        strict_slashes=path != "/",  # or the script root alone, without a slash, is redirected
         merge_slashes=False,
     )
+    rule.methods = rule.methods or _EveryMethod()
     app.url_map.add(rule)
     app.view_functions[endpoint] = _view(name, route)
 
@@ -195,9 +209,10 @@ def _read_report(state: TelemetryState, _: Principal, path: str) -> ReportReques
     if not asked.is_json:
         raise UnsupportedMediaType("The body must be application/json")
     limit = state.config.max_content_length
-    # Werkzeug cuts a body of undeclared length at its limit, so one more byte is let through.
-    asked.max_content_length = limit + 1
     try:
+        # Werkzeug cuts a body of undeclared length at its limit, so one more byte is let through.
+        stream = get_input_stream(asked.environ, max_content_length=limit + 1)
+        vars(asked).setdefault("stream", stream)  # a host's class may not let its limit be set
         body = asked.get_data()
         if len(body) > limit:
             raise RequestEntityTooLarge

@@ -20,7 +20,7 @@ from flask_powerauth_telemetry.exceptions import (
     Unauthorized,
     Unavailable,
 )
-from flask_powerauth_telemetry.monitoring.signals import instance_of_request
+from flask_powerauth_telemetry.monitoring.signals import instance_of_request, send
 from flask_powerauth_telemetry.schemas import encode, error_envelope
 from flask_powerauth_telemetry.text import one_line
 
@@ -74,7 +74,7 @@ def log_and_translate(error: Exception) -> TelemetryError:
         _log("A report failed", known, error)
         # Receivers are found by the application itself, not by its proxy, whose method is untyped.
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+        send(got_request_exception, app, exception=error)
     elif isinstance(known, Unavailable):
         _log("A report is not available", known)
     return known

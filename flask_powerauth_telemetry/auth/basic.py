@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any
 
-from flask import g, request
+from flask import request
 from flask_httpauth import HTTPBasicAuth
 from werkzeug.datastructures import Authorization
 
@@ -55,7 +55,6 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
         name = self._authenticated()
         if isinstance(name, Exception):
             raise name
-        g.flask_httpauth_user = name
         return self._principal(name)
 
     def _authenticated(self) -> str | Exception:

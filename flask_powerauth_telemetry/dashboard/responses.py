@@ -33,6 +33,9 @@ _EVERY_RESPONSE: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+# No cache may keep a page or a file with names or numbers in it.
+_PRIVATE: Mapping[str, str] = {**_EVERY_RESPONSE, "Cache-Control": "no-store"}
+
 _environment = Environment(
     loader=PackageLoader("flask_powerauth_telemetry.dashboard"),
     autoescape=True,
@@ -42,22 +45,17 @@ _environment = Environment(
 )
 
 
-class StrictResponse(Response):
-    """A response whose policy holds, whatever headers the host's own functions set or remove."""
+def strict(response: Response, headers: Mapping[str, str] = _EVERY_RESPONSE) -> Response:
+    """The response, whose headers hold, whatever the host's own functions set or remove."""
 
-    strict = _EVERY_RESPONSE
+    def get_wsgi_headers(environ: "WSGIEnvironment") -> Headers:
+        sent = type(response).get_wsgi_headers(response, environ)
+        sent.update(headers)
+        return sent
 
-    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
-        """The headers as they are sent."""
-        headers = super().get_wsgi_headers(environ)
-        headers.update(self.strict)
-        return headers
-
-
-class _Private(StrictResponse):
-    """A page or a file with names or numbers in it, which no cache may keep."""
-
-    strict: Mapping[str, str] = {**_EVERY_RESPONSE, "Cache-Control": "no-store"}
+    # Of the response, not of a class of ours: Flask replaces that by one that the host has.
+    vars(response)["get_wsgi_headers"] = get_wsgi_headers
+    return response
 
 
 def page(
@@ -65,13 +63,13 @@ def page(
 ) -> Response:
     """The page that a template makes; all values are escaped in it."""
     text = _environment.get_template(template).render(**values)
-    return _Private(text, status, headers, mimetype="text/html")
+    return strict(Response(text, status, headers, mimetype="text/html"), _PRIVATE)
 
 
 def csv_response(text: str, filename: str) -> Response:
     """A file to be saved; ``filename`` is ASCII without quotes."""
     saved = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    return _Private(text, 200, saved, mimetype="text/csv")
+    return strict(Response(text, 200, saved, mimetype="text/csv"), _PRIVATE)
 
 
 def error_page(error: Exception) -> Response:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, Response, current_app, send_from_directory
 
@@ -33,10 +33,10 @@ from flask_powerauth_telemetry.dashboard.parts import (
     visible_names,
 )
 from flask_powerauth_telemetry.dashboard.responses import (
-    StrictResponse,
     csv_response,
     error_page,
     page,
+    strict,
 )
 from flask_powerauth_telemetry.exceptions import NotFound
 from flask_powerauth_telemetry.history import statement
@@ -204,11 +204,9 @@ def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Respo
     return view
 
 
-def _static(filename: str) -> StrictResponse:
+def _static(filename: str) -> Response:
     """A style sheet, script or image, given without credentials."""
-    response: Any = send_from_directory(_STATIC, filename)
-    strict: Any = StrictResponse.force_type(response)
-    return cast(StrictResponse, strict)
+    return strict(send_from_directory(_STATIC, filename))
 
 
 def _filename(part: Part) -> str:

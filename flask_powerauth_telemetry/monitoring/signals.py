@@ -77,7 +77,7 @@ class Watch:
             origin = _origin(self._instance)
             if logged or not given:
                 self._log(level, access_log.fields_of(signal.name, origin, run))
-            self._send(signal, origin, run=run)
+            send(signal, self._app, origin=origin, run=run)
 
     def refused(self, error: TelemetryError, principal: str | None) -> None:
         """Tell of a request that was refused before a report was known; never raises.
@@ -98,7 +98,7 @@ class Watch:
         try:
             origin = _origin(self._instance)
             self._log(logging.WARNING, access_log.fields_of(signal.name, origin, refusal))
-            self._send(signal, origin, refusal=refusal)
+            send(signal, self._app, origin=origin, refusal=refusal)
         except Exception:
             logger.exception("A refusal could not be told")
 
@@ -107,18 +107,20 @@ class Watch:
             begin(self._instance).fields = fields
         access_log.write(level, fields)
 
-    def _send(self, signal: NamedSignal, origin: Origin, **told: ReportRun | Refusal) -> None:
-        # Signal.send would stop at the first receiver that raises.
-        for receiver in signal.receivers_for(self._app):
-            # The data are those of the answer, also of later ones: a receiver may change its own.
-            own = {
-                name: one._replace(data=deepcopy(one.data)) if isinstance(one, ReportRun) else one
-                for name, one in told.items()
-            }
-            try:
-                self._app.ensure_sync(receiver)(self._app, origin=origin, **own)
-            except Exception:
-                logger.exception("A receiver of the signal %s failed", signal.name)
+
+def send(signal: NamedSignal, app: Flask, **told: object) -> None:
+    """Send a signal of ours or of Flask's; what a receiver raises is logged, and stops nothing."""
+    # Signal.send would stop at the first receiver that raises.
+    for receiver in () if signal.is_muted else signal.receivers_for(app):
+        # The data are those of the answer, also of later ones: a receiver may change its own.
+        own = {
+            name: one._replace(data=deepcopy(one.data)) if isinstance(one, ReportRun) else one
+            for name, one in told.items()
+        }
+        try:
+            app.ensure_sync(receiver)(app, **own)
+        except Exception:
+            logger.exception("A receiver of the signal %s failed", signal.name)
 
 
 @dataclass(eq=False)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, abort
+from flask import Blueprint, Flask, Request, abort
+from flask_httpauth import HTTPBasicAuth
 from flask_limiter import Limiter
 from flask_sqlalchemy import SQLAlchemy
 from prometheus_client import CollectorRegistry
@@ -202,11 +203,23 @@ def test_json_settings_of_the_host_do_not_matter(filled: Engine) -> None:
     assert b"\\ud800\\u2602" in response.data
 
 
-def test_smaller_limit_of_the_host_stays_on_its_own_routes(filled: Engine) -> None:
+class FixedLimit(Request):
+    """A class of a host's own, from before Flask let a limit be set."""
+
+    max_content_length: Any = property(lambda self: 10)
+
+
+@pytest.mark.parametrize("request_class", [Request, FixedLimit])
+def test_smaller_limit_of_the_host_stays_on_its_own_routes(
+    filled: Engine, request_class: type[Request]
+) -> None:
     app = host(filled)
     app.config["MAX_CONTENT_LENGTH"] = 10
+    app.request_class = request_class
+    client = app.test_client()
 
-    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+    assert ask(client, "CURRENT_MAU", RETAIL).status_code == 200
+    assert ask(client, "CURRENT_MAU", {"application": "a" * 70_000}).status_code == 413
 
 
 def test_flask_sqlalchemy_engine(filled: Engine) -> None:
@@ -279,6 +292,24 @@ def test_nested_blueprint_that_the_host_mounts(filled: Engine) -> None:
     telemetry.close(app)
 
 
+def test_blueprint_that_the_host_mounts_elsewhere_too(filled: Engine) -> None:
+    app = Flask(__name__)
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = ["/v3", "/v4"]
+    telemetry = PowerAuthTelemetry(app, clock=lambda: NOW)
+    parent = Blueprint("internal", __name__, url_prefix="/internal")
+    parent.register_blueprint(telemetry.blueprint)
+    app.register_blueprint(parent)
+    app.register_blueprint(telemetry.blueprint, name="again", url_prefix="/again")
+
+    for prefix in ("/v3", "/v4", "/internal", "/again"):
+        path = f"{prefix}/report"
+        assert ask(app.test_client(), "CURRENT_MAU", RETAIL, path=path).status_code == 200
+        assert app.test_client().get(f"{prefix}/other").status_code == 401
+    telemetry.close(app)
+
+
 def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> None:
     app = Flask(__name__)
     app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
@@ -292,7 +323,11 @@ def test_blueprint_mounted_before_init_app_and_at_the_root(filled: Engine) -> No
     telemetry.init_app(app)
 
     assert ask(client, "CURRENT_MAU", RETAIL, path="/report").status_code == 200
-    assert ask(client, "CURRENT_MAU", RETAIL, path="/").status_code == 404
+    assert ask(client, "CURRENT_MAU", RETAIL, path="/report/").status_code == 404
+    for path in ("/", ""):  # as of a script root, with a slash and without
+        asked = {"PATH_INFO": path}
+        assert client.get(auth=USER, environ_overrides=asked).status_code == 404
+        assert client.get(environ_overrides=asked).status_code == 401
     telemetry.close(app)
 
 
@@ -458,7 +493,7 @@ def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
     parent = Blueprint("internal", __name__, url_prefix="/internal")
     parent.register_blueprint(telemetry.blueprint, url_prefix="/telemetry")
     app.register_blueprint(parent)
-    app.before_request(lambda: abort(429))
+    app.before_request(lambda: abort(429, retry_after=30))
 
     paths = (f"/internal/telemetry/{path}", "/hosts/own")
     inside, outside = (app.test_client().post(path) for path in paths)
@@ -466,7 +501,20 @@ def test_hook_that_refuses_too_many_requests(filled: Engine, path: str) -> None:
     assert inside.status_code == 429
     assert inside.get_json()["responseObject"]["code"] == "ERROR_HTTP_REQUEST"
     assert inside.headers["Cache-Control"] == "no-store"
+    assert inside.headers["Retry-After"] == "30"
     assert outside.get_json(silent=True) is None
+
+
+def test_host_can_go_through_the_methods_of_all_routes(filled: Engine) -> None:
+    app = create_app(filled)
+
+    # As Flasgger, Flask-DebugToolbar, and pages that list what there is.
+    methods: dict[str, Any] = {rule.rule: rule.methods for rule in app.url_map.iter_rules()}
+    listed = {path: sorted(some.difference({"HEAD"})) for path, some in methods.items()}
+
+    assert listed[PATH] == ["POST"]
+    assert listed["/rest/v3/telemetry"] == []
+    assert all(method in methods["/rest/v3/telemetry"] for method in ("GET", "PROPFIND"))
 
 
 def test_hooks_of_the_host_run(filled: Engine) -> None:
@@ -478,6 +526,19 @@ def test_hooks_of_the_host_run(filled: Engine) -> None:
         return response
 
     assert ask(app.test_client(), "CURRENT_MAU", RETAIL).headers["X-Host"] == "yes"
+
+
+def test_principal_is_no_user_of_the_hosts_own_authentication(filled: Engine) -> None:
+    app, theirs = create_app(filled), HTTPBasicAuth()
+    users: list[Any] = []
+
+    @app.after_request
+    def note(response: Any) -> Any:
+        users.append(theirs.current_user())
+        return response
+
+    assert ask(app.test_client(), "CURRENT_MAU", RETAIL).status_code == 200
+    assert users == [None]
 
 
 def test_host_can_catch_a_configuration_error() -> None:

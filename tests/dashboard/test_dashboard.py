@@ -786,9 +786,17 @@ def test_doubled_slashes_are_not_there_and_lead_nowhere(client: FlaskClient, pat
         assert "Location" not in response.headers
 
 
-def test_policy_holds_whatever_the_host_sets(sqlite: Engine) -> None:
+class HostsResponse(Response):
+    """A class of a host's own, which Flask makes every response of."""
+
+
+@pytest.mark.parametrize("response_class", [Response, HostsResponse])
+def test_policy_holds_whatever_the_host_sets(
+    sqlite: Engine, response_class: type[Response]
+) -> None:
     fill(sqlite, UTC)
     app = dashboard(sqlite)
+    app.response_class = response_class
 
     @app.after_request
     def loosen(response: Response) -> Response:

@@ -95,6 +95,34 @@ def test_provider_fault_is_logged_and_not_told(
     assert len(sent) == 1
 
 
+def test_receiver_of_a_fault_that_raises_changes_nothing(
+    sqlite: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_of(sqlite, raises(RuntimeError("the provider's")))
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    told: list[Exception] = []
+
+    def receive(sender: Flask, exception: Exception) -> None:
+        told.append(exception)
+        raise OSError("the tracker is down")
+
+    def receive_too(sender: Flask, exception: Exception) -> None:
+        receive(sender, exception)
+
+    with (
+        got_request_exception.connected_to(receive, app),
+        got_request_exception.connected_to(receive_too, app),
+    ):
+        response = ask(app.test_client(), "FAULTY", RETAIL)
+        with got_request_exception.muted():
+            ask(app.test_client(), "FAULTY", RETAIL)
+
+    assert response.status_code == 500
+    assert response.get_json() == FAULT
+    assert [str(fault) for fault in told] == ["the provider's"] * 2
+    assert caplog.text.count("OSError: the tracker is down") == 2
+
+
 def test_log_holds_no_value_of_a_statement(
     database: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

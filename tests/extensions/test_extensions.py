@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
-from flask import Flask, abort, request
+from flask import Blueprint, Flask, abort, current_app, request
 from flask.testing import FlaskClient
 from flask_caching import Cache
 from flask_compress import Compress
@@ -106,7 +106,8 @@ def line(extension: str) -> str:
 
 def names_of(host: Host) -> dict[str, Any]:
     """The names that the page uses in a hook."""
-    return {"telemetry": host.telemetry, "dashboard": host.dashboard, "request": request}
+    ours = {"telemetry": host.telemetry, "dashboard": host.dashboard}
+    return ours | {"request": request, "current_app": current_app}
 
 
 def is_well(host: Host, headers: dict[str, str] | None = None) -> None:
@@ -192,6 +193,27 @@ def test_flask_login(host: Host, view: str | None, status: int) -> None:
     names["hook"] = names["leave_out"]
     is_well(host)
     assert host.client.get("/own").status_code == status
+
+
+def test_hook_that_asks_for_a_login_beside_nested_blueprints(filled: Engine) -> None:
+    app = Flask("host")
+    app.config["POWERAUTH_TELEMETRY_DATABASE_URL"] = url_of(filled)
+    app.config["POWERAUTH_TELEMETRY_CREDENTIALS"] = CREDENTIALS
+    app.config["POWERAUTH_TELEMETRY_URL_PREFIX"] = None
+    host = Host(app, PowerAuthTelemetry(app), PowerAuthTelemetryDashboard())
+    admin = Blueprint("admin", __name__, url_prefix="/admin")
+    admin.register_blueprint(host.telemetry.blueprint, url_prefix="/api")
+    admin.register_blueprint(host.dashboard.blueprint, url_prefix="/pages")
+    app.register_blueprint(admin)
+    names = names_of(host)
+    exec(f"def hook():\n {line('Flask-Login')}\n return 'log in', 403", names)
+    app.before_request(names["hook"])
+
+    report = ask(host.client, "CURRENT_MAU", RETAIL, path="/admin/api/report")
+
+    assert report.get_json() == ENVELOPE
+    assert host.client.get("/admin/pages/", auth=USER).status_code == 200
+    assert host.client.get("/admin/").status_code == 403
 
 
 def test_flask_talisman(host: Host) -> None:
