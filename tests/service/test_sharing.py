@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,11 @@ class Month(NamedTuple):
 class Version(NamedTuple):
     major: int
     minor: int
+
+
+class Kind(Enum):
+    DEVICE = 1
+    SERVER = 2
 
 
 class MovingClock:
@@ -468,6 +474,8 @@ def test_parameters_that_are_alike_but_not_the_same_share_nothing(
     different = [1, True, 1.0, "1", [1], {"a": 1}, {"a": [1]}, None, 0.0, -0.0, Decimal("1.0")]
     different += [[], {}, {"a": []}, {"a": {}}, Month(2026, 11), Version(2026, 11), [2026, 11]]
     different += [Decimal("1.00"), noon, noon.astimezone(timezone(timedelta(hours=14)))]
+    different += [{key: 1} for key in different if not isinstance(key, list | dict)]
+    different += [{"a": 1, "b": 1}, {"a": 1, 1: 1}, dict.fromkeys(Kind)]
     for key in different * 2:
         house.run("SIMPLE", key=key)
     assert provider.runs == len(different)
