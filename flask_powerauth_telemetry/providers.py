@@ -192,10 +192,10 @@ class Result:
 class Computation(NamedTuple):
     """What may answer a report, for all who ask for the same ``key`` on the same database.
 
-    ``run`` is given a ``ReportContext`` and returns what answers: any object but an iterator, or
-    a ``Result`` of one. It is computed once for all who ask meanwhile, kept as long as results
-    are, and read by several threads, so nothing changes it. ``key`` says all that it depends on,
-    and begins with a word of its own.
+    ``run`` is given a ``ReportContext`` and returns what answers: any object that neither is nor
+    holds an iterator, or a ``Result`` of one. It is computed once for all who ask meanwhile, kept
+    as long as results are, and read by several threads, so nothing changes it. ``key`` says all
+    that it depends on, and begins with a word of its own.
     """
 
     key: Hashable

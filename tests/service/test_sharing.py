@@ -1,11 +1,13 @@
 """What reports have in common, how long it is kept, and what its data are dated by."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -357,6 +359,23 @@ def test_result_that_can_be_read_once_only_is_given_to_nobody(
     house = House(database, 60, Once(lambda _: given))
     for _ in range(2):
         with pytest.raises(ProviderFault, match=r"SINGLE: its result is a .*, make it a list"):
+            house.run("SINGLE")
+
+
+@dataclass(slots=True)
+class Held:
+    numbers: Any
+
+
+@pytest.mark.parametrize(
+    "held", [{"numbers": iter([7])}, [(iter([7]),)], Held(iter([7])), SimpleNamespace(a=iter([7]))]
+)
+def test_result_that_holds_what_can_be_read_once_only_is_given_to_nobody(
+    database: ContractDatabase, held: Any
+) -> None:
+    house = House(database, 60, Single(lambda _: held))
+    for _ in range(2):
+        with pytest.raises(ProviderFault, match="its result holds a list_iterator, make it"):
             house.run("SINGLE")
 
 
