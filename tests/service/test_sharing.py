@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -266,10 +266,15 @@ def given(result: Result, _: ReportContext) -> Result:
 
 
 @pytest.mark.parametrize(
-    "facts", [{"as_of": datetime(2026, 1, 1)}, {"source": "Recorded"}, {"source": None}]
+    "facts",
+    [
+        *({"as_of": time} for time in (datetime(2026, 1, 1), date(2026, 1, 1), "2026-01-01")),
+        *({"source": source} for source in ("Recorded", None)),
+        *({"keep_seconds": seconds} for seconds in (None, SECOND, "10", float("nan"))),
+    ],
 )
 def test_facts_that_make_no_sense_are_refused(facts: Mapping[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"aware|live"):
+    with pytest.raises(ValueError, match=r"aware|live|a number of seconds"):
         Result(1, **facts)
 
 
