@@ -131,6 +131,13 @@ class _Question:
         self._choices: Mapping[Hashable, Compute] | None = None
         self._answered: tuple[_Computed, Mapping[str, Any]] | None = None
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no provider can change what was loaded, as it can change a list."""
+        return isinstance(self._arguments, Mapping) and all(
+            one is None or isinstance(one, str | int | float) for one in self._arguments.values()
+        )
+
     def check(self, principal: Principal) -> None:
         """Raise what is wrong with the parameters, or that one is out of the caller's scope."""
         if isinstance(self.error, ValidationError):
@@ -255,7 +262,7 @@ class ReportService:
             question = _Question(report, parameters)
             if len(self._questions) >= _QUESTIONS:
                 self._questions.clear()
-            if question.error is None:
+            if question.error is None and question.is_constant:
                 self._questions[key] = question
         return question
 
