@@ -42,7 +42,7 @@ def load_parameters(schema: Schema, raw: Mapping[str, Any]) -> Loaded:
     names: list[str] = []
     token = _loaded.set(names)
     try:
-        values = schema.load(raw, unknown=EXCLUDE)
+        values = schema.load(_own(raw), unknown=EXCLUDE)  # hooks may change what they are given
     except Exception as error:
         return Loaded({}, tuple(names), error)
     finally:
