@@ -58,7 +58,7 @@ TestWrong = contract_suite(Wrong())
 WRONG_COMPUTATIONS = """
 from marshmallow import Schema, fields
 from sqlalchemy import func, select
-from flask_powerauth_telemetry import ApplicationField, Computation, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, Computation, DaysField, ReportProvider
 from flask_powerauth_telemetry.testing import contract_suite
 
 class Uneven(ReportProvider):
@@ -104,6 +104,23 @@ class Emptied(Uneven):
     def report_data(self, result, application):
         return {"activations": result.pop() if result else 0}
 
+class ShortKey(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations",), run)
+
+class NoDays(Uneven):
+    parameters_schema = Schema.from_dict(
+        {"application": ApplicationField(), "days": DaysField(load_default=30)}
+    )
+
+    def computations(self, application, days):
+        return [Computation(("activations", application), lambda context: days)]
+
+    def report_data(self, result, application, days):
+        return {"activations": result}
+
+TestShortKey = contract_suite(ShortKey())
+TestNoDays = contract_suite(NoDays())
 TestEmptied = contract_suite(Emptied())
 TestOtherData = contract_suite(OtherData())
 TestOtherKeys = contract_suite(OtherKeys())
@@ -131,6 +148,14 @@ def test_contract_finds_faults_of_computations(pytester: pytest.Pytester) -> Non
         "TestOneKey",
         "TestNoKey",
     }
+
+
+def test_contract_finds_a_key_that_names_too_little(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_wrong=WRONG_COMPUTATIONS)
+
+    found = failures(pytester, "-k", "test_keeps_results_for_those_alone_who_ask_the_same")
+
+    assert {kind for kind, _ in found} == {"TestShortKey", "TestNoDays"}
 
 
 def test_contract_finds_faults(pytester: pytest.Pytester) -> None:
