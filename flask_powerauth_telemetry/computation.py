@@ -16,8 +16,9 @@ import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +40,7 @@ KEPT_BYTES = 16 * 2**20
 
 _LONGEST_SLOW_SECONDS = 3_600
 _CHEAP_SECONDS = 0.1
+_HOLD_NOTHING = frozenset({str, bytes, int, float, bool, type(None)})
 
 Interrupt = Callable[[], None]
 
@@ -384,22 +386,36 @@ class _Kept:
 def size_of(value: Any) -> int:
     """About how many bytes an object takes, with all that its containers and attributes hold.
 
-    Each object counts once. What other objects hold in C or in slots is not seen. It looks
-    no further than ``KEPT_BYTES``, and gives more than that where an object can't be looked into.
+    Each object counts once. What other objects hold in C is not seen, or in slots, but for data
+    classes. It looks no further than ``KEPT_BYTES``, and gives more than that where an object
+    can't be looked into.
     """
+    try:
+        return sum(map(sys.getsizeof, _held(value)))
+    except Exception:
+        return KEPT_BYTES + 1
+
+
+def read_once(value: Any) -> Iterator[Any] | None:
+    """An iterator that an object is or holds, as far as ``size_of`` looks; None without one."""
+    with suppress(Exception):
+        return next((one for one in _held(value) if isinstance(one, Iterator)), None)
+    return None
+
+
+def _held(value: Any) -> Iterator[Any]:
+    """An object, and all that its containers and attributes hold, each once."""
     seen: set[int] = set()
     found = 0
     left = [value]
-    try:
-        while left and found <= KEPT_BYTES:
-            one = left.pop()
-            if id(one) not in seen:
-                seen.add(id(one))
-                found += sys.getsizeof(one)
+    while left and found <= KEPT_BYTES:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            found += sys.getsizeof(one)
+            yield one
+            if type(one) not in _HOLD_NOTHING:
                 left += _parts(one)
-    except Exception:
-        return KEPT_BYTES + 1
-    return found
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -408,8 +424,12 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value.values()
     elif isinstance(value, list | tuple | set | frozenset | deque):
         yield from value
-    if hasattr(value, "__dict__") and not isinstance(value, type):
+    if isinstance(value, type):
+        return
+    if hasattr(value, "__dict__"):
         yield vars(value)
+    elif is_dataclass(value):
+        yield from (getattr(value, one.name) for one in fields(value))
 
 
 def _outcome(task: Task) -> Any:

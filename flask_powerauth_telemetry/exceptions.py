@@ -30,11 +30,8 @@ class TelemetryError(Exception):
 
     @property
     def message(self) -> str:
-        """What it was raised with, as text, whatever that was; its class where that fails."""
-        try:
-            return str(self)
-        except Exception:
-            return type(self).__name__
+        """The ``message_of`` this error."""
+        return message_of(self)
 
 
 class UnknownReport(TelemetryError):
@@ -168,6 +165,14 @@ class InvalidProvider(ServerFault):
     def __init__(self, provider: object, cause: str) -> None:
         kind = provider if isinstance(provider, type) else type(provider)
         super().__init__(f"{class_path(kind)} {cause}")
+
+
+def message_of(error: Exception) -> str:
+    """What an exception was raised with, as text, whatever that was; its class where that fails."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def class_path(kind: type) -> str:

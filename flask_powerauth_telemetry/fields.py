@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from copy import copy
 from typing import Any, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -35,17 +36,30 @@ def load_parameters(schema: Schema, raw: Mapping[str, Any]) -> Loaded:
     """Load raw parameters; keys that the schema doesn't know are left out.
 
     Applications are collected in their field, also in lists and nested schemas, and whatever a
-    ``post_load`` renames.
+    ``post_load`` renames. Lists, sets and dictionaries are the caller's own, also those that a
+    schema has as defaults.
     """
     names: list[str] = []
     token = _loaded.set(names)
     try:
-        values = schema.load(raw, unknown=EXCLUDE)
+        values = schema.load(_own(raw), unknown=EXCLUDE)  # hooks may change what they are given
     except Exception as error:
         return Loaded({}, tuple(names), error)
     finally:
         _loaded.reset(token)
-    return Loaded(values, tuple(names))
+    return Loaded(_own(values), tuple(names))
+
+
+def _own(value: Any) -> Any:
+    """A value whose lists, sets and dictionaries nobody else has."""
+    if not isinstance(value, dict | list | set):
+        return value
+    own = copy(value)
+    if isinstance(own, dict):
+        own.update({key: _own(item) for key, item in own.items()})
+    elif isinstance(own, list):
+        own[:] = map(_own, own)
+    return own
 
 
 class ApplicationField(fields.String):

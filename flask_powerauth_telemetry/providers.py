@@ -173,8 +173,8 @@ class Result:
 
     ``as_of`` is the aware instant that ``value`` holds for, if that is earlier than the context's
     ``now``. ``source`` is ``live``, or ``recorded`` for what was recorded beforehand. ``value`` may
-    be kept for ``keep_seconds`` from ``now`` on at most. Raises ``ValueError`` for a naive
-    ``as_of``, and for another ``source``.
+    be kept for ``keep_seconds`` from ``now`` on at most. Raises ``ValueError`` for an ``as_of``
+    that is no aware time, for another ``source``, and for ``keep_seconds`` that are no number.
     """
 
     value: Any
@@ -183,19 +183,22 @@ class Result:
     keep_seconds: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.as_of is not None and self.as_of.tzinfo is None:
+        if self.as_of is not None and getattr(self.as_of, "tzinfo", None) is None:
             raise ValueError("as_of takes an aware datetime")
         if self.source not in (LIVE, RECORDED):
             raise ValueError(f"source is {LIVE!r} or {RECORDED!r}, not {self.source!r}")
+        keep: object = self.keep_seconds
+        if not isinstance(keep, int | float) or math.isnan(keep):
+            raise ValueError(f"keep_seconds is a number of seconds, not {keep!r}")
 
 
 class Computation(NamedTuple):
     """What may answer a report, for all who ask for the same ``key`` on the same database.
 
-    ``run`` is given a ``ReportContext`` and returns what answers: any object but an iterator, or
-    a ``Result`` of one. It is computed once for all who ask meanwhile, kept as long as results
-    are, and read by several threads, so nothing changes it. ``key`` says all that it depends on,
-    and begins with a word of its own.
+    ``run`` is given a ``ReportContext`` and returns what answers: any object that neither is nor
+    holds an iterator, or a ``Result`` of one. It is computed once for all who ask meanwhile, kept
+    as long as results are, and read by several threads, so nothing changes it. ``key`` says all
+    that it depends on, and begins with a word of its own.
     """
 
     key: Hashable

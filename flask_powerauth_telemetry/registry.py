@@ -150,7 +150,7 @@ def load_entry_points(names: Collection[str]) -> Iterator[ReportProvider]:
 def _frozen(value: Any) -> Hashable:
     """A key that two parameters share only if they are the same, of the same types."""
     if isinstance(value, Mapping):
-        return type(value), *sorted((key, _frozen(item)) for key, item in value.items())
+        return type(value), frozenset((_frozen(key), _frozen(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
         return type(value), *map(_frozen, value)
     try:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.computation import Computations, Compute, Perishable, Task
+from flask_powerauth_telemetry.computation import Computations, Compute, Perishable, Task, read_once
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import (
@@ -130,6 +130,13 @@ class _Question:
         self._arguments = loaded.values
         self._choices: Mapping[Hashable, Compute] | None = None
         self._answered: tuple[_Computed, Mapping[str, Any]] | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no provider can change what was loaded, as it can change a list."""
+        return isinstance(self._arguments, Mapping) and all(
+            one is None or isinstance(one, str | int | float) for one in self._arguments.values()
+        )
 
     def check(self, principal: Principal) -> None:
         """Raise what is wrong with the parameters, or that one is out of the caller's scope."""
@@ -255,7 +262,7 @@ class ReportService:
             question = _Question(report, parameters)
             if len(self._questions) >= _QUESTIONS:
                 self._questions.clear()
-            if question.error is None:
+            if question.error is None and question.is_constant:
                 self._questions[key] = question
         return question
 
@@ -308,9 +315,10 @@ class ReportService:
         ) as context:
             given = computation.run(context)
         result = given if isinstance(given, Result) else Result(given)
-        if isinstance(result.value, Iterator):  # the next caller would find nothing left in it
-            kind = type(result.value).__name__
-            raise ProviderFault(f"{question.report.name}: its result is a {kind}, make it a list")
+        once = read_once(result.value)
+        if once is not None:  # the next caller would find nothing left in it
+            what = f"{'is' if once is result.value else 'holds'} a {type(once).__name__}"
+            raise ProviderFault(f"{question.report.name}: its result {what}, make it a list")
         as_of = min(result.as_of or now, now).astimezone(UTC)
         before = as_of < now or result.source == RECORDED
         return Perishable(

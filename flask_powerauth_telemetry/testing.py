@@ -32,7 +32,11 @@ from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.database.connection import Database, always
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
-from flask_powerauth_telemetry.exceptions import InvalidParameters, UnknownApplication
+from flask_powerauth_telemetry.exceptions import (
+    InvalidParameters,
+    TelemetryError,
+    UnknownApplication,
+)
 from flask_powerauth_telemetry.fields import ApplicationField, DaysField, by_key, load_parameters
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider, Result
 from flask_powerauth_telemetry.registry import ReportRegistry
@@ -191,6 +195,21 @@ class ReportProviderContract:
                 narrowest = data
             assert data == narrowest, f"{one.key} gives other data than {keys[0]}"
 
+    def test_keeps_results_for_those_alone_who_ask_the_same(
+        self, database: "ContractDatabase"
+    ) -> None:
+        if not ReportRegistry().register(self.provider).shares:
+            return
+        keeping = _service(self.provider, database, NOW, keep_seconds=60)
+        for parameters in self._different():
+            fresh = _service(self.provider, database, NOW)
+            try:
+                own = fresh.run(self.provider.name, parameters, _ANYONE).data
+            except TelemetryError:  # not every provider takes all of them
+                continue
+            given = keeping.run(self.provider.name, parameters, _ANYONE).data
+            assert given == own, f"a key names less than its result depends on: {parameters}"
+
     def test_writes_nothing(self, service: ReportService, database: "ContractDatabase") -> None:
         before = database.path.read_bytes()
         service.run(self.provider.name, self._parameters(), _ANYONE)
@@ -216,6 +235,13 @@ class ReportProviderContract:
                 given = self._parameters().get(key, ())
                 yield {**self._parameters(), key: [name, *given[1:]]}
 
+    def _different(self) -> Iterator[dict[str, Any]]:
+        yield self._parameters()
+        yield from self._with_application("corporate")
+        for key, field in self._fields().items():
+            if isinstance(field, DaysField):
+                yield {**self._parameters(), key: 1}
+
     def _refused(self, service: ReportService, parameters: dict[str, Any], key: str) -> None:
         with pytest.raises(InvalidParameters) as refused:
             service.run(self.provider.name, parameters, _ANYONE)
@@ -223,11 +249,12 @@ class ReportProviderContract:
 
 
 def _service(
-    provider: ReportProvider, database: "ContractDatabase", now: datetime
+    provider: ReportProvider, database: "ContractDatabase", now: datetime, keep_seconds: float = 0
 ) -> ReportService:
     registry = ReportRegistry()
     registry.register(provider)
-    return ReportService(registry, {provider.bind: database.read_only()}, lambda: now)
+    databases: Mapping[str | None, Database] = {provider.bind: database.read_only()}
+    return ReportService(registry, databases, lambda: now, keep_seconds=keep_seconds)
 
 
 class ContractDatabase:

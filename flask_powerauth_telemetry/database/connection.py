@@ -189,11 +189,12 @@ def translated_errors(engine: Engine | None = None) -> Iterator[None]:
         with nullcontext() if engine is None else wrapped_driver_errors(engine):
             yield
     except SQLAlchemyError as error:
-        context: BaseException | None = error
-        while isinstance(context, Exception):
-            context = context.__context__
-        if context is not None:
-            raise context from None
+        contexts: list[BaseException | None] = [error]
+        for context in contexts:
+            if isinstance(context, Exception) and context.__context__ not in contexts:
+                contexts.append(context.__context__)
+            elif context is not None and not isinstance(context, Exception):
+                raise context from None
         name = "" if engine is None else engine.dialect.name
         raise dialect_named(name).translate(error) from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, pre_load
 from sqlalchemy import func, select
 
 from flask_powerauth_telemetry import ApplicationField, DaysField, ReportContext, ReportProvider
@@ -16,7 +16,13 @@ from flask_powerauth_telemetry.reports.active_users import (
     UsersInPastDays,
 )
 from flask_powerauth_telemetry.reports.committed_users import CommittedUsersInPastDays
-from flask_powerauth_telemetry.testing import NOW, ContractDatabase, _service, contract_suite
+from flask_powerauth_telemetry.testing import (
+    NOW,
+    ContractDatabase,
+    _service,
+    contract_suite,
+    report_data,
+)
 
 TestCurrentMau = contract_suite(CurrentMau())
 TestUsersInPastDays = contract_suite(UsersInPastDays(), parameters={"days": "7"})
@@ -52,7 +58,7 @@ TestWrong = contract_suite(Wrong())
 WRONG_COMPUTATIONS = """
 from marshmallow import Schema, fields
 from sqlalchemy import func, select
-from flask_powerauth_telemetry import ApplicationField, Computation, ReportProvider
+from flask_powerauth_telemetry import ApplicationField, Computation, DaysField, ReportProvider
 from flask_powerauth_telemetry.testing import contract_suite
 
 class Uneven(ReportProvider):
@@ -98,6 +104,23 @@ class Emptied(Uneven):
     def report_data(self, result, application):
         return {"activations": result.pop() if result else 0}
 
+class ShortKey(Uneven):
+    def keyed(self, application, run):
+        yield Computation(("activations",), run)
+
+class NoDays(Uneven):
+    parameters_schema = Schema.from_dict(
+        {"application": ApplicationField(), "days": DaysField(load_default=30)}
+    )
+
+    def computations(self, application, days):
+        return [Computation(("activations", application), lambda context: days)]
+
+    def report_data(self, result, application, days):
+        return {"activations": result}
+
+TestShortKey = contract_suite(ShortKey())
+TestNoDays = contract_suite(NoDays())
 TestEmptied = contract_suite(Emptied())
 TestOtherData = contract_suite(OtherData())
 TestOtherKeys = contract_suite(OtherKeys())
@@ -125,6 +148,14 @@ def test_contract_finds_faults_of_computations(pytester: pytest.Pytester) -> Non
         "TestOneKey",
         "TestNoKey",
     }
+
+
+def test_contract_finds_a_key_that_names_too_little(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_wrong=WRONG_COMPUTATIONS)
+
+    found = failures(pytester, "-k", "test_keeps_results_for_those_alone_who_ask_the_same")
+
+    assert {kind for kind, _ in found} == {"TestShortKey", "TestNoDays"}
 
 
 def test_contract_finds_faults(pytester: pytest.Pytester) -> None:
@@ -159,6 +190,40 @@ class Several(ReportProvider):
 
 
 TestSeveral = contract_suite(Several(), parameters={"applications": ["retail", "corporate"]})
+
+
+class AddingSchema(Schema):
+    """Its hook changes what it is given, as those of marshmallow's own manual do."""
+
+    keys = fields.List(fields.String(), required=True)
+
+    @pre_load
+    def add(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if given.get("keys"):
+            given["keys"].append("b")
+        return given
+
+
+class Adding(ReportProvider):
+    """Counts the keys that a hook adds to."""
+
+    name = "ADDING"
+    definition = "A number of keys."
+    parameters_schema = AddingSchema
+    data_schema = Schema.from_dict({"keys": fields.Integer(required=True)})
+
+    def generate(self, context: ReportContext, keys: list[str]) -> Mapping[str, Any]:
+        return {"keys": len(keys)}
+
+
+TestAdding = contract_suite(Adding(), parameters={"keys": ["a"]})
+
+
+def test_parameters_of_an_author_stay_as_they_are() -> None:
+    parameters = {"keys": ["a"]}
+    for _ in range(2):
+        assert report_data(Adding(), parameters, {}) == {"keys": 2}
+    assert parameters == {"keys": ["a"]}
 
 
 class Couples(ReportProvider):

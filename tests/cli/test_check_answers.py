@@ -78,6 +78,15 @@ def failing(context: ReportContext, application: str) -> Any:
     raise KeyError("platform")
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def failing_without_text(context: ReportContext, application: str) -> Any:
+    raise Unprintable
+
+
 def test_every_further_report_answers_without_a_row(database: Engine, tmp_path: Path) -> None:
     fill(database)
     history = {"history": f"sqlite:///{tmp_path / 'history.sqlite'}"}
@@ -181,6 +190,7 @@ def test_application_that_is_not_recorded_is_an_error(sqlite: Engine, tmp_path: 
         (by_text("SELECT 'seven'"), 500),
         (by_text("SELECT NULL"), 500),
         (failing, 500),
+        (failing_without_text, 500),
     ],
 )
 def test_check_of_a_strangers_report_agrees_with_its_answer(
@@ -195,6 +205,30 @@ def test_check_of_a_strangers_report_agrees_with_its_answer(
 
     assert answer.status_code == status
     assert levels_of(found, "DEVICES") == ({"ok"} if status == 200 else {"error"})
+
+
+class OfPlatform(Devices):
+    def generate(
+        self, context: ReportContext, application: str, platform: str = ""
+    ) -> Mapping[str, Any]:
+        return super().generate(context, application)
+
+
+@pytest.mark.parametrize(
+    ("examples", "level"), [(["ios"], "ok"), ("ios", "note"), (7, "note"), (None, "note")]
+)
+def test_examples_of_a_parameter_are_a_list(sqlite: Engine, examples: Any, level: str) -> None:
+    fill(sqlite)
+    provider = OfPlatform(by_text("SELECT 7"))
+    platform = fields.String(
+        required=True, validate=validate.OneOf(["ios"]), metadata={"examples": examples}
+    )
+    provider.parameters_schema = Schema.from_dict(
+        {"application": ApplicationField(), "platform": platform}
+    )
+    app = app_of(sqlite, arguments={"providers": [provider]})
+
+    assert levels_of(findings(app, "--no-pass"), "DEVICES") == {level}
 
 
 def slow(context: ReportContext, application: str) -> Any:

@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry import Unavailable
-from flask_powerauth_telemetry.database.connection import Database, always, wrapped_driver_errors
+from flask_powerauth_telemetry.database.connection import (
+    Database,
+    always,
+    translated_errors,
+    wrapped_driver_errors,
+)
 from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import DatabaseFault, TelemetryError, TooSlow
@@ -193,6 +198,14 @@ def test_what_stops_a_statement_is_not_hidden_by_the_rollback(
 
     with pytest.raises(stop):
         stopped()
+
+
+def test_error_whose_contexts_go_round_is_translated() -> None:
+    error, other = SQLAlchemyError("one"), ValueError("another")
+    error.__context__, other.__context__ = other, error
+
+    with pytest.raises(DatabaseFault, match="one"), translated_errors():
+        raise error
 
 
 # Held to reading, and to one deadline

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, post_load
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry import ApplicationField, Computation, ReportContext, ReportProvider
@@ -132,6 +132,63 @@ def test_default_that_moves_is_not_remembered(
         monkeypatch.setattr(Moving, "now", now)
         days.append(ask(client, "TODAY", {}).get_json()["responseObject"]["reportData"]["day"])
     assert days == ["2026-11-25", "2026-11-26"]
+
+
+class Spoiling(ReportProvider):
+    """Counts the keys that it is given, and changes what it is given."""
+
+    name = "SPOILING"
+    definition = "A number of keys."
+    parameters_schema = Schema.from_dict(
+        {
+            "keys": fields.List(fields.String(), load_default=["a"]),
+            "more": fields.Dict(load_default={"of": [{"keys": ["a"]}]}),
+        }
+    )
+    data_schema = Schema.from_dict({"keys": fields.Integer(required=True)})
+
+    def generate(
+        self, context: ReportContext, keys: list[str], more: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        keys.append("b")
+        more["of"][0]["keys"].append("b")
+        return {"keys": len(keys) + len(more["of"][0]["keys"])}
+
+
+class SpoilingPure(Spoiling):
+    pure = True
+
+
+class ReadOnce(Schema):
+    keys = fields.List(fields.String(), load_default=["a"])
+
+    @post_load
+    def read_later(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"keys": map(str, values["keys"])}
+
+
+class Once(ReportProvider):
+    """Its parameters can be read once only."""
+
+    name = "SPOILING"
+    definition = "A number of keys."
+    parameters_schema = ReadOnce
+    data_schema = Spoiling.data_schema
+    pure = True
+
+    def generate(self, context: ReportContext, keys: Any) -> Mapping[str, Any]:
+        return {"keys": 3 + sum(1 for _ in keys)}
+
+
+@pytest.mark.parametrize("provider", [Spoiling(), SpoilingPure(), Once()])
+@pytest.mark.parametrize("asked", [{}, {"keys": ["c"]}])
+def test_what_a_provider_does_to_its_parameters_reaches_nobody_else(
+    retail: Engine, provider: ReportProvider, asked: Mapping[str, Any]
+) -> None:
+    client = create_app(retail, arguments={"providers": [provider]}, CACHE_SECONDS=0).test_client()
+    for _ in range(3):
+        answer = ask(client, "SPOILING", asked).get_json()
+        assert answer["responseObject"]["reportData"] == {"keys": 4}
 
 
 def test_data_are_those_of_the_newest_result(retail: Engine) -> None:

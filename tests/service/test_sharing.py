@@ -1,10 +1,13 @@
 """What reports have in common, how long it is kept, and what its data are dated by."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -45,6 +48,11 @@ class Month(NamedTuple):
 class Version(NamedTuple):
     major: int
     minor: int
+
+
+class Kind(Enum):
+    DEVICE = 1
+    SERVER = 2
 
 
 class MovingClock:
@@ -258,10 +266,15 @@ def given(result: Result, _: ReportContext) -> Result:
 
 
 @pytest.mark.parametrize(
-    "facts", [{"as_of": datetime(2026, 1, 1)}, {"source": "Recorded"}, {"source": None}]
+    "facts",
+    [
+        *({"as_of": time} for time in (datetime(2026, 1, 1), date(2026, 1, 1), "2026-01-01")),
+        *({"source": source} for source in ("Recorded", None)),
+        *({"keep_seconds": seconds} for seconds in (None, SECOND, "10", float("nan"))),
+    ],
 )
 def test_facts_that_make_no_sense_are_refused(facts: Mapping[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"aware|live"):
+    with pytest.raises(ValueError, match=r"aware|live|a number of seconds"):
         Result(1, **facts)
 
 
@@ -351,6 +364,23 @@ def test_result_that_can_be_read_once_only_is_given_to_nobody(
     house = House(database, 60, Once(lambda _: given))
     for _ in range(2):
         with pytest.raises(ProviderFault, match=r"SINGLE: its result is a .*, make it a list"):
+            house.run("SINGLE")
+
+
+@dataclass(slots=True)
+class Held:
+    numbers: Any
+
+
+@pytest.mark.parametrize(
+    "held", [{"numbers": iter([7])}, [(iter([7]),)], Held(iter([7])), SimpleNamespace(a=iter([7]))]
+)
+def test_result_that_holds_what_can_be_read_once_only_is_given_to_nobody(
+    database: ContractDatabase, held: Any
+) -> None:
+    house = House(database, 60, Single(lambda _: held))
+    for _ in range(2):
+        with pytest.raises(ProviderFault, match="its result holds a list_iterator, make it"):
             house.run("SINGLE")
 
 
@@ -468,6 +498,8 @@ def test_parameters_that_are_alike_but_not_the_same_share_nothing(
     different = [1, True, 1.0, "1", [1], {"a": 1}, {"a": [1]}, None, 0.0, -0.0, Decimal("1.0")]
     different += [[], {}, {"a": []}, {"a": {}}, Month(2026, 11), Version(2026, 11), [2026, 11]]
     different += [Decimal("1.00"), noon, noon.astimezone(timezone(timedelta(hours=14)))]
+    different += [{key: 1} for key in different if not isinstance(key, list | dict)]
+    different += [{"a": 1, "b": 1}, {"a": 1, 1: 1}, dict.fromkeys(Kind)]
     for key in different * 2:
         house.run("SIMPLE", key=key)
     assert provider.runs == len(different)

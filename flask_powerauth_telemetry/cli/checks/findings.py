@@ -12,7 +12,7 @@ from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
-from flask_powerauth_telemetry.exceptions import TelemetryError
+from flask_powerauth_telemetry.exceptions import TelemetryError, message_of
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.registry import RegisteredReport
@@ -140,4 +140,4 @@ def duration(seconds: float) -> str:
 
 def cause_of(error: Exception) -> str:
     """The first line of an error, which names its cause; drivers add the statement below."""
-    return str(error).strip().partition("\n")[0]
+    return message_of(error).strip().partition("\n")[0]

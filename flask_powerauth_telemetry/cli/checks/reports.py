@@ -177,7 +177,8 @@ def _example(
     if isinstance(field, DayField):
         return today.isoformat()
     examples = [str(Month.of(today))] if isinstance(field, MonthField) else []
-    examples += field.metadata.get("examples", ())
+    given = field.metadata.get("examples")
+    examples += given if isinstance(given, list) else []
     return examples[0] if examples and field.required else None
 
 
@@ -206,11 +207,11 @@ def _grant(target: Target, tables: Collection[str]) -> str:
 
 def refusal_cure(target: Target, error: TelemetryError, otherwise: str) -> str:
     """What to do about a statement that a database refuses."""
-    if any(told in str(error) for told in (MISSING_COLUMN, OTHER_TYPE)):
+    if any(told in error.message for told in (MISSING_COLUMN, OTHER_TYPE)):
         return f"Correct the table, or map it to a view with {target.state.config.key('tables')}"
     if isinstance(error, Unavailable):
         return "See what holds this database up: a lock, or too many sessions"
-    if "row-level security" in str(error):
+    if "row-level security" in error.message:
         return (
             "Let this account read every row: ALTER ROLE ... BYPASSRLS, or map the table to a view"
             " of its owner's. A policy that leaves rows out would make each number too small"
