@@ -282,6 +282,18 @@ def test_month_without_an_end_that_was_recorded_near_it_is_unknown(sqlite: Engin
     }
 
 
+def test_bounds_that_contradict_each_other_are_none(sqlite: Engine) -> None:
+    """Five users were seen shortly before the end, and three by a replica that was behind after."""
+    end = datetime(2024, 3, 1, tzinfo=UTC)
+    record(
+        sqlite, [ActivityProfile(end - HOUR, (5,) * 365), ActivityProfile(end + HOUR, (3,) * 365)]
+    )
+
+    data = month_of(reader(sqlite), "2024-02")
+
+    assert (data["lowerBound"], data["upperBound"], data["state"]) == (None, None, "unknown")
+
+
 def test_month_that_is_not_over_has_a_lower_bound(sqlite: Engine) -> None:
     past = random_past(3, START, END, users=60)
     record(sqlite, map(past.profile, [END - DAY, END - HOUR]))
