@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import tzinfo
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
 from flask_powerauth_telemetry.database.engine import create_read_only_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ConfigurationError
+from flask_powerauth_telemetry.reports.active_users import CurrentMau
 
 EngineSource = Engine | Callable[[], Engine]
 Databases = Mapping[str | None, Database]
@@ -126,13 +128,22 @@ def _own_database(
     own_timeout = bind.statement_timeout
     return Database(
         engine=always(engine),
-        timezone=bind.timezone or config.database_timezone,
+        timezone=_clock_of(config, name, bind) or config.database_timezone,
         tables=PowerAuthTables(bind.schema or config.database_schema, config.tables),
         statement_timeout=config.statement_timeout if own_timeout is None else own_timeout,
         parallel_workers=bind.parallel_workers,
         ours=True,
         name=name,
     )
+
+
+def _clock_of(config: TelemetryConfig, name: str, bind: Bind) -> tzinfo | None:
+    """The zone of a bind's own clock, if it has one; of the history, of what is recorded there."""
+    if name != HISTORY_BIND:
+        return bind.timezone
+    recorded = config.report_binds.get(CurrentMau.name, HISTORY_BIND)
+    source = None if recorded == HISTORY_BIND else config.binds.get(recorded)
+    return source.timezone if source else None
 
 
 def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:

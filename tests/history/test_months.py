@@ -38,6 +38,7 @@ from tests.support.service import ask, create_app, error, recorded_statements, u
 
 MONTH, DAYS = "USERS_IN_MONTH", "MAU_HISTORY"
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+NEW_YORK = "America/New_York"
 ZONES = ("UTC", "Europe/Prague", "America/New_York", "Australia/Lord_Howe")
 START, END = datetime(2023, 10, 1, tzinfo=UTC), datetime(2025, 1, 20, 12, tzinfo=UTC)
 PERIODS = [
@@ -281,6 +282,18 @@ def test_month_without_an_end_that_was_recorded_near_it_is_unknown(sqlite: Engin
     }
 
 
+def test_bounds_that_contradict_each_other_are_none(sqlite: Engine) -> None:
+    """Five users were seen shortly before the end, and three by a replica that was behind after."""
+    end = datetime(2024, 3, 1, tzinfo=UTC)
+    record(
+        sqlite, [ActivityProfile(end - HOUR, (5,) * 365), ActivityProfile(end + HOUR, (3,) * 365)]
+    )
+
+    data = month_of(reader(sqlite), "2024-02")
+
+    assert (data["lowerBound"], data["upperBound"], data["state"]) == (None, None, "unknown")
+
+
 def test_month_that_is_not_over_has_a_lower_bound(sqlite: Engine) -> None:
     past = random_past(3, START, END, users=60)
     record(sqlite, map(past.profile, [END - DAY, END - HOUR]))
@@ -406,6 +419,26 @@ def test_month_that_ends_in_the_hour_that_powerauth_shows_twice_has_bounds(
     answer = ask(client, "USERS_BY_MONTH", {"application": "retail"}).get_json()
     in_year = answer["responseObject"]["reportData"]["months"][-2]
     assert {**in_year, "application": "retail"} == known
+
+
+@pytest.mark.parametrize(("main", "own"), [("UTC", NEW_YORK), (NEW_YORK, None)])
+def test_hour_that_is_shown_twice_is_that_of_the_recorded_database(
+    small_site: Site, main: str, own: str | None
+) -> None:
+    """Not of the main database, if a bind is recorded; nor of the history, which is in UTC."""
+    small_site.clock.now = datetime(2026, 11, 1, 6, tzinfo=UTC)
+    binds = {
+        "history": {"url": url_of(small_site.history), "timezone": "UTC"},
+        "replica": {"url": url_of(small_site.powerauth), **({"timezone": own} if own else {})},
+    }
+    documented = dict.fromkeys(("CURRENT_MAU", "USERS_IN_PAST_DAYS"), "replica")
+    zones = {"DATABASE_TIMEZONE": main, "REPORT_TIMEZONE": "America/Denver"}
+    app = small_site.recorder(**zones, BINDS=binds, REPORT_BINDS=documented, REPORTS=[MONTH])
+    assert run(app).exit_code == 0
+
+    known = month_of(app.test_client(), "2026-10")
+
+    assert (known["users"], known["state"]) == (None, "bounded")
 
 
 @pytest.mark.parametrize(
