@@ -167,6 +167,19 @@ def is_whole(profile: ActivityProfile, context: ReportContext) -> bool:
     return not context.database_time(profile.as_of).fold
 
 
+def _repeated(edge: datetime, context: ReportContext) -> timedelta:
+    """By how much a window may be off whose aware edge is amid what PowerAuth's clock shows twice.
+
+    It is 0 at the beginning and at the end of that, too.
+    """
+    apart = []
+    for instant in (edge - _MICROSECOND, edge):
+        shown = context.database_time(instant)
+        earlier, later = (context.instant(shown.replace(fold=fold)) for fold in (0, 1))
+        apart.append(later - earlier)
+    return min(apart)
+
+
 def known_of_month(
     month: Month, zone: tzinfo, found: Found, context: ReportContext
 ) -> Mapping[str, Any]:
@@ -175,15 +188,19 @@ def known_of_month(
     nearest = found.nearest(period.end)
     late = nearest.as_of - period.end
     users = lower = upper = None
-    if period.end <= context.now and gives_number(nearest, period.end, context):
+    at_start, at_end = (_repeated(edge, context) for edge in (period.start, period.end))
+    is_over = period.end <= context.now
+    if is_over and not at_start and gives_number(nearest, period.end, context):
         state, users = RECORDED, nearest.users_in_past_days(period.days)
     else:
-        lower = period.lower_bound((*found.before, *found.after))
-        upper = period.upper_bound(one for one in found.after if is_whole(one, context))
+        surely_in = Period(period.start + at_start, period.end - at_end)
+        maybe_in = Period(period.start - at_start, period.end)
+        lower = surely_in.lower_bound((*found.before, *found.after))
+        upper = maybe_in.upper_bound(one for one in found.after if is_whole(one, context))
         if lower is not None and upper is not None and lower > upper:
             lower = upper = None  # activations were deleted in between: neither is true for sure
         known = lower is not None or upper is not None
-        state = RUNNING if period.end > context.now else BOUNDED if known else UNKNOWN
+        state = (BOUNDED if known else UNKNOWN) if is_over else RUNNING
     return {
         "month": str(month),
         "users": users,

@@ -1,5 +1,6 @@
 """Months and days out of the history: against counts by hand over all uses."""
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -419,6 +420,51 @@ def test_month_that_ends_in_the_hour_that_powerauth_shows_twice_has_bounds(
     answer = ask(client, "USERS_BY_MONTH", {"application": "retail"}).get_json()
     in_year = answer["responseObject"]["reportData"]["months"][-2]
     assert {**in_year, "application": "retail"} == known
+
+
+@pytest.mark.parametrize(
+    # The hour of UTC that is shown again as the next one; whether November has a number.
+    ("clock", "zone", "repeated", "is_known"),
+    [
+        (NEW_YORK, "America/Denver", 5, True),
+        (NEW_YORK, NEW_YORK, 5, True),
+        (NEW_YORK, "America/Chicago", 5, False),
+        ("America/Anchorage", "Pacific/Marquesas", 9, False),
+        ("America/Havana", "America/Havana", 4, False),
+        ("UTC", "America/Denver", 5, True),
+    ],
+)
+def test_use_in_the_hour_that_powerauth_shows_twice_breaks_no_bound(
+    small_site: Site, clock: str, zone: str, repeated: int, is_known: bool
+) -> None:
+    first = datetime(2026, 11, 1, repeated, tzinfo=UTC)
+    uses = [first + quarter * 15 * MINUTE for quarter in range(-3, 11, 2)]
+    powerauth.add_activations(
+        small_site.powerauth,
+        [
+            powerauth.Activation(
+                str(one), 1, str(one), used.astimezone(ZoneInfo(clock)).replace(tzinfo=None)
+            )
+            for one, used in enumerate(uses)
+        ],
+    )
+    zones = {"DATABASE_TIMEZONE": clock, "REPORT_TIMEZONE": zone}
+    keys: dict[str, Any] = {**zones, "REPORTS": [MONTH]}
+    found: set[str] = set()
+    for days, minutes in itertools.product((1, 30), (-30, 0, 30, 60, 120)):
+        small_site.clock.now = first + days * DAY + minutes * MINUTE
+        assert run(small_site.recorder(**zones)).exit_code == 0
+        client = reader(small_site.history, now=small_site.clock.now, **keys)
+        for month in (10, 11):
+            known = month_of(client, f"2026-{month}")
+            start, end = (datetime.fromisoformat(known[edge]) for edge in ("from", "to"))
+            true = sum(start <= used < end for used in uses)
+            assert known["users"] in (None, true)
+            assert (known["lowerBound"] or 0) <= true
+            assert true <= (len(uses) if known["upperBound"] is None else known["upperBound"])
+            found |= {fact for fact, value in known.items() if value is not None}
+    assert found >= {"lowerBound", "upperBound"}
+    assert ("users" in found) == is_known
 
 
 @pytest.mark.parametrize(("main", "own"), [("UTC", NEW_YORK), (NEW_YORK, None)])
