@@ -407,6 +407,20 @@ def test_application_that_we_do_not_know_is_exit_code_2(
     assert "there is no application 'Retail' in our database" in result.stderr
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_nothing_to_compare_is_exit_code_2(
+    sqlite: Engine, sqlite_server: ReferenceServer, options: tuple[str, ...]
+) -> None:
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pa_activation")
+        connection.exec_driver_sql("DELETE FROM pa_application")
+
+    result = reconcile(app_of(sqlite), sqlite_server, *options)
+
+    assert result.exit_code == 2
+    assert "there is no application in our database: see that it is PowerAuth's" in result.stderr
+
+
 def test_our_database_that_is_down_is_exit_code_2() -> None:
     app = create_app(DATABASE_URL="postgresql+psycopg://telemetry:pass-word@127.0.0.1:1/p")
 
