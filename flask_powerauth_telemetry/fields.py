@@ -1,6 +1,5 @@
 """Fields that reports share, and how their parameters are loaded."""
 
-import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from copy import copy
@@ -8,10 +7,10 @@ from typing import Any, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from flask_powerauth_telemetry.text import IN_NO_TEXT
+
 MAXIMUM_DAYS = 365
 _MAXIMUM_APPLICATION_LENGTH = 255
-# NUL, and surrogates, which no encoding of a driver knows.
-_IN_NO_NAME = re.compile("[\0\ud800-\udfff]")
 
 _loaded: ContextVar[list[str] | None] = ContextVar("loaded_applications", default=None)
 
@@ -89,7 +88,7 @@ class ApplicationField(fields.String):
         name: str = super()._deserialize(value, *arguments, **options)
         if not name.strip():
             raise ValidationError("Must not be blank.")
-        if _IN_NO_NAME.search(name):
+        if IN_NO_TEXT.search(name):
             raise ValidationError("Has a character that no application name can have.")
         return name
 

@@ -1,6 +1,10 @@
 """What strangers sent, made safe to show: in messages, log records and on terminals."""
 
+import re
 from collections.abc import Iterator
+
+IN_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""NUL, and surrogates: bytes of another encoding among them, which no driver can send."""
 
 
 def shortened(text: str, length: int = 255) -> str:

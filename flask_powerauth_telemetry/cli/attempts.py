@@ -92,7 +92,7 @@ class Attempts:
         except NotNow:
             raise
         except TelemetryError as error:
-            self._fail(f"{name}: not recorded: {error}")
+            self._fail(f"{name}: not recorded: {_cause(error)}")
             return
         self._done.add(application.id)
         slot = f"{recording.slot:%Y-%m-%d %H:%M} UTC"
@@ -116,7 +116,7 @@ class Attempts:
                 if not self.names or application.name in self.names:
                     self._record_days_of(self.days, application)
         except TelemetryError as error:
-            self._fail(f"Error: No verifications are recorded: {error}")
+            self._fail(f"Error: No verifications are recorded: {_cause(error)}")
 
     def _record_days_of(self, days: DayRecorder, application: Application) -> None:
         name = printable(application.name)
@@ -125,7 +125,7 @@ class Attempts:
                 total = day.verifications.total()
                 _say(f"{name}: recorded {day.day}, {total} verifications")
         except TelemetryError as error:
-            self._fail(f"{name}: not all verifications are recorded: {error}")
+            self._fail(f"{name}: not all verifications are recorded: {_cause(error)}")
 
     def _fail(self, line: str) -> None:
         self._failures.append(line)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import threading
 import time
@@ -104,10 +105,11 @@ def main_database(state: TelemetryState) -> Database:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """End by 2 what ends early, by a bug or Ctrl-C, too: 0 and 1 have a meaning of their own."""
+    """End by 2 what ends early, by a bug or a signal, too: 0 and 1 have a meaning of their own."""
     try:
         _prepare_output()
-        yield
+        with _sigterm_as_ctrl_c():
+            yield
     except (click.ClickException, click.exceptions.Exit):
         raise
     except (click.Abort, KeyboardInterrupt, SystemExit) as stop:
@@ -120,6 +122,19 @@ def failures() -> Iterator[None]:
             raise Failed(f"can't print: {error.strerror}") from error
         traceback.print_exc()
         raise Failed("this is a bug, or the application can't be loaded") from error
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM, which ends services and containers, end a statement on the server as well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _prepare_output() -> None:

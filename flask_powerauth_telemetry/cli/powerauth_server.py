@@ -11,6 +11,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 REPORT_PATH = "/v3/telemetry/report"
 _LONGEST_ANSWER = 1024 * 1024
+_MOST_USERS = 2**63 - 1
 
 
 class CannotAsk(Exception):
@@ -48,11 +49,14 @@ class PowerAuthServer:
         body = {"requestObject": {"name": "USERS_IN_PAST_DAYS", "parameters": parameters}}
         answer = self._post(json.dumps(body).encode())
         try:
-            users = answer["responseObject"]["reportData"]["users"]
+            data = answer["responseObject"]["reportData"]
+            users, told = data["users"], {**parameters, **data}
         except (KeyError, TypeError):
-            users = None
-        if not isinstance(users, int) or isinstance(users, bool):
+            users, told = None, parameters
+        if type(users) is not int or not 0 <= users <= _MOST_USERS:
             raise CannotAsk("its answer is not a report: is the URL the base that ends in /rest?")
+        if any(told[name] != asked for name, asked in parameters.items()):
+            raise CannotAsk("it answers for another application or window: does a cache answer?")
         return users
 
     def _post(self, body: bytes) -> Any:

@@ -165,6 +165,8 @@ def _target(state: TelemetryState, time_limit: float | None) -> Target:
 
 
 def _chosen(applications: Sequence[Application], names: Sequence[str]) -> Sequence[Application]:
+    if not applications:  # nothing compared is not all equal
+        raise Failed("there is no application in our database: see that it is PowerAuth's")
     for name in names:
         if all(application.name != name for application in applications):
             raise Failed(f"there is no application {name!r} in our database")

@@ -27,7 +27,7 @@ from flask_powerauth_telemetry.history.snapshot import HALF_HOUR, DayRecorder, R
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.reports.active_users import CurrentMau, UsersInPastDays
 from flask_powerauth_telemetry.state import TelemetryState
-from flask_powerauth_telemetry.text import one_line
+from flask_powerauth_telemetry.text import IN_NO_TEXT, one_line
 
 _HOST_NAME_LENGTH = 255
 _ANSWERED = (CurrentMau.name, UsersInPastDays.name)
@@ -39,8 +39,8 @@ _HEAD = re.compile(r"(\d{1,18}) rows, digest ([0-9a-f]{64})")
 
 def _reason(text: str) -> str:
     """A reason that says something, in as many characters as are kept."""
-    if not text.strip() or len(text) > REASON_LENGTH or "\0" in text:
-        raise click.BadParameter(f"give a reason of 1 to {REASON_LENGTH} characters")
+    if not text.strip() or len(text) > REASON_LENGTH or IN_NO_TEXT.search(text):
+        raise click.BadParameter(f"give a reason of 1 to {REASON_LENGTH} characters, in UTF-8")
     return text.strip()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from flask_powerauth_telemetry.text import shortened
+from flask_powerauth_telemetry.text import IN_NO_TEXT, shortened
 
 SHOWN_LENGTH = 12
 """How much of a principal's name is shown: where name and token are swapped, it is a token."""
@@ -101,6 +101,8 @@ class Value(fields.Raw):
         """Raise ``Refused`` for text of any kind that says something else than was meant."""
         if text.startswith("\ufeff"):
             raise Refused("begins with a byte order mark", "Save the file that sets it without BOM")
+        if IN_NO_TEXT.search(text):
+            raise Refused("has a character that is no text", "Write it in UTF-8")
         if not text and not self._is_right(text):
             raise Refused("is empty", self.cure or "Or unset it", example=self.example)
         if _IS_MEANT_AS_JSON.match(text) and not self._is_right(text):

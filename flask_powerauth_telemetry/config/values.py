@@ -14,6 +14,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from flask_powerauth_telemetry.config.base import Refused, Value
+from flask_powerauth_telemetry.text import IN_NO_TEXT
 
 PA_INTEGRATION = "pa_integration"
 """The value of CREDENTIALS that reads PowerAuth's own table."""
@@ -237,9 +238,12 @@ class SealKeys(Value):
 
     def _read(self, value: str | Sequence[Any]) -> Keys:
         keys = self.parse(value) if isinstance(value, str) else value
-        if not keys or not all(isinstance(key, str) and len(key) >= 32 for key in keys):
+        if not keys or not all(map(self._is_key, keys)):
             raise self.make_error("invalid")
         return Keys(tuple(key.encode() for key in keys))
+
+    def _is_key(self, key: Any) -> bool:
+        return isinstance(key, str) and len(key) >= 32 and not IN_NO_TEXT.search(key)
 
 
 class UrlPrefixes(Value):

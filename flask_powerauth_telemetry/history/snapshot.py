@@ -273,10 +273,13 @@ class DayRecorder:
 
 
 def read_applications(database: Database) -> list[Application]:
-    """Every application of PowerAuth's, by name."""
+    """Every application of PowerAuth's, by name; raises ``DatabaseFault`` for one without any."""
     table = database.tables.pa_application
     with database.connect() as connection:
         rows = connection.execute(select(table.c.id, table.c.name)).all()
+    for row in rows:
+        if not isinstance(row.name, str):
+            raise DatabaseFault(f"{table.fullname} has no name that is text for {row.id}")
     return sorted((Application(row.id, row.name) for row in rows), key=lambda one: one.name)
 
 

@@ -28,6 +28,19 @@ def test_names_come_one_on_each_line(database: Engine) -> None:
     assert not [statement for statement in statements if "pa_activation" in statement]
 
 
+@pytest.mark.parametrize("name", ["NULL", "5", "x'00'"])
+@pytest.mark.parametrize("arguments", ["applications", "check"])
+def test_application_of_a_copy_that_has_no_name(sqlite: Engine, arguments: str, name: str) -> None:
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE pa_application (id, name)")
+        connection.exec_driver_sql(f"INSERT INTO pa_application VALUES (1, 'retail'), (2, {name})")
+
+    result = command(app_of(sqlite), arguments)
+
+    assert result.exit_code > 0
+    assert "pa_application has no name that is text for 2" in result.output
+
+
 def test_account_of_five_columns_is_enough(postgresql: Engine) -> None:
     powerauth.create_schema(postgresql)
     powerauth.add_applications(postgresql, ["retail"])

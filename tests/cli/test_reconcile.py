@@ -318,6 +318,10 @@ def test_redirect_is_not_followed(
         (200, b"{}", "is the URL the base that ends in /rest?"),
         (200, b'{"responseObject": {"reportData": {"users": "5"}}}', "not a report"),
         (200, b'{"responseObject": {"reportData": {"users": true}}}', "not a report"),
+        (200, b'{"responseObject": {"reportData": {"users": -1}}}', "not a report"),
+        (200, b'{"responseObject": {"reportData": {"users": 1%s}}}' % (b"0" * 400), "not a report"),
+        (200, b'{"responseObject": {"reportData": {"users": 5, "days": 6}}}', "or window: does"),
+        (200, b'{"responseObject": {"reportData": {"users": 5, "application": ""}}}', "or window"),
         (404, b"", "does the URL end in /rest?"),
         (500, b"\xff", "it answers 500"),
         (503, b'{"responseObject": {"code": "C", "message": "a\\u001bb"}}', r"503 C: a\x1bb"),
@@ -405,6 +409,20 @@ def test_application_that_we_do_not_know_is_exit_code_2(
 
     assert result.exit_code == 2
     assert "there is no application 'Retail' in our database" in result.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_nothing_to_compare_is_exit_code_2(
+    sqlite: Engine, sqlite_server: ReferenceServer, options: tuple[str, ...]
+) -> None:
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pa_activation")
+        connection.exec_driver_sql("DELETE FROM pa_application")
+
+    result = reconcile(app_of(sqlite), sqlite_server, *options)
+
+    assert result.exit_code == 2
+    assert "there is no application in our database: see that it is PowerAuth's" in result.stderr
 
 
 def test_our_database_that_is_down_is_exit_code_2() -> None:

@@ -166,6 +166,10 @@ IN_ENVIRONMENT = [
     Slip("URL_PREFIX", "https://host/telemetry", "is not a path", "_PREFIX='/rest/v3/telemetry'."),
     Slip("TABLES", '["pa_activation"]', "must map names to views", '{"pa_activation": "reporting'),
     Slip("SCOPES", '\ufeff{"*": []}', "begins with a byte order mark", "without BOM"),
+    *(
+        Slip(key, f"{written}\udcff", "has a character that is no text", "Write it in UTF-8")
+        for key, written in [("HISTORY_KEY", KEY_OF_HISTORY), ("DATABASE_URL", URL)]
+    ),
     Slip("DATABASE_URL", f"\ufeff{URL}", "begins with a byte order mark", "without BOM"),
     Slip("HISTORY_KEY", "1234", "must be a key of 32 characters", "secrets.token_hex"),
     Slip("HISTORY_KEY", "7" * 64, "and this is read as a number", "in double quotes, as JSON"),
@@ -192,6 +196,8 @@ IN_ENVIRONMENT = [
 ]
 
 IN_PYTHON = [
+    Slip("HISTORY_KEY", ["\udcff" * 32], "must be a key of 32 characters", "secrets.token_hex"),
+    Slip("DATABASE_SCHEMA", "power\0auth", "has a character that is no text", "Write it in UTF-8"),
     Slip("SCOPES", None, "must map names to lists of applications", 'Set, for example, {"billing"'),
     Slip("STRICT_APPLICATION", "False", "not JSON", "Set False"),
     Slip("STATEMENT_TIMEOUT", "30", "must be a number of seconds", "Set 30"),

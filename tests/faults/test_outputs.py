@@ -124,7 +124,10 @@ def test_command_that_is_ended_early_has_exit_code_2(host: Path, command: str, r
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, b"", b"Error: stopped\n")
 
 
-def test_ctrl_c_in_a_statement_is_exit_code_2(postgresql: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_that_is_stopped_in_a_statement_ends_it_by_exit_code_2(
+    postgresql: Engine, tmp_path: Path, number: signal.Signals
+) -> None:
     fill(postgresql)
     write_host(tmp_path, postgresql)
     with (tmp_path / "host.py").open("a") as file:  # it is ignored where a shell runs all beside it
@@ -137,7 +140,10 @@ def test_ctrl_c_in_a_statement_is_exit_code_2(postgresql: Engine, tmp_path: Path
         ) as process,
     ):
         await_waiting(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=60)
+        with postgresql.connect() as connection:
+            statement = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            assert connection.exec_driver_sql(statement).scalar_one() == 0
 
     assert (process.returncode, errors) == (2, "Error: stopped\n")

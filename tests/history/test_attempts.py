@@ -222,7 +222,7 @@ def test_application_that_failed_is_tried_again_alone(
     result = run(app, "--retry-for", "5m")
 
     assert result.exit_code == 0
-    assert result.stderr == "retail: not recorded: DataError: division by zero\n"
+    assert result.stderr == "retail: not recorded: the database main: DataError: division by zero\n"
     first, _, head, second, end = result.stdout.splitlines()
     assert first.startswith(f"corporate: recorded for {SLOT}")
     assert second.startswith(f"retail: recorded for {SLOT}")

@@ -119,6 +119,7 @@ def test_correction_of_what_is_not_there_is_a_first_row(small_site: Site) -> Non
         ["--correct", " "],
         ["--correct", "x" * 1001],
         ["--correct", "x\0"],
+        ["--correct", "x\udcff"],
         ["--correct"],
         ["--verify", "--correct", "why"],
         ["--verify", "--application", "retail"],

@@ -98,7 +98,8 @@ def test_login_behind_somebody_who_waits_for_a_pass_is_quick(
     (result,) = results
     assert result.exit_code == 1
     assert result.stderr == (
-        "retail: not recorded: the pass gave way: somebody waited for a lock that it held\n"
+        "retail: not recorded: the database main:"
+        " the pass gave way: somebody waited for a lock that it held\n"
     )
     assert site.rows() == []
 

@@ -219,7 +219,7 @@ def test_failure_of_one_application_leaves_the_others(postgresql_site: Site) -> 
 
     assert result.exit_code == 1
     assert result.stdout.startswith(f"corporate: recorded for {SLOT}")
-    assert result.stderr == "retail: not recorded: DataError: division by zero\n"
+    assert result.stderr == "retail: not recorded: the database main: DataError: division by zero\n"
     assert [row[0] for row in site.rows()] == ["corporate"]
 
 
@@ -234,6 +234,19 @@ def test_name_of_two_applications_is_not_recorded(site: Site, options: tuple[str
     assert result.exit_code == 1
     assert "retail: not recorded: pa_application has several applications 'retail'" in result.output
     assert [name for name, _, _ in site.rows()] == ["corporate"]
+
+
+def test_history_that_takes_no_row_is_named(small_site: Site) -> None:
+    small_site.record("--application", "corporate")
+    small_site.execute(
+        "CREATE TRIGGER held BEFORE INSERT ON telemetry_recording"
+        " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    )
+
+    result = small_site.record("--application", "retail")
+
+    cause = "the database history: IntegrityError: database or disk is full"
+    assert (result.exit_code, result.stderr) == (1, f"retail: not recorded: {cause}\n")
 
 
 def test_pass_is_ended_by_its_time_limit(postgresql_site: Site) -> None:
