@@ -116,6 +116,16 @@ class DaysField(fields.Integer):
         raise ValidationError(self._refusal)
 
 
+class DataSchema(Schema):
+    """Report data of ours: every member is there, in camelCase unless its field says otherwise."""
+
+    def on_bind_field(self, field_name: str, field_obj: "fields.Field[Any]") -> None:
+        """Require and name a member."""
+        first, *others = field_name.split("_")
+        field_obj.required = True
+        field_obj.data_key = field_obj.data_key or first + "".join(map(str.capitalize, others))
+
+
 class CountField(fields.Integer):
     """How many of something there are, in report data: a required JSON integer from 0."""
 

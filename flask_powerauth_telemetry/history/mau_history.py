@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
-from flask_powerauth_telemetry.fields import ApplicationField, DaysField
+from flask_powerauth_telemetry.fields import ApplicationField, DataSchema, DaysField
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
@@ -37,19 +37,17 @@ class DaysAndWindowSchema(Schema):
             raise ValidationError(f"Must be the day of from, or {after}.", "to")
 
 
-class MauHistorySchema(Schema):
+class MauHistorySchema(DataSchema):
     """Report data of ``MAU_HISTORY``."""
 
-    application = fields.String(required=True)
-    first = fields.Date(required=True, data_key="from")
-    last = fields.Date(required=True, data_key="to")
-    days = fields.Integer(required=True)
-    users_by_day = fields.Dict(
-        fields.Date(), fields.Integer(), required=True, data_key="usersByDay"
-    )
-    missing = fields.List(fields.Date(), required=True)
-    average = fields.Float(required=True, allow_none=True)
-    maximum = fields.Integer(required=True, allow_none=True)
+    application = fields.String()
+    first = fields.Date(data_key="from")
+    last = fields.Date(data_key="to")
+    days = fields.Integer()
+    users_by_day = fields.Dict(fields.Date(), fields.Integer())
+    missing = fields.List(fields.Date())
+    average = fields.Float(allow_none=True)
+    maximum = fields.Integer(allow_none=True)
 
 
 class MauHistory(RecordedReport):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
 from typing import Self
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import TelemetryError
-from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.fields import CountField, DataSchema
 from flask_powerauth_telemetry.history.recording import RecordedDay
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.history.tables import NeverRecorded
@@ -29,8 +29,8 @@ from flask_powerauth_telemetry.reports.audit_by_day import (
 from flask_powerauth_telemetry.reports.calendar import Month, MonthSchema, day_of, midnight
 from flask_powerauth_telemetry.reports.verifications import (
     READ_COLUMNS,
-    TOTALS,
-    TotalsSchema,
+    HourSchema,
+    TypeSchema,
     Verifications,
     sum_of,
 )
@@ -39,38 +39,32 @@ _DAY_SECONDS = 86_400
 _TICK = timedelta(microseconds=1)
 
 
-class RecordedDaySchema(Schema):
+class RecordedDaySchema(DataSchema):
     """A day that was recorded: when, and by which row of the history."""
 
-    day = fields.Date(required=True)
-    recorded_at = fields.AwareDateTime(required=True, data_key="recordedAt")
-    row = fields.Integer(required=True)
+    day = fields.Date()
+    recorded_at = fields.AwareDateTime()
+    row = fields.Integer()
 
 
-class SignaturesInMonthSchema(TotalsSchema):
+class SignaturesInMonthSchema(DataSchema):
     """Report data of ``SIGNATURES_IN_MONTH``; ``start`` and ``end`` are ``from`` and ``to``."""
 
-    application = fields.String(required=True)
-    month = fields.String(required=True)
-    start = fields.AwareDateTime(required=True, data_key="from")
-    end = fields.AwareDateTime(required=True, data_key="to")
-    complete = fields.Boolean(required=True)
-    by_day = fields.List(CountField(allow_none=True), required=True, data_key="byDay")
-    audit_since = fields.AwareDateTime(required=True, allow_none=True, data_key="auditSince")
-    audit_until = fields.AwareDateTime(required=True, allow_none=True, data_key="auditUntil")
-    recorded_days = fields.List(
-        fields.Nested(RecordedDaySchema), required=True, data_key="recordedDays"
-    )
-    missing = fields.List(fields.Date(), required=True)
-
-    class Meta:
-        """The order of the fields."""
-
-        fields = (
-            *("application", "month", "start", "end", "complete"),
-            *(*TOTALS, "by_day", "busiest_hour", "audit_since", "audit_until"),
-            *("recorded_days", "missing"),
-        )
+    application = fields.String()
+    month = fields.String()
+    start = fields.AwareDateTime(data_key="from")
+    end = fields.AwareDateTime(data_key="to")
+    complete = fields.Boolean()
+    total = CountField()
+    valid = CountField()
+    invalid = CountField()
+    by_type = fields.List(fields.Nested(TypeSchema))
+    by_day = fields.List(CountField(allow_none=True))
+    busiest_hour = fields.Nested(HourSchema, allow_none=True)
+    audit_since = fields.AwareDateTime(allow_none=True)
+    audit_until = fields.AwareDateTime(allow_none=True)
+    recorded_days = fields.List(fields.Nested(RecordedDaySchema))
+    missing = fields.List(fields.Date())
 
 
 class SignaturesInMonth(ReportProvider):

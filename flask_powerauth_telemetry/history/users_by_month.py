@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
+from flask_powerauth_telemetry.fields import DataSchema
 from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.history.users_in_month import (
@@ -31,14 +32,14 @@ class KnownMonthSchema(UsersInMonthSchema):
         exclude = ("application",)
 
 
-class UsersByMonthSchema(Schema):
+class UsersByMonthSchema(DataSchema):
     """Report data of ``USERS_BY_MONTH``."""
 
-    application = fields.String(required=True)
-    average = fields.Float(required=True, allow_none=True)
-    maximum = fields.Integer(required=True, strict=True, allow_none=True)
-    months = fields.List(fields.Nested(KnownMonthSchema), required=True)
-    missing = fields.List(fields.String(), required=True)
+    application = fields.String()
+    average = fields.Float(allow_none=True)
+    maximum = fields.Integer(strict=True, allow_none=True)
+    months = fields.List(fields.Nested(KnownMonthSchema))
+    missing = fields.List(fields.String())
 
 
 class UsersByMonth(RecordedReport):

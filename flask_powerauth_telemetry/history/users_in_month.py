@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
+from flask_powerauth_telemetry.fields import DataSchema
 from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
 from flask_powerauth_telemetry.history.store import HistoryStore
@@ -34,21 +35,21 @@ _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 
 
-class UsersInMonthSchema(Schema):
+class UsersInMonthSchema(DataSchema):
     """Report data of ``USERS_IN_MONTH``; ``start`` and ``end`` are ``from`` and ``to``."""
 
-    application = fields.String(required=True)
-    month = fields.String(required=True)
-    users = fields.Integer(required=True, allow_none=True)
-    start = fields.AwareDateTime(required=True, data_key="from")
-    end = fields.AwareDateTime(required=True, data_key="to")
-    complete = fields.Boolean(required=True)
-    state = fields.String(required=True, validate=validate.OneOf(STATES))
-    as_of = fields.AwareDateTime(required=True, data_key="asOf")
-    seconds_late = fields.Float(required=True, data_key="secondsLate")
-    hours_left_out = fields.Float(required=True, data_key="hoursLeftOut")
-    lower_bound = fields.Integer(required=True, allow_none=True, data_key="lowerBound")
-    upper_bound = fields.Integer(required=True, allow_none=True, data_key="upperBound")
+    application = fields.String()
+    month = fields.String()
+    users = fields.Integer(allow_none=True)
+    start = fields.AwareDateTime(data_key="from")
+    end = fields.AwareDateTime(data_key="to")
+    complete = fields.Boolean()
+    state = fields.String(validate=validate.OneOf(STATES))
+    as_of = fields.AwareDateTime()
+    seconds_late = fields.Float()
+    hours_left_out = fields.Float()
+    lower_bound = fields.Integer(allow_none=True)
+    upper_bound = fields.Integer(allow_none=True)
 
 
 class UsersInMonth(RecordedReport):

@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import ColumnElement, Table, case
 
-from flask_powerauth_telemetry.fields import ApplicationField, CountField, DaysField
+from flask_powerauth_telemetry.fields import ApplicationField, CountField, DataSchema, DaysField
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.activity import READ_COLUMNS, passes
 from flask_powerauth_telemetry.reports.kinds import Growth, read_growths, users_by_set
@@ -40,25 +40,21 @@ class ApplicationsAndDaysSchema(Schema):
     days = DaysField()
 
 
-class OverlapSchema(Schema):
+class OverlapSchema(DataSchema):
     """Two applications, and the users active in both."""
 
-    applications = fields.List(
-        fields.String(), required=True, validate=validate.Length(equal=FEWEST)
-    )
+    applications = fields.List(fields.String(), validate=validate.Length(equal=FEWEST))
     users = CountField()
 
 
-class UsersAcrossSchema(Schema):
+class UsersAcrossSchema(DataSchema):
     """Report data of ``USERS_ACROSS_APPLICATIONS``."""
 
-    applications = fields.List(fields.String(), required=True)
-    days = fields.Integer(required=True)
+    applications = fields.List(fields.String())
+    days = fields.Integer()
     users = CountField()
-    users_by_application = fields.Dict(
-        fields.String(), CountField(), required=True, data_key="usersByApplication"
-    )
-    overlaps = fields.List(fields.Nested(OverlapSchema), required=True)
+    users_by_application = fields.Dict(fields.String(), CountField())
+    overlaps = fields.List(fields.Nested(OverlapSchema))
 
 
 class UsersAcrossApplications(ReportProvider):

@@ -9,7 +9,13 @@ from werkzeug.utils import import_string
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import SNAPSHOT
 from flask_powerauth_telemetry.exceptions import UnknownApplication
-from flask_powerauth_telemetry.fields import MAXIMUM_DAYS, ApplicationField, CountField, DaysField
+from flask_powerauth_telemetry.fields import (
+    MAXIMUM_DAYS,
+    ApplicationField,
+    CountField,
+    DataSchema,
+    DaysField,
+)
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.activity import ActivityProfile, ActivitySource
 
@@ -30,19 +36,19 @@ class ApplicationAndDaysSchema(ApplicationSchema):
     days = DaysField()
 
 
-class ActiveUsersSchema(Schema):
+class ActiveUsersSchema(DataSchema):
     """Report data of both documented reports."""
 
-    application = fields.String(required=True)
-    days = fields.Integer(required=True)
+    application = fields.String()
+    days = fields.Integer()
     users = CountField()
 
 
-class CurveSchema(Schema):
+class CurveSchema(DataSchema):
     """Report data of ``USERS_BY_PAST_DAYS``."""
 
-    application = fields.String(required=True)
-    users = fields.List(CountField(), required=True, validate=validate.Length(equal=MAXIMUM_DAYS))
+    application = fields.String()
+    users = fields.List(CountField(), validate=validate.Length(equal=MAXIMUM_DAYS))
 
 
 class ActiveUsersProvider(ReportProvider):

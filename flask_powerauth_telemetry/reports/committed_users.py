@@ -5,11 +5,11 @@ from enum import IntEnum
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 from sqlalchemy import ColumnElement, Table, case
 
 from flask_powerauth_telemetry.database.tables import ActivationStatus
-from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.fields import CountField, DataSchema
 from flask_powerauth_telemetry.providers import Computation, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import (
     ActiveUsersSchema,
@@ -30,19 +30,19 @@ class Standing(IntEnum):
     COMMITTED = 8  # used, and ACTIVE or BLOCKED
 
 
-class LeftOutSchema(Schema):
+class LeftOutSchema(DataSchema):
     """Users left out, each under one reason."""
 
     removed = CountField()
-    not_committed = CountField(data_key="notCommitted")
-    never_used = CountField(data_key="neverUsed")
+    not_committed = CountField()
+    never_used = CountField()
 
 
 class CommittedUsersSchema(ActiveUsersSchema):
     """Report data of ``COMMITTED_USERS_IN_PAST_DAYS``."""
 
-    users_left_out = fields.Nested(LeftOutSchema, required=True, data_key="usersLeftOut")
-    users_in_past_days = CountField(data_key="usersInPastDays")
+    users_left_out = fields.Nested(LeftOutSchema)
+    users_in_past_days = CountField()
 
 
 class CommittedUsersInPastDays(ReportProvider):

@@ -21,12 +21,7 @@ from flask_powerauth_telemetry.reports.activity import bucket_of, users_by_bucke
 class NewUsersSchema(ActiveUsersSchema):
     """Report data of ``NEW_USERS_IN_PAST_DAYS``; the newest day comes first."""
 
-    users_by_day = fields.List(
-        CountField(),
-        required=True,
-        data_key="usersByDay",
-        validate=validate.Length(1, MAXIMUM_DAYS),
-    )
+    users_by_day = fields.List(CountField(), validate=validate.Length(1, MAXIMUM_DAYS))
 
 
 class NewUsersInPastDays(ReportProvider):

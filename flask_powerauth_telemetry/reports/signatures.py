@@ -6,9 +6,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.fields import CountField, DataSchema
 from flask_powerauth_telemetry.providers import Computation, ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationAndDaysSchema
 from flask_powerauth_telemetry.reports.activity import DAY, passes, window_edges
@@ -16,9 +16,9 @@ from flask_powerauth_telemetry.reports.clock_hours import ClockHour, wall_slots
 from flask_powerauth_telemetry.reports.verifications import (
     HOUR_FORMAT,
     READ_COLUMNS,
-    TOTALS,
     Audit,
-    TotalsSchema,
+    HourSchema,
+    TypeSchema,
     Verifications,
     sum_of,
 )
@@ -28,27 +28,27 @@ WIDTHS = (1, 7, 30, 90, 365)
 ones, too."""
 
 
-class ByHourSchema(Schema):
+class ByHourSchema(DataSchema):
     """The verifications of each hour of UTC from ``start`` on, without a gap.
 
     None stands for an hour that is counted with the one before it.
     """
 
-    start = fields.String(required=True)
-    verifications = fields.List(CountField(allow_none=True), required=True)
+    start = fields.String()
+    verifications = fields.List(CountField(allow_none=True))
 
 
-class SignaturesSchema(TotalsSchema):
+class SignaturesSchema(DataSchema):
     """Report data of ``SIGNATURES_IN_PAST_DAYS``."""
 
-    application = fields.String(required=True)
-    days = fields.Integer(required=True)
-    by_hour = fields.Nested(ByHourSchema, required=True, data_key="byHour")
-
-    class Meta:
-        """The order of the fields."""
-
-        fields = ("application", "days", *TOTALS, "by_hour", "busiest_hour")
+    application = fields.String()
+    days = fields.Integer()
+    total = CountField()
+    valid = CountField()
+    invalid = CountField()
+    by_type = fields.List(fields.Nested(TypeSchema))
+    by_hour = fields.Nested(ByHourSchema)
+    busiest_hour = fields.Nested(HourSchema, allow_none=True)
 
 
 @dataclass(frozen=True)

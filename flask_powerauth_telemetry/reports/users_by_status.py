@@ -3,30 +3,30 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 from sqlalchemy import Executable, case, func, select
 
 from flask_powerauth_telemetry.database.tables import ActivationStatus, PowerAuthTables
-from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.fields import CountField, DataSchema
 from flask_powerauth_telemetry.providers import ReportContext, ReportProvider
 from flask_powerauth_telemetry.reports.active_users import ApplicationSchema
 
 
-class StatusSchema(Schema):
+class StatusSchema(DataSchema):
     """A status, the unique users with an activation in it, and the activations."""
 
-    status = fields.String(required=True)
+    status = fields.String()
     users = CountField()
     activations = CountField()
 
 
-class UsersByStatusSchema(Schema):
+class UsersByStatusSchema(DataSchema):
     """Report data of ``USERS_BY_STATUS``."""
 
-    application = fields.String(required=True)
+    application = fields.String()
     users = CountField()
     activations = CountField()
-    by_status = fields.List(fields.Nested(StatusSchema), required=True, data_key="byStatus")
+    by_status = fields.List(fields.Nested(StatusSchema))
 
 
 class UsersByStatus(ReportProvider):

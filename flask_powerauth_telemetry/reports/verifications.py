@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -25,7 +25,7 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import TypeEngine
 
 from flask_powerauth_telemetry.database.tables import PowerAuthTables, WallClock
-from flask_powerauth_telemetry.fields import CountField
+from flask_powerauth_telemetry.fields import CountField, DataSchema
 from flask_powerauth_telemetry.providers import ReportContext
 from flask_powerauth_telemetry.reports.activity import WholeSlots, bucket_of, in_windows
 from flask_powerauth_telemetry.reports.clock_hours import ClockHour, WallSlots
@@ -55,43 +55,22 @@ _ALGORITHM = "signature_algorithm"
 _MINUTE = timedelta(minutes=1)
 
 
-class VerificationsSchema(Schema):
-    """How many verifications there were: valid and invalid ones make the total."""
+class TypeSchema(DataSchema):
+    """Verifications of a type and an algorithm, as the database names them; None for no name."""
 
+    type = fields.String(allow_none=True)
+    algorithm = fields.String(allow_none=True)
     total = CountField()
     valid = CountField()
     invalid = CountField()
 
 
-TOTALS = ("total", "valid", "invalid", "by_type")
-"""The first fields of ``TotalsSchema``; Meta.fields puts the application before them."""
-
-
-class TypeSchema(VerificationsSchema):
-    """Those of a type and an algorithm, as the database names them; None for no name."""
-
-    type = fields.String(required=True, allow_none=True)
-    algorithm = fields.String(required=True, allow_none=True)
-
-    class Meta:
-        """The order of the fields."""
-
-        fields = ("type", "algorithm", "total", "valid", "invalid")
-
-
-class HourSchema(Schema):
+class HourSchema(DataSchema):
     """An hour: its start in UTC, its verifications, and their mean per second."""
 
-    start = fields.String(required=True)
+    start = fields.String()
     verifications = CountField()
-    per_second = fields.Float(required=True, data_key="perSecond")
-
-
-class TotalsSchema(VerificationsSchema):
-    """All verifications of a time: how many, of which types, and in the busiest hour."""
-
-    by_type = fields.List(fields.Nested(TypeSchema), required=True, data_key="byType")
-    busiest_hour = fields.Nested(HourSchema, required=True, allow_none=True, data_key="busiestHour")
+    per_second = fields.Float()
 
 
 @dataclass(frozen=True)
@@ -110,7 +89,7 @@ class Verifications:
         return self.totals.total()
 
     def report_data(self) -> dict[str, Any]:
-        """The fields of ``TotalsSchema``."""
+        """How many there were, of which types, and in the busiest hour, as reports give it."""
         return {
             **_numbers(self.total(), self.valid.total()),
             "by_type": self._by_type(),
