@@ -130,7 +130,7 @@ def _connect(
     except Exception as error:
         if not _is_of_network(error):
             raise
-        raise _dbapi(dialect).OperationalError(_text(error)) from error
+        raise dialect.loaded_dbapi.OperationalError(_text(error)) from error
     if not options.get("use_http_transport"):
         connection.service.client._iprot.trans.open = _stay_closed
     # Otherwise sessions are those of the process's account, and there may be no name of it.
@@ -164,7 +164,7 @@ def _driver_error(context: ExceptionContext) -> BaseException | None:
         text = _text(error)
     else:
         return None
-    dbapi = _dbapi(context.dialect)
+    dbapi = context.dialect.loaded_dbapi
     wrapped: BaseException = DBAPIError.instance(
         context.statement, None, dbapi.OperationalError(text), dbapi.Error
     )
@@ -183,7 +183,3 @@ def _is_of_network(error: BaseException) -> bool:
 
 def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _dbapi(dialect: Dialect) -> Any:
-    return dialect.loaded_dbapi
