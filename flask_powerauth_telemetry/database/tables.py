@@ -105,30 +105,22 @@ class PowerAuthTables:
     pa_operation_application: Table
 
     def __init__(self, schema: str | None = None, names: Mapping[str, str] | None = None) -> None:
-        self.metadata = MetaData()
+        self.metadata = MetaData(schema=schema)
+        self.names = names or {}
         for name, columns in _COLUMNS.items():
-            setattr(self, name, _table(self.metadata, name, columns, schema, names or {}))
+            setattr(self, name, _table(self.metadata, self.names.get(name, name), columns))
 
 
-def integration_table(schema: str | None = None, names: Mapping[str, str] | None = None) -> Table:
+def integration_table(beside: PowerAuthTables) -> Table:
     """``pa_integration``, PowerAuth's plain-text application credentials.
 
     Kept apart from the tables of the reports: only the credential store reads it.
     """
-    return _table(MetaData(), _INTEGRATION, _CREDENTIAL_COLUMNS, schema, names or {})
+    metadata = MetaData(schema=beside.metadata.schema)
+    return _table(metadata, beside.names.get(_INTEGRATION, _INTEGRATION), _CREDENTIAL_COLUMNS)
 
 
-def _table(
-    metadata: MetaData,
-    name: str,
-    columns: Columns,
-    schema: str | None,
-    names: Mapping[str, str],
-) -> Table:
-    own_schema, _, relation = names.get(name, name).rpartition(".")
-    return Table(
-        relation,
-        metadata,
-        *(Column(column, kind) for column, kind in columns.items()),
-        schema=own_schema or schema,
-    )
+def _table(metadata: MetaData, name: str, columns: Columns) -> Table:
+    schema, _, relation = name.rpartition(".")
+    described = (Column(column, kind) for column, kind in columns.items())
+    return Table(relation, metadata, *described, schema=schema or None)

@@ -48,13 +48,11 @@ def build_credentials(
 
 
 def _integration_credentials(config: TelemetryConfig, databases: Databases) -> CredentialStore:
-    bind = config.binds.get(INTEGRATION_BIND)
-    schema = bind.schema if bind and bind.schema else config.database_schema
     database = databases.get(INTEGRATION_BIND) or databases.get(None)
     if database is None:
         raise no_database(config, f"credentials are read from {PA_INTEGRATION}")
     kind = import_string("flask_powerauth_telemetry.auth.pa_integration:IntegrationCredentials")
-    table = integration_table(schema, config.tables)
+    table = integration_table(database.tables)
     store: CredentialStore = kind(database, table, max_waiting=config.max_waiting)
     return store
 

@@ -245,7 +245,7 @@ def store(engines: list[Engine], time: Time) -> IntegrationCredentials:
         statement_timeout=0,
         ours=False,
     )
-    return IntegrationCredentials(database, integration_table(), clock=time)
+    return IntegrationCredentials(database, integration_table(database.tables), clock=time)
 
 
 def test_new_and_removed_integrations_are_seen_within_a_minute(

@@ -134,7 +134,7 @@ def test_columns_for_credentials_are_those_of_powerauth(postgresql: Engine) -> N
 
     of_both = [
         {column.name: str(column.type) for column in table.c}
-        for table in (integration_table(), there)
+        for table in (integration_table(PowerAuthTables()), there)
     ]
 
     assert of_both[0] == of_both[1]

@@ -64,7 +64,7 @@ def edges(zone: str) -> list[datetime]:
 def statements() -> dict[str, Executable]:
     tables = PowerAuthTables("powerauth")
     application = tables.pa_application.c
-    integration = integration_table("powerauth").c
+    integration = integration_table(tables).c
     year = edges("UTC")
     ten = range(1, 11)
     by_application = kind_by_application(tables.pa_activation, ten)

@@ -66,7 +66,7 @@ def app(owner: Engine, proxy: Proxy, clock: Clock) -> Iterator[Flask]:
         statement_timeout=LIMIT,
         ours=True,
     )
-    store = IntegrationCredentials(database, integration_table(), clock=clock)
+    store = IntegrationCredentials(database, integration_table(database.tables), clock=clock)
     yield create_app(owner, arguments={"credentials": store})
     database.close()
 

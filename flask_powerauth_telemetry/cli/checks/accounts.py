@@ -8,10 +8,10 @@ from flask_powerauth_telemetry.cli.checks.findings import Finding, Target
 from flask_powerauth_telemetry.cli.checks.tables import (
     CLIENT_SECRET,
     RELATIONS,
-    integration_of,
     reads_credentials,
 )
 from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.database.tables import integration_table
 
 _SECRET_COLUMNS: Mapping[str, Sequence[str]] = {
     "pa_activation": (
@@ -84,10 +84,8 @@ def _readable_secrets(target: Target) -> Sequence[str]:
         names = {"names": _relations(target), "columns": columns}
         with target.database.connect() as connection:
             return connection.scalars(_READABLE_COLUMNS, names).all()
-    relations = {
-        "pa_activation": target.database.tables.pa_activation,
-        PA_INTEGRATION: integration_of(target),
-    }
+    tables = target.database.tables
+    relations = {"pa_activation": tables.pa_activation, PA_INTEGRATION: integration_table(tables)}
     return [
         f"{name}.{column}"
         for name, columns in _SECRET_COLUMNS.items()

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from flask import current_app
 from sqlalchemy import select
@@ -12,8 +11,8 @@ from werkzeug.routing import Rule
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
 from flask_powerauth_telemetry.cli.catalogue import report_rules
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.cli.checks.tables import integration_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.database.tables import integration_table
 from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
 from flask_powerauth_telemetry.schemas import error_envelope
 from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances
@@ -68,9 +67,9 @@ def _principals(target: Target) -> Collection[str] | None:
     if state.config.credentials != PA_INTEGRATION:
         return None
     bind = INTEGRATION_BIND if INTEGRATION_BIND in state.databases else None
-    holder = replace(target, bind=bind, database=state.databases[bind])
-    columns = integration_of(holder).c
-    with suppress(TelemetryError), holder.database.connect() as connection:
+    database = state.databases[bind]
+    columns = integration_table(database.tables).c
+    with suppress(TelemetryError), database.connect() as connection:
         rows = connection.execute(select(columns.id, columns.name)).all()
         return [row.name or f"integration:{row.id}" for row in rows]
     return None  # the line of tables says why

@@ -86,7 +86,7 @@ def _check_table(
     target: Target, name: str, columns: Sequence[str], reader: str
 ) -> Iterator[Finding]:
     if name == PA_INTEGRATION:
-        relation = integration_of(target)
+        relation = integration_table(target.database.tables)
     elif name in TABLE_NAMES:
         relation = getattr(target.database.tables, name)
     else:
@@ -185,11 +185,3 @@ def reads_credentials(target: Target) -> bool:
     if target.state.config.credentials != PA_INTEGRATION:
         return False
     return target.bind == (INTEGRATION_BIND if INTEGRATION_BIND in target.state.databases else None)
-
-
-def integration_of(target: Target) -> Table:
-    """``pa_integration`` as it is mapped on this database."""
-    config = target.state.config
-    bind = config.binds.get(target.database.name)
-    schema = bind.schema if bind and bind.schema else config.database_schema
-    return integration_table(schema, config.tables)
