@@ -20,6 +20,7 @@ from example_app.made_up.tables import activation
 from flask_powerauth_telemetry import Application
 from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
+from flask_powerauth_telemetry.history.tables import NeverRecorded
 from flask_powerauth_telemetry.reports.activity import ActivityProfile
 
 DAYS = 400
@@ -63,7 +64,7 @@ def _is_of(path: Path, now: datetime) -> bool:
     engine = create_engine(database_url(path))
     newest = None
     try:
-        with suppress(SQLAlchemyError), engine.connect() as connection:
+        with suppress(SQLAlchemyError, NeverRecorded), engine.connect() as connection:
             newest = HistoryStore(_INSTANCE).newest_of_any(connection, _END_OF_TIME)
     finally:
         engine.dispose()

@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import ApplicationField, DataSchema, DaysField
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, Result
 from flask_powerauth_telemetry.reports.active_users import MONTH_DAYS
 from flask_powerauth_telemetry.reports.activity import DAY, ActivityProfile
@@ -92,7 +92,7 @@ class MauHistory(RecordedReport):
         now = context.now + CLOCK_TOLERANCE
         asked = (context.connection, application)
         if self._history.newest(*asked, now) is None:
-            newest_of_any(self._history, context)
+            self._history.newest_of_any(context.connection, now)
             raise UnknownApplication(application)
         start = midnight(first, self._timezone)
         until = min(midnight(last + DAY, self._timezone) - _MICROSECOND, now)

@@ -9,9 +9,8 @@ from typing import Self
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.exceptions import Unavailable
-from flask_powerauth_telemetry.history.recording import Recording
 from flask_powerauth_telemetry.history.store import HistoryStore
-from flask_powerauth_telemetry.history.tables import RETRY_SECONDS, NeverRecorded
+from flask_powerauth_telemetry.history.tables import RETRY_SECONDS
 from flask_powerauth_telemetry.providers import (
     RECORDED,
     Computation,
@@ -54,7 +53,7 @@ class RecordedActivity(ActivitySource):
         until = context.now + CLOCK_TOLERANCE
         recording = self._store.newest(connection, application, until)
         if recording is None or self._store.is_gone(connection, recording, until):
-            as_of = newest_of_any(self._store, context).profile.as_of
+            as_of = self._store.newest_of_any(connection, until).profile.as_of
             self._seconds_left(context, as_of)
             return Result(None, as_of, RECORDED, keep_seconds=0)
         as_of = recording.profile.as_of
@@ -86,12 +85,3 @@ class RecordedReport(ReportProvider):
     def from_config(cls, config: TelemetryConfig) -> Self:
         """On the store and in the zone that are configured."""
         return cls(HistoryStore.from_config(config), config.report_timezone)
-
-
-def newest_of_any(store: HistoryStore, context: ReportContext) -> Recording:
-    """The newest row of any application; ``Unavailable`` when there is none."""
-    until = context.now + CLOCK_TOLERANCE
-    found = store.newest_of_any(context.connection, until)
-    if found is None:
-        raise NeverRecorded
-    return found

@@ -28,7 +28,7 @@ from flask_powerauth_telemetry.history.recording import (
     shown_of,
     slot_of_day,
 )
-from flask_powerauth_telemetry.history.tables import HistoryTables, Selections, Span
+from flask_powerauth_telemetry.history.tables import HistoryTables, NeverRecorded, Selections, Span
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.reports.activity import DEFINITION_VERSION
 from flask_powerauth_telemetry.reports.audit_by_day import DaySpan
@@ -124,10 +124,12 @@ class HistoryStore:
         """The application's newest row by ``until``; raises ``DatabaseFault`` for a damaged one."""
         return next(iter(self.last(connection, application, until, 1)), None)
 
-    def newest_of_any(self, connection: Connection, until: datetime) -> Recording | None:
-        """The newest row of any application; as ``newest``."""
+    def newest_of_any(self, connection: Connection, until: datetime) -> Recording:
+        """The newest row of any application; as ``newest``, or raises ``NeverRecorded``."""
         row = connection.execute(self._selections.newest(until).limit(1)).first()
-        return None if row is None else Recording.of_row(row._asdict(), self._keys)
+        if row is None:
+            raise NeverRecorded
+        return Recording.of_row(row._asdict(), self._keys)
 
     def last(
         self, connection: Connection, application: str, until: datetime, count: int

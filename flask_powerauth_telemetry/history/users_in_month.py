@@ -17,7 +17,7 @@ from marshmallow import fields, validate
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.fields import DataSchema
 from flask_powerauth_telemetry.history.recording import TOLERANCE
-from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport, newest_of_any
+from flask_powerauth_telemetry.history.source import CLOCK_TOLERANCE, RecordedReport
 from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED as RECORDED_SOURCE
 from flask_powerauth_telemetry.providers import ReportContext, Result
@@ -144,7 +144,7 @@ def find_profiles(
     before = history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
     after = history.within(*asked, [(end, now)], ROWS_BESIDE)
     if not before and not after:
-        newest_of_any(history, context)
+        history.newest_of_any(context.connection, now)
         raise UnknownApplication(application)
     if not any(gives_number(one.profile, end, context) for one in (*before, *after)):
         # Bounds are made of several rows, and the name may have been another application's.

@@ -157,22 +157,17 @@ def check_history(target: Target) -> Iterator[Finding]:
     config = target.state.config
     store = HistoryStore.from_config(config)
     now = read_clock(target.state.clock)
+    until = now + CLOCK_TOLERANCE
     try:
         with target.database.connect() as connection:
             store.check(connection)
-            newest = store.newest_of_any(connection, now + CLOCK_TOLERANCE)
-            names = target.application_names()
-            if newest is None:
-                yield target.error("nothing is recorded yet", RECORD)
-            elif config.source == SNAPSHOT:
-                for name in names:
-                    yield _judge_age(
-                        target, name, store.newest(connection, name, now + CLOCK_TOLERANCE), now
-                    )
-            else:
-                as_of = newest.profile.as_of
+            as_of = store.newest_of_any(connection, until).profile.as_of
+            if config.source != SNAPSHOT:
                 text = f"the newest recording is of {as_of:%Y-%m-%d %H:%M:%S} UTC"
                 yield target.note(f"{text}, for the reports of months")
+                return
+            for name in target.application_names():
+                yield _judge_age(target, name, store.newest(connection, name, until), now)
     except TelemetryError as error:
         yield target.error(error.message, history_cure(error))
 
