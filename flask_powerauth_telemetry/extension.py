@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
-from flask_powerauth_telemetry.auth.credentials import CredentialStore, Scopes
+from flask_powerauth_telemetry.auth.credentials import CredentialStore
 from flask_powerauth_telemetry.blueprint import Route, create_blueprint
 from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig
@@ -132,7 +132,7 @@ class PowerAuthTelemetry:
                 observer=watch,
             ),
             databases=databases,
-            auth=ApplicationAuth(store, Scopes(config.scopes).principal),
+            auth=ApplicationAuth(store, config.scopes),
             tell_refusal=watch.refused,
             clock=self._clock,
         )

@@ -3,7 +3,7 @@
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any
@@ -12,7 +12,7 @@ from flask import request
 from flask_httpauth import HTTPBasicAuth
 from werkzeug.datastructures import Authorization
 
-from flask_powerauth_telemetry.auth.credentials import CredentialStore, Principal
+from flask_powerauth_telemetry.auth.credentials import CredentialStore, Principal, with_scope
 from flask_powerauth_telemetry.exceptions import Unauthorized
 
 REALM = "PowerAuth Telemetry"
@@ -31,9 +31,9 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
     read here, strictly as RFC 7617 has it for UTF-8, and the check is called by the view itself.
     """
 
-    def __init__(self, store: CredentialStore, principal: Callable[[str], Principal]) -> None:
+    def __init__(self, store: CredentialStore, scopes: Mapping[str, frozenset[str]] | None) -> None:
         super().__init__(realm=REALM)
-        self._principal = principal
+        self._scopes = scopes
         self._store = store
         self._asynchronous = iscoroutinefunction(store.authenticate)
 
@@ -55,7 +55,7 @@ class ApplicationAuth(HTTPBasicAuth):  # type: ignore[misc]
         name = self._authenticated()
         if isinstance(name, Exception):
             raise name
-        return self._principal(name)
+        return with_scope(name, self._scopes)
 
     def _authenticated(self) -> str | Exception:
         """The name of the principal, or what is to be raised.

@@ -7,7 +7,7 @@ cost time.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -39,23 +39,15 @@ class CredentialStore(Protocol):
         """
 
 
-class Scopes:
-    """Which applications each principal may ask for.
+def with_scope(name: str, scopes: Mapping[str, frozenset[str]] | None) -> Principal:
+    """The principal of this name, with the names of its applications.
 
-    ``names`` maps a principal's name to the names of its applications. A principal that is not
-    in it has those under ``*``, or none without such an entry. None for ``names``: all have all.
+    One that is not in ``scopes`` has those under ``*``, or none without such an entry. None for
+    ``scopes``: all have all.
     """
-
-    def __init__(self, names: Mapping[str, Iterable[str]] | None) -> None:
-        self._closed = names is not None
-        self._names = {name: frozenset(allowed) for name, allowed in (names or {}).items()}
-
-    def principal(self, name: str) -> Principal:
-        """The principal of this name with its scope."""
-        if not self._closed:
-            return Principal(name)
-        others = self._names.get(EVERYONE_ELSE, frozenset())
-        return Principal(name, self._names.get(name, others))
+    if scopes is None:
+        return Principal(name)
+    return Principal(name, scopes.get(name, scopes.get(EVERYONE_ELSE, frozenset())))
 
 
 class StaticCredentials:

@@ -11,7 +11,7 @@ from marshmallow import missing
 from werkzeug.routing import Rule
 from werkzeug.utils import import_string
 
-from flask_powerauth_telemetry.auth.credentials import Principal, Scopes
+from flask_powerauth_telemetry.auth.credentials import Principal, with_scope
 from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, main_database, on_instance
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
 from flask_powerauth_telemetry.fields import by_key
@@ -46,7 +46,7 @@ def _principal(state: TelemetryState, name: str) -> Principal:
     known = state.config.credentials
     if isinstance(known, dict) and name not in known:
         raise Failed(f"{name!r} has no credentials (there are: {', '.join(sorted(known))})")
-    return Scopes(state.config.scopes).principal(name)
+    return with_scope(name, state.config.scopes)
 
 
 @click.command()

@@ -63,7 +63,7 @@ class TelemetryConfig:
     )
     """Principal (name of a caller) → digest of its [token](#credentials), or list of two digests;
     or `"pa_integration"`."""
-    scopes: Mapping[str, Sequence[str]] | None = setting(
+    scopes: Mapping[str, frozenset[str]] | None = setting(
         mappings.Scopes(), None, file="A UTF-8 file with the scopes as JSON."
     )
     """Principal → list of the [applications it may ask for](#scopes). Without the key, all."""

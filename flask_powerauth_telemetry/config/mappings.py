@@ -96,7 +96,7 @@ class Scopes(ByName):
 
     def _read_one(self, name: str, one: Any) -> Any:
         try:
-            return Names().deserialize(one)
+            return frozenset(Names().deserialize(one))
         except Refused as refused:
             meant = {name: refused.instead} if isinstance(one, str) else None
             cause = f"what {name!r} may see {refused.cause}"

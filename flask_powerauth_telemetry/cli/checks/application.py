@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
-from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, Scopes
+from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, with_scope
 from flask_powerauth_telemetry.cli.catalogue import report_rules
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
@@ -39,18 +39,17 @@ def check_scopes(target: Target) -> Iterator[Finding]:
     config = target.state.config
     configured = config.scopes or {}
     known = _principals(target)
-    scopes = Scopes(config.scopes)
     for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
         if known is not None and name not in known:
             cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
             yield target.warning(f"there is no principal {name}", cure, principal=name)
         else:
-            yield _seen(target, name, scopes.principal(name), applications)
+            yield _seen(target, name, with_scope(name, config.scopes), applications)
     if known is None:
-        everyone_else = scopes.principal(EVERYONE_ELSE)
+        everyone_else = with_scope(EVERYONE_ELSE, config.scopes)
         yield _seen(target, "every other principal", everyone_else, applications)
     for name, allowed in configured.items():
-        if unknown := sorted(set(allowed) - set(applications)):
+        if unknown := sorted(allowed - set(applications)):
             yield target.warning(
                 f"the scope of {name} names what is no application: {', '.join(unknown)}",
                 f"Correct {config.key('scopes')}; the names are: {', '.join(sorted(applications))}",
