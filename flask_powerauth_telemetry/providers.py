@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from marshmallow import Schema
@@ -66,15 +65,10 @@ class ReportContext:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._connection, self._is_over = None, True
         try:
-            self._resources.__exit__(kind, error, traceback)  # may hang, too
+            self._resources.__exit__(*error)  # may hang, too
         finally:
             self._interrupt_by(None)
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -62,8 +61,8 @@ class _Inquiry:
         self._target = target
         self._names = names
         self._today = day_of(read_clock(target.state.clock), target.state.config.report_timezone)
-        made = {one.name: getattr(target.database, one.name) for one in fields_of(Database)}
-        made["statement_timeout"] = min(target.database.time_limit, ANSWER_SECONDS)
+        seconds = min(target.database.time_limit, ANSWER_SECONDS)
+        made = {**vars(target.database), "statement_timeout": seconds}
         state = target.state
         self._services = [
             ReportService(state.registry, {**state.databases, target.bind: database}, state.clock)
