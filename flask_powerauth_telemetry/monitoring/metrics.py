@@ -37,7 +37,8 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 WINDOWS = frozenset({1, 7, 30, 90, 365})
 """The windows in days whose users are shown. Of others, callers could make as many as they like."""
 
-_PREFIX = "powerauth_telemetry_"
+_REPORT = ("telemetry", "report")
+_USERS = ("telemetry", "application", "days")
 _USER_COUNTS = frozenset({CurrentMau.name, UsersInPastDays.name})
 
 
@@ -49,35 +50,35 @@ class TelemetryMetrics:
     """
 
     def __init__(self, app: Flask | None = None, *, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(
-                _PREFIX + name, meaning, ["telemetry", "report", *labels], registry=registry
-            )
-
-        self._requests = counter(
-            "requests", "Requests for reports, by outcome.", "status", "source"
+        ours: Any = {"namespace": "powerauth_telemetry", "registry": registry}
+        self._requests = Counter(
+            "requests", "Requests for reports, by outcome.", [*_REPORT, "status", "source"], **ours
         )
-        self._kept = counter("kept_answers", "Reports that were answered from a kept result.")
-        self._failures = counter(
-            "failures", "Reports that a fault on this side kept back.", "error"
+        self._kept = Counter(
+            "kept_answers", "Reports that were answered from a kept result.", _REPORT, **ours
+        )
+        self._failures = Counter(
+            "failures", "Reports that a fault on this side kept back.", [*_REPORT, "error"], **ours
         )
         self._seconds = Histogram(
-            f"{_PREFIX}report_seconds",
+            "report_seconds",
             "Seconds until a live report that was not kept was there.",
-            ["telemetry", "report"],
+            _REPORT,
             buckets=SECONDS,
-            registry=registry,
+            **ours,
         )
         self._waiting = Gauge(
-            f"{_PREFIX}waiting_callers",
+            "waiting_callers",
             "Callers that waited for a result when a report was last answered.",
             ["telemetry"],
-            registry=registry,
             multiprocess_mode="livesum",
+            **ours,
         )
-        self._users = _gauge("active_users", "Last known active users.", registry)
-        self._as_of = _gauge(
-            "active_users_timestamp_seconds", "What time the active users are of.", registry
+        # Of several processes the one that answered last knows best.
+        users = {"labelnames": _USERS, "multiprocess_mode": "mostrecent", **ours}
+        self._users = Gauge("active_users", "Last known active users.", **users)
+        self._as_of = Gauge(
+            "active_users_timestamp_seconds", "What time the active users are of.", **users
         )
         self._with_users: set[tuple[str, str]] = set()
         self._shown: dict[tuple[str, ...], datetime] = {}
@@ -134,14 +135,3 @@ class TelemetryMetrics:
 
     def _count_refusal(self, _app: Flask, *, refusal: Refusal, origin: Origin, **_: Any) -> None:
         self._requests.labels(origin.instance, NONE, str(refusal.status), NONE).inc()
-
-
-def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
-    # Of several processes the one that answered last knows best.
-    return Gauge(
-        _PREFIX + name,
-        meaning,
-        ["telemetry", "application", "days"],
-        registry=registry,
-        multiprocess_mode="mostrecent",
-    )
