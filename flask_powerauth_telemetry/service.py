@@ -22,7 +22,6 @@ from flask_powerauth_telemetry.exceptions import (
     ServerFault,
     TelemetryError,
     UnknownApplication,
-    UnknownReport,
 )
 from flask_powerauth_telemetry.fields import load_parameters
 from flask_powerauth_telemetry.providers import RECORDED, Computation, ReportContext, Result
@@ -73,9 +72,9 @@ class ReportRun(NamedTuple):
     report: str
     known: bool
     principal: str
-    applications: tuple[str, ...]
-    days: int | None
-    seconds: float
+    applications: tuple[str, ...] = ()
+    days: int | None = None
+    seconds: float = 0.0
     status: int = 200
     code: str | None = None
     error: str | None = None
@@ -220,34 +219,29 @@ class ReportService:
         ``ProviderFault`` and whatever else a provider raises.
         """
         started = time.perf_counter()
+        run = ReportRun(name, known=False, principal=principal.name)
         try:
             registered = self._registry.get(name)
-        except UnknownReport as error:
-            self._tell(_failure(error, shortened(name, _REPORT_LENGTH), principal, started))
-            raise
-        question = self._question(registered, parameters)
-        days = None
-        try:
+            question = self._question(registered, parameters)
+            named = question.applications
+            run = run._replace(report=registered.name, known=True, applications=named)
             question.check(principal)
-            days = question.days
+            run = run._replace(days=question.days)
             report = self._report(question, principal)
         except Exception as error:
-            self._tell(_failure(error, registered.name, principal, started, question, days))
+            asked = run.report if run.known else shortened(name, _REPORT_LENGTH)
+            seconds = time.perf_counter() - started
+            self._tell(run._replace(report=asked, seconds=seconds, **_failure(error)))
             raise
-        self._tell(
-            ReportRun(
-                report=report.name,
-                known=True,
-                principal=principal.name,
-                applications=question.applications,
-                days=_days(report.data) if days is None else days,
-                seconds=time.perf_counter() - started,
-                as_of=report.as_of,
-                source=report.source,
-                kept=report.kept,
-                data=report.data,
-            )
+        run = run._replace(
+            days=_days(report.data) if run.days is None else run.days,
+            seconds=time.perf_counter() - started,
+            as_of=report.as_of,
+            source=report.source,
+            kept=report.kept,
+            data=report.data,
         )
+        self._tell(run)
         return report
 
     def _question(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Question:
@@ -354,28 +348,11 @@ def ageing_clock(clock: Clock) -> Callable[[], float]:
     return seconds
 
 
-def _failure(
-    error: Exception,
-    report: str,
-    principal: Principal,
-    started: float,
-    question: _Question | None = None,
-    days: int | None = None,
-) -> ReportRun:
+def _failure(error: Exception) -> dict[str, Any]:
     """The facts of a run that raised; what is no ``TelemetryError`` is a fault."""
-    kind = type(error) if isinstance(error, TelemetryError) else ServerFault
-    return ReportRun(
-        report=report,
-        known=question is not None,
-        principal=principal.name,
-        applications=question.applications if question else (),
-        days=days,
-        seconds=time.perf_counter() - started,
-        status=kind.status,
-        code=kind.code,
-        error=type(error).__name__,
-        database=error.database if isinstance(error, TelemetryError) else None,
-    )
+    known = error if isinstance(error, TelemetryError) else ServerFault()
+    kind = type(error).__name__
+    return {"status": known.status, "code": known.code, "error": kind, "database": known.database}
 
 
 def _days(values: Any) -> int | None:
