@@ -87,7 +87,8 @@ def check(
     """
     findings = []
     measured = int(width) if pass_wanted else None
-    for finding in _find(state, measured, verify, names, time_limit):
+    count = partial(_count, measured=measured, verify=verify, names=names)
+    for finding in _find(state, count if measured or verify else None, time_limit):
         findings.append(finding)
         if not json_wanted:
             _echo_line(finding)
@@ -97,16 +98,11 @@ def check(
 
 
 def _find(
-    state: TelemetryState,
-    measured: int | None,
-    verify: bool,
-    names: Sequence[str],
-    time_limit: float | None,
+    state: TelemetryState, count: Check | None, time_limit: float | None
 ) -> Iterator[Finding]:
     bind, database = next(iter(state.databases.items()))
-    yield from application.check_keys(
-        Target(state=state, bind=bind, database=database, check="keys")
-    )
+    target = Target(state=state, bind=bind, database=database, check="keys")
+    yield from application.check_keys(target)
     for bind, database in state.databases.items():
         target = Target(state=state, bind=bind, database=limited(database, time_limit))
         if bind == HISTORY_BIND and not target.reports:
@@ -118,9 +114,8 @@ def _find(
         checks = _OF_THE_HISTORY if bind == HISTORY_BIND else _OF_EACH_DATABASE
         for name, check_one in checks:
             yield from _caught(replace(target, check=name), check_one)
-        if target.is_scanned and (measured or verify):
-            counted = partial(_count, measured=measured, verify=verify, names=names)
-            yield from _caught(replace(target, check="pass"), counted)
+        if target.is_scanned and count is not None:
+            yield from _caught(replace(target, check="pass"), count)
 
 
 def _count(

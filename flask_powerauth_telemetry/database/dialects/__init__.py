@@ -5,7 +5,8 @@ line of ``DIALECTS``.
 """
 
 from functools import cache
-from importlib import import_module
+
+from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
 
@@ -28,6 +29,5 @@ def dialect_named(name: str) -> DatabaseDialect:
 
     Its module is imported at the first look-up.
     """
-    module, _, kind = DIALECTS.get(name, _UNKNOWN).partition(":")
-    dialect: DatabaseDialect = getattr(import_module(f"{__name__}.{module}"), kind)()
+    dialect: DatabaseDialect = import_string(f"{__name__}.{DIALECTS.get(name, _UNKNOWN)}")()
     return dialect
