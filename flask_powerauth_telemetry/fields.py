@@ -10,7 +10,6 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from flask_powerauth_telemetry.text import IN_NO_TEXT
 
 MAXIMUM_DAYS = 365
-_MAXIMUM_APPLICATION_LENGTH = 255
 
 _loaded: ContextVar[list[str] | None] = ContextVar("loaded_applications", default=None)
 
@@ -70,9 +69,7 @@ class ApplicationField(fields.String):
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("required", "load_default" not in options)
-        length = validate.Length(
-            1, _MAXIMUM_APPLICATION_LENGTH, error="Must have {min} to {max} characters."
-        )
+        length = validate.Length(1, 255, error="Must have {min} to {max} characters.")
         super().__init__(**options)
         self.validators = [length, *self.validators]  # beside those of an author
 

@@ -10,16 +10,14 @@ from markupsafe import Markup
 from flask_powerauth_telemetry.history.statement import USERS, VERIFICATIONS, Statement, day_ranges
 from flask_powerauth_telemetry.text import printable
 
-Paragraph = tuple[str, str]  # a heading and a sentence
-
 
 def title_of(statement: Statement) -> str:
     """What the statement is of."""
     return f"Statement of {statement.month} for {statement.application}"
 
 
-def paragraphs(statement: Statement) -> Iterator[Paragraph]:
-    """All that the statement says, in order; a heading may come several times."""
+def paragraphs(statement: Statement) -> Iterator[tuple[str, str]]:
+    """All that the statement says, in order: headings, which may come again, and sentences."""
     if statement.users is not None:
         yield "Users", _users(statement.users)
         yield "What was counted", statement.definitions[USERS]

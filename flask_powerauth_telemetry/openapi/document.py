@@ -74,7 +74,6 @@ def _only(text: str) -> Part:
     return {"type": "string", "enum": [text]}
 
 
-_OPTIONAL_HEADERS = ("Age",)
 _HEADERS: Mapping[str, tuple[Part, str]] = {
     "Cache-Control": (_only("no-store"), "No cache keeps an answer."),
     "X-Content-Type-Options": (_only("nosniff"), "The content type is as told."),
@@ -102,8 +101,7 @@ def openapi_document(registry: ReportRegistry, server: str) -> Part:
     for name, schema in schemas.items():
         spec.components.schema(name, schema)
     for name, (schema, told) in _HEADERS.items():
-        required = name not in _OPTIONAL_HEADERS
-        header = {"description": told, "required": required, "schema": schema}
+        header = {"description": told, "required": name != "Age", "schema": schema}
         spec.components.header(name, header)
     for status, error in ERRORS.items():
         spec.components.response(error.name, _error_response(status))

@@ -35,9 +35,7 @@ FIRST = (users.curve, users.trend_by_window, users.windows)
 
 def offered(figures: Iterable[Figure], reports: frozenset[str]) -> list[Figure]:
     """The figures whose reports are switched on."""
-    return [
-        figure for figure in figures if figure.report in reports and figure.unless not in reports
-    ]
+    return [one for one in figures if one.report in reports and one.unless not in reports]
 
 
 def switched_off(figures: Iterable[Figure], reports: frozenset[str]) -> list[str]:
