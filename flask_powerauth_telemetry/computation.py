@@ -91,6 +91,7 @@ class Task:
 Compute = Callable[[Task], Any]
 
 
+@dataclass(kw_only=True, eq=False)
 class Computations:
     """Computes, shares and keeps results.
 
@@ -99,24 +100,18 @@ class Computations:
     most; 0 for no limit. ``clock`` gives the seconds by which results age.
     """
 
-    def __init__(
-        self,
-        *,
-        threads: int = 2,
-        size: int = 1024,
-        max_waiting: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._threads = threads
-        self._size = size
-        self._max_waiting = max_waiting
-        self._clock = clock
+    threads: int = 2
+    size: int = 1024
+    max_waiting: int = 0
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._begin()
         _begin_anew_after_fork(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
-        self._kept = _Kept(self._size, self._clock)
+        self._kept = _Kept(self.size, self.clock)
         self._tasks: dict[Hashable, Task] = {}
         self._queue: deque[Task] = deque()
         self._running: set[Task] = set()
@@ -166,7 +161,7 @@ class Computations:
 
     def _refuse_crowd(self, caller: str) -> None:
         """Raise ``Unavailable`` when one caller more would wait than may."""
-        most = self._max_waiting
+        most = self.max_waiting
         if most and (self.waiting >= most or self._waiting[caller] >= max(1, most // 2)):
             raise Unavailable(f"{self.waiting} callers wait already")
 
@@ -220,7 +215,7 @@ class Computations:
 
     def _next(self) -> Task | None:
         """The task that begins now, if there is one and a place for it."""
-        if not self._queue or len(self._running) >= self._threads:
+        if not self._queue or len(self._running) >= self.threads:
             return None
         task = self._queue.popleft()
         task.started = time.monotonic()
@@ -254,12 +249,12 @@ class Computations:
 
     def _attempt(self, task: Task) -> "_Entry | BaseException":
         try:
-            begun, started = self._clock(), time.monotonic()
+            begun, started = self.clock(), time.monotonic()
             value, stale_at = task.compute(task), math.inf
             if isinstance(value, Perishable):
                 value, stale_at = value.value, begun + value.seconds
             is_cheap = time.monotonic() - started < _CHEAP_SECONDS
-            return _Entry(value, self._clock(), stale_at, size_of((task.key, value)), is_cheap)
+            return _Entry(value, self.clock(), stale_at, size_of((task.key, value)), is_cheap)
         except BaseException as error:  # whoever waits is to have it
             task.traceback = error.__traceback__
             return error

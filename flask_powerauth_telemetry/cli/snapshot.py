@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from flask_powerauth_telemetry.cli.attempts import Attempts
 from flask_powerauth_telemetry.cli.instance import Failed, on_instance
 from flask_powerauth_telemetry.config.loading import cure_of_missing
-from flask_powerauth_telemetry.config.values import HISTORY_BIND
+from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.database.engine import create_writing_engine
@@ -212,7 +212,8 @@ def _verify(state: TelemetryState, expected: Head | None) -> None:
     try:
         with database.connect() as connection:
             store.check(connection)
-            walk = ChainWalk(lambda: store.head(connection), expected, state.config.history_key)
+            keys = state.config.history_key or Keys()
+            walk = ChainWalk(lambda: store.head(connection), expected or Head(), keys)
             for one in walk.breaks(store.chain(connection)):
                 found += 1
                 row = f" ({one.row['application_name']}, {one.row['slot']})" if one.row else ""

@@ -5,7 +5,7 @@ nor the end of the chain can be changed without a trace, unless all that follows
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask_powerauth_telemetry.config.values import Keys
@@ -37,6 +37,7 @@ class Break:
     row: ChainRow | None = None
 
 
+@dataclass
 class ChainWalk:
     """Goes through the rows of a chain, in order, and tells where it is broken.
 
@@ -46,32 +47,26 @@ class ChainWalk:
     any. ``last`` is how far the walk has come.
     """
 
-    def __init__(
-        self,
-        read_head: Callable[[], Head | None],
-        expected: Head | None = None,
-        keys: Keys | None = None,
-    ) -> None:
-        self._read_head = read_head
-        self._keys = keys or Keys()
-        self._is_sealed = False
-        self._expected = expected or Head()
-        self._last_row: ChainRow | None = None
-        self._last_is_altered = False
-        self.last = Head()
+    read_head: Callable[[], Head | None]
+    expected: Head = Head()
+    keys: Keys = field(default_factory=Keys)
+    last: Head = Head()
+    _last_row: ChainRow | None = None
+    _last_is_altered: bool = False
+    _is_sealed: bool = False
 
     def breaks(self, rows: Iterable[ChainRow]) -> Iterator[Break]:
         """Every break, one for each row that was altered and for each gap."""
-        head = self._read_head() or Head()
+        head = self.read_head() or Head()
         for row in rows:
             yield from self._step(row)
             for end, witness in (
                 (head, "the head of the chain"),
-                (self._expected, "what is expected"),
+                (self.expected, "what is expected"),
             ):
                 if self.last.entries == end.entries:
                     yield from self._compare(end.digest, witness)
-        yield from _gap(self.last.entries + 1, max(head.entries, self._expected.entries))
+        yield from _gap(self.last.entries + 1, max(head.entries, self.expected.entries))
         yield from self._end()
 
     def _step(self, row: ChainRow) -> Iterator[Break]:
@@ -100,7 +95,7 @@ class ChainWalk:
                 yield Break(row["entry"], "has no seal, and a row before it has one", row)
             return
         self._is_sealed = True
-        if self._keys.values and not is_genuine(row["digest"], seal, self._keys):
+        if self.keys.values and not is_genuine(row["digest"], seal, self.keys):
             yield Break(row["entry"], "has a seal that none of the keys made", row)
 
     def _compare(self, digest: str, witness: str) -> Iterator[Break]:
@@ -111,8 +106,8 @@ class ChainWalk:
             yield Break(self.last.entries, cause, self._last_row)
 
     def _end(self) -> Iterator[Break]:
-        head = self._read_head()
-        if self._keys.values and self._last_row is not None and not self._is_sealed:
+        head = self.read_head()
+        if self.keys.values and self._last_row is not None and not self._is_sealed:
             cause = (
                 "has no seal, as all before it: if the key is new, nothing is recorded by it yet"
             )
