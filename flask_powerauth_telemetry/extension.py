@@ -10,7 +10,6 @@ from werkzeug.utils import import_string
 from flask_powerauth_telemetry.auth.basic import ApplicationAuth
 from flask_powerauth_telemetry.auth.credentials import CredentialStore
 from flask_powerauth_telemetry.blueprint import Route, create_blueprint
-from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig
 from flask_powerauth_telemetry.config.loading import load_config
 from flask_powerauth_telemetry.exceptions import ConfigurationError
@@ -23,7 +22,7 @@ from flask_powerauth_telemetry.factory.databases import (
 from flask_powerauth_telemetry.factory.reports import build_registry
 from flask_powerauth_telemetry.monitoring.signals import Watch
 from flask_powerauth_telemetry.providers import ReportProvider
-from flask_powerauth_telemetry.service import Clock, ReportService, ageing_clock, system_clock
+from flask_powerauth_telemetry.service import Clock, ReportService, system_clock
 from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances, TelemetryState
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -123,12 +122,9 @@ class PowerAuthTelemetry:
                 registry,
                 databases,
                 self._clock,
-                computations=Computations(
-                    size=config.cache_size,
-                    max_waiting=config.max_waiting,
-                    clock=ageing_clock(self._clock),
-                ),
                 keep_seconds=config.cache_seconds,
+                cache_size=config.cache_size,
+                max_waiting=config.max_waiting,
                 observer=watch,
             ),
             databases=databases,

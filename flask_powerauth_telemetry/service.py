@@ -179,7 +179,8 @@ class ReportService:
 
     ``databases`` holds the database of each bind, the main one under None. ``clock`` gives the
     time now as an aware datetime. Results are kept for ``keep_seconds``, unless a provider says
-    otherwise. ``observer`` is told the facts of each run, on the caller's thread.
+    otherwise, and ``cache_size`` of them; ``max_waiting`` callers may wait for one, 0 for no limit.
+    ``observer`` is told the facts of each run, on the caller's thread.
     """
 
     def __init__(
@@ -188,14 +189,17 @@ class ReportService:
         databases: Mapping[str | None, Database],
         clock: Clock = system_clock,
         *,
-        computations: Computations | None = None,
         keep_seconds: float = 0,
+        cache_size: int = 1024,
+        max_waiting: int = 0,
         observer: Observer | None = None,
     ) -> None:
         self._registry = registry
         self._databases = databases
         self._clock = clock
-        self._computations = computations or Computations(clock=ageing_clock(clock))
+        self._computations = Computations(
+            size=cache_size, max_waiting=max_waiting, clock=_ageing_clock(clock)
+        )
         self._keep_seconds = keep_seconds
         self._observer = observer
         self._questions: dict[tuple[str, str], _Question] = {}
@@ -328,7 +332,7 @@ def read_clock(clock: Clock) -> datetime:
     return now.astimezone(UTC)
 
 
-def ageing_clock(clock: Clock) -> Callable[[], float]:
+def _ageing_clock(clock: Clock) -> Callable[[], float]:
     """The seconds by which results age; they never go back.
 
     Between two calls as many as have passed, or as many as ``clock`` was moved by, whichever are

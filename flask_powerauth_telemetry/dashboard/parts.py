@@ -13,7 +13,6 @@ from marshmallow import Schema, fields
 from sqlalchemy import Select, select
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.computation import Computations
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, SNAPSHOT
 from flask_powerauth_telemetry.dashboard.figures import FIRST
 from flask_powerauth_telemetry.dashboard.figures.base import Asked, Content, Figure, Parameters
@@ -23,7 +22,7 @@ from flask_powerauth_telemetry.history.store import HistoryStore
 from flask_powerauth_telemetry.providers import RECORDED, ReportContext, ReportProvider
 from flask_powerauth_telemetry.registry import ReportRegistry
 from flask_powerauth_telemetry.responses import log_and_translate
-from flask_powerauth_telemetry.service import Report, ReportService, ageing_clock
+from flask_powerauth_telemetry.service import Report, ReportService
 from flask_powerauth_telemetry.state import TelemetryState
 
 PAGE_SECONDS = 5.0
@@ -157,9 +156,8 @@ def names_service(state: TelemetryState) -> ReportService:
     recorded = state.config.source == SNAPSHOT
     registry = ReportRegistry()
     registry.register(_Names(HistoryStore.from_config(state.config) if recorded else None))
-    clock, most = state.clock, state.config.max_waiting
-    computations = Computations(max_waiting=most, clock=ageing_clock(clock))
-    return ReportService(registry, state.databases, clock, computations=computations)
+    waiting = state.config.max_waiting
+    return ReportService(registry, state.databases, state.clock, max_waiting=waiting)
 
 
 def visible_names(service: ReportService, principal: Principal) -> Sequence[str]:
