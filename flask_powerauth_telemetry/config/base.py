@@ -178,9 +178,9 @@ def _python_literal(text: str) -> Any:
     return value
 
 
-def setting(kind: Value, default: Any, *, file: str = "") -> Any:
+def setting(kind: Value, default: Any) -> Any:
     """A field of a dataclass, read by ``kind``; its default stands as one would configure it."""
-    kind.load_default, kind.file = default, file
+    kind.load_default = default
     if isinstance(kind.example, int | float) and default:
         kind.example = default  # of another key it would be a value that hurts
     read = partial(kind.deserialize, default) if default is not None else lambda: None

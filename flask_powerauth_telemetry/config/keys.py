@@ -34,7 +34,7 @@ class TelemetryConfig:
     name: str = DEFAULT_NAME
     configured: frozenset[str] = frozenset()
 
-    database_url: URL | None = setting(kinds.DatabaseUrl(), None, file="A UTF-8 file with the URL.")
+    database_url: URL | None = setting(kinds.DatabaseUrl(), None)
     """PowerAuth's database, as a SQLAlchemy URL with a [driver](databases.md)."""
     engine_options: Mapping[str, Any] = setting(mappings.EngineOptions(), {})
     """Arguments of SQLAlchemy's `create_engine` for `DATABASE_URL`; they win over the extension's
@@ -45,9 +45,7 @@ class TelemetryConfig:
     """PowerAuth table → view or synonym to read instead, such as `reporting.activation`."""
     database_timezone: tzinfo = setting(kinds.TimeZone(), "UTC")
     """The time zone of the Java VM that PowerAuth Server runs in."""
-    binds: Mapping[str, Bind] = setting(
-        mappings.Binds(), {}, file="A UTF-8 file with the binds as JSON."
-    )
+    binds: Mapping[str, Bind] = setting(mappings.Binds(), {})
     """Further databases: name → URL, or → mapping with `url` and optional `timezone`, `schema`,
     `statement_timeout`, `parallel_workers`, `options`. `history` holds [the
     recordings](recording.md#the-history), by default `telemetry-history.sqlite` in the instance
@@ -56,16 +54,10 @@ class TelemetryConfig:
         kinds.UrlPrefixes(allow_none=True), "/rest/v3/telemetry"
     )
     """[Where the routes are](#where-the-routes-are). `None`: you register the blueprint."""
-    credentials: str | Mapping[str, Sequence[str]] | None = setting(
-        mappings.Credentials(),
-        None,
-        file="A UTF-8 file with the credentials as JSON, or the word `pa_integration`.",
-    )
+    credentials: str | Mapping[str, Sequence[str]] | None = setting(mappings.Credentials(), None)
     """Principal (name of a caller) → digest of its [token](#credentials), or list of two digests;
     or `"pa_integration"`."""
-    scopes: Mapping[str, frozenset[str]] | None = setting(
-        mappings.Scopes(), None, file="A UTF-8 file with the scopes as JSON."
-    )
+    scopes: Mapping[str, frozenset[str]] | None = setting(mappings.Scopes(), None)
     """Principal → list of the [applications it may ask for](#scopes). Without the key, all."""
     strict_application: bool = setting(kinds.Flag(), True)
     """Whether an unknown application is an error in the documented reports; `False`: 0 users."""
@@ -91,11 +83,7 @@ class TelemetryConfig:
     """How old a recording may be."""
     serve_stale: bool = setting(kinds.Flag(), False)
     """Whether an older one is answered all the same, with its `Age`; `False`: 503."""
-    history_key: kinds.Keys | None = setting(
-        kinds.SealKeys(),
-        None,
-        file="A UTF-8 file with the keys, the newest on the first line.",
-    )
+    history_key: kinds.Keys | None = setting(kinds.SealKeys(), None)
     """The key that [seals the history](recording.md#the-key), or a list, the newest first."""
     load_entry_points: Sequence[str] = setting(kinds.Names(), [])
     """Entry points of installed packages whose [reports](providers.md) are served."""

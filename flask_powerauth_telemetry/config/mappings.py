@@ -92,6 +92,7 @@ class Scopes(ByName):
     """The names of applications that each principal may ask for."""
 
     must, example = "must map names to lists of applications", {"billing": ["retail"], "*": []}
+    file = "A UTF-8 file with the scopes as JSON."
     closing = True
 
     def _read_one(self, name: str, one: Any) -> Any:
@@ -119,6 +120,7 @@ class Binds(ByName):
     """Further databases by name, each by its URL or by the fields of a ``Bind``."""
 
     must, example = "must map names to URLs", {"history": DatabaseUrl.example}
+    file = "A UTF-8 file with the binds as JSON."
     secret = True
 
     def _read_one(self, name: str, one: Any) -> Bind:
@@ -142,6 +144,7 @@ class Credentials(Value):
     types, words, secret = str | Mapping, ("mapping or string", ""), True
     must, example = _MUST_BE_CREDENTIALS, {"billing": f"{DIGEST_PREFIX}DIGEST"}
     cure = f"Create credentials with: {CREATE}"
+    file = "A UTF-8 file with the credentials as JSON, or the word `pa_integration`."
 
     def parse(self, text: str) -> Any:
         """What a file holds: JSON, or the bare word for PowerAuth's own table."""

@@ -173,6 +173,7 @@ class DatabaseUrl(Value):
     types, words, secret = str | URL, ("URL", ""), True
     must = "must be a database URL"
     example = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+    file = "A UTF-8 file with the URL."
 
     def parse(self, text: str) -> str:
         """The URL that a file holds."""
@@ -221,6 +222,7 @@ class SealKeys(Value):
     types, words, secret = str | list | tuple, ("string or list", ""), True
     must = "must be a key of 32 characters or more, or a list of keys"
     cure = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+    file = "A UTF-8 file with the keys, the newest on the first line."
 
     def parse(self, text: str) -> Sequence[str]:
         """The keys of a file or of a text, one on each line."""
