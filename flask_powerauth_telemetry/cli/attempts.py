@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from flask_powerauth_telemetry.config.values import HISTORY_BIND
 from flask_powerauth_telemetry.database.dialects import dialect_named
 from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.history.instants import NotNow
-from flask_powerauth_telemetry.history.recording import TOLERANCE, Recording
+from flask_powerauth_telemetry.history.recording import TOLERANCE
 from flask_powerauth_telemetry.history.snapshot import DayRecorder, Recorder
 from flask_powerauth_telemetry.providers import Application
 from flask_powerauth_telemetry.text import one_line, printable
@@ -29,13 +29,13 @@ logger = logging.getLogger("flask_powerauth_telemetry.snapshot")
 
 @dataclass
 class Attempts:
-    """Attempts to record the applications of these ``names``, or all, each by ``record``.
+    """Attempts to record the applications of these ``names``, or all, or correct for a ``reason``.
 
     ``days`` records their verifications afterwards; None leaves them out.
     """
 
     recorder: Recorder
-    record: Callable[[Application], tuple[Recording, bool]]
+    reason: str | None
     names: Sequence[str]
     days: DayRecorder | None
     _done: set[int] = field(default_factory=set)
@@ -88,7 +88,7 @@ class Attempts:
     def _record_one(self, application: Application) -> None:
         name = printable(application.name)
         try:
-            recording, is_new = self.record(application)
+            recording, is_new = self.recorder.record(application, self.reason)
         except NotNow:
             raise
         except TelemetryError as error:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import click
@@ -141,10 +140,9 @@ def snapshot(
     with _writer(state, expected) as writer:
         database = _database_of(state, _ANSWERED, time_limit)
         recorder = Recorder(database=database, writer=writer, allow_zero=options["allow_zero"])
-        record = recorder.record if reason is None else partial(recorder.correct, reason=reason)
         audit = _database_of(state, _VERIFIED, time_limit) if signatures else None
         days = DayRecorder(database=audit, writer=writer) if audit else None
-        is_complete = Attempts(recorder, record, names, days).make(options["retry_for"] or 0)
+        is_complete = Attempts(recorder, reason, names, days).make(options["retry_for"] or 0)
         if is_complete and expected is not None:
             _check_begun(writer, recorder.slot)
     if not is_complete:

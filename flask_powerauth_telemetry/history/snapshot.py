@@ -107,24 +107,19 @@ class Recorder:
         self._count = len(applications)
         return applications
 
-    def record(self, application: Application) -> tuple[Recording, bool]:
+    def record(self, application: Application, reason: str | None = None) -> tuple[Recording, bool]:
         """Make the pass and record it, unless the slot belongs to a pass that is there.
 
-        Gives what the slot holds then, and whether this added it.
+        With a ``reason`` always, in place of the row that the slot has, which stays. Gives what
+        the slot holds then, and whether this added it.
         """
-        present = self._present(application)
+        present = self._present(application) if reason is None else None
         if present is not None and not present.gives_way_to(read_clock(self.writer.clock)):
             return present, False
         recording = self._make_pass(application)
-        if self.writer.add(recording):
+        if self.writer.add(recording, reason):
             return recording, True
         return self._present(application) or recording, False
-
-    def correct(self, application: Application, reason: str) -> tuple[Recording, bool]:
-        """As ``record``, but always, in place of the row that the slot has, which stays."""
-        recording = self._make_pass(application)
-        self.writer.add(recording, reason)
-        return recording, True
 
     def _present(self, application: Application) -> Recording | None:
         with self.writer.transaction() as connection:
