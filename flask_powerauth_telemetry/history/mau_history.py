@@ -1,7 +1,7 @@
 """The recorded numbers of each day, out of the history."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -16,8 +16,6 @@ from flask_powerauth_telemetry.reports.calendar import DayField, day_of, midnigh
 
 MAXIMUM_DATES = 3_660
 """How many days one report may cover."""
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class DaysAndWindowSchema(Schema):
@@ -95,12 +93,12 @@ class MauHistory(RecordedReport):
             self._history.newest_of_any(context.connection, now)
             raise UnknownApplication(application)
         start = midnight(first, self._timezone)
-        until = min(midnight(last + DAY, self._timezone) - _MICROSECOND, now)
+        until = min(midnight(last + DAY, self._timezone) - datetime.resolution, now)
         found: dict[date, ActivityProfile] = {}
         # From the last row of a day straight to the last one before that day.
         while (newest := self._history.newest(*asked, until)) and newest.profile.as_of >= start:
             as_of = newest.profile.as_of
             day = day_of(as_of, self._timezone)
             found[day] = newest.profile
-            until = min(midnight(day, self._timezone), as_of) - _MICROSECOND
+            until = min(midnight(day, self._timezone), as_of) - datetime.resolution
         return found

@@ -6,7 +6,7 @@ audit are never added to a day that is over. So whichever has more of a day is n
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Self
 
 from marshmallow import fields
@@ -36,7 +36,6 @@ from flask_powerauth_telemetry.reports.verifications import (
 )
 
 _DAY_SECONDS = 86_400
-_TICK = timedelta(microseconds=1)
 
 
 class RecordedDaySchema(DataSchema):
@@ -139,7 +138,8 @@ class SignaturesInMonth(ReportProvider):
         """What the audit holds of the days that have begun, and the history of those it lost."""
         midnights = [midnight(day, self._timezone) for day in (*month, month.end)]
         if midnights[-1] > context.now:  # what is of this very instant is in it
-            midnights = [one for one in midnights if one <= context.now] + [context.now + _TICK]
+            begun = [one for one in midnights if one <= context.now]
+            midnights = [*begun, context.now + datetime.resolution]
         newest = audit_end(context)
         days = dict(self._audit.read(context, application.id, midnights, newest))
         oldest = audit_start(context)

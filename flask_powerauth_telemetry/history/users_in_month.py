@@ -31,7 +31,6 @@ RECORDED, BOUNDED, RUNNING, UNKNOWN = "recorded", "bounded", "running", "unknown
 STATES = (RECORDED, BOUNDED, RUNNING, UNKNOWN)
 """What is known of a month: its number, bounds, less as it is not over yet, or nothing."""
 
-_MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 
 
@@ -141,7 +140,7 @@ def find_profiles(
     """
     now = context.now + CLOCK_TOLERANCE
     asked = (context.connection, application)
-    before = history.last(*asked, min(end - _MICROSECOND, now), ROWS_BESIDE)
+    before = history.last(*asked, min(end - datetime.resolution, now), ROWS_BESIDE)
     after = history.within(*asked, [(end, now)], ROWS_BESIDE)
     if not before and not after:
         history.newest_of_any(context.connection, now)
@@ -174,7 +173,7 @@ def _repeated(edge: datetime, context: ReportContext) -> timedelta:
     It is 0 at the beginning and at the end of that, too.
     """
     apart = []
-    for instant in (edge - _MICROSECOND, edge):
+    for instant in (edge - datetime.resolution, edge):
         shown = context.database_time(instant)
         earlier, later = (context.instant(shown.replace(fold=fold)) for fold in (0, 1))
         apart.append(later - earlier)

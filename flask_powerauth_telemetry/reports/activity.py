@@ -46,7 +46,6 @@ READ_COLUMNS: Mapping[str, Sequence[str]] = {
 """All that profiles are computed from, by table."""
 
 DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def bucket_of(time: ColumnElement[datetime], edges: Sequence[datetime]) -> Colum
         if first > start:
             branches.append((time >= _time(edges[first]), literal(start, Integer)))
         # One tick earlier, so that a use at the very start of a window is still in it.
-        end = edges[first] + first * DAY - _TICK
+        end = edges[first] + first * DAY - datetime.resolution
         branches.append((time >= _time(edges[last]), WholeDays(_time(end), time)))
         start = last
     *others, (_, remaining) = branches
