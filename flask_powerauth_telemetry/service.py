@@ -223,29 +223,31 @@ class ReportService:
         ``ProviderFault`` and whatever else a provider raises.
         """
         started = time.perf_counter()
-        run = ReportRun(name, known=False, principal=principal.name)
+        known: dict[str, Any] = {"report": name, "known": False}
         try:
             registered = self._registry.get(name)
             question = self._question(registered, parameters)
             named = question.applications
-            run = run._replace(report=registered.name, known=True, applications=named)
+            known = {"report": registered.name, "known": True, "applications": named}
             question.check(principal)
-            run = run._replace(days=question.days)
+            known["days"] = question.days
             report = self._report(question, principal)
         except Exception as error:
-            asked = run.report if run.known else shortened(name, _REPORT_LENGTH)
-            seconds = time.perf_counter() - started
-            self._tell(run._replace(report=asked, seconds=seconds, **_failure(error)))
+            if not known["known"]:
+                known["report"] = shortened(name, _REPORT_LENGTH)
+            self._tell(principal, started, **known, **_failure(error))
             raise
-        run = run._replace(
-            days=_days(report.data) if run.days is None else run.days,
-            seconds=time.perf_counter() - started,
+        if question.days is None:
+            known["days"] = _days(report.data)
+        self._tell(
+            principal,
+            started,
+            **known,
             as_of=report.as_of,
             source=report.source,
             kept=report.kept,
             data=report.data,
         )
-        self._tell(run)
         return report
 
     def _question(self, report: RegisteredReport, parameters: Mapping[str, Any]) -> _Question:
@@ -264,11 +266,13 @@ class ReportService:
                 self._questions[key] = question
         return question
 
-    def _tell(self, run: ReportRun) -> None:
+    def _tell(self, principal: Principal, started: float, **facts: Any) -> None:
+        """Tell the observer the facts of a run that began at a time of ``perf_counter``."""
         if self._observer is None:
             return
+        seconds = time.perf_counter() - started
         try:
-            self._observer(run)
+            self._observer(ReportRun(principal=principal.name, seconds=seconds, **facts))
         except Exception:
             logger.exception("An observer of reports failed")
 
