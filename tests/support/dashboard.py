@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
-from sqlalchemy import Engine
+from sqlalchemy import Engine, NullPool, create_engine
 from werkzeug.test import TestResponse
 
 from flask_powerauth_telemetry import ApplicationField, ReportContext, ReportProvider, Result
@@ -58,7 +60,22 @@ NAMES = (
 def fill(
     engine: Engine, zone: Any, applications: tuple[str, ...] = ("retail", "corporate")
 ) -> None:
-    """Applications, and random rows of all tables around now."""
+    """Applications, and random rows of all tables around now; a file of SQLite is a copy."""
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).write_bytes(_filled_file(zone, applications))
+    else:
+        _fill(engine, zone, applications)
+
+
+@cache
+def _filled_file(zone: Any, applications: tuple[str, ...]) -> bytes:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "powerauth.sqlite")
+        _fill(create_engine(f"sqlite:///{file}", poolclass=NullPool), zone, applications)
+        return file.read_bytes()
+
+
+def _fill(engine: Engine, zone: Any, applications: tuple[str, ...]) -> None:
     powerauth.create_schema(engine)
     powerauth.add_applications(engine, applications)
     activations, changes, verifications = _rows(zone)
