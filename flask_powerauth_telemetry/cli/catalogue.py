@@ -1,19 +1,24 @@
 """What can be asked for: ``flask telemetry applications``, ``reports`` and ``openapi``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 import click
 from flask import current_app
 from marshmallow import missing
+from sqlalchemy import select
 from werkzeug.routing import Rule
 from werkzeug.utils import import_string
 
 from flask_powerauth_telemetry.auth.credentials import Principal, with_scope
 from flask_powerauth_telemetry.cli.instance import OPERATOR, Failed, main_database, on_instance
 from flask_powerauth_telemetry.config.keys import TelemetryConfig
+from flask_powerauth_telemetry.config.values import INTEGRATION_BIND, PA_INTEGRATION
+from flask_powerauth_telemetry.database.tables import integration_table
+from flask_powerauth_telemetry.exceptions import TelemetryError
 from flask_powerauth_telemetry.fields import by_key
 from flask_powerauth_telemetry.history.snapshot import read_applications
 from flask_powerauth_telemetry.registry import RegisteredReport
@@ -43,10 +48,25 @@ def applications(state: TelemetryState, *, principal: str | None, json_wanted: b
 
 
 def _principal(state: TelemetryState, name: str) -> Principal:
-    known = state.config.credentials
-    if isinstance(known, dict) and name not in known:
+    known = principals(state)
+    if known is not None and name not in known:
         raise Failed(f"{name!r} has no credentials (there are: {', '.join(sorted(known))})")
     return with_scope(name, state.config.scopes)
+
+
+def principals(state: TelemetryState) -> Collection[str] | None:
+    """The names of all principals, None where a store of the host's knows them, or none is read."""
+    if isinstance(state.config.credentials, dict):
+        return state.config.credentials
+    if state.config.credentials != PA_INTEGRATION:
+        return None
+    bind = INTEGRATION_BIND if INTEGRATION_BIND in state.databases else None
+    database = state.databases[bind]
+    columns = integration_table(database.tables).c
+    with suppress(TelemetryError), database.connect() as connection:
+        rows = connection.execute(select(columns.id, columns.name)).all()
+        return [row.name or f"integration:{row.id}" for row in rows]
+    return None
 
 
 @click.command()

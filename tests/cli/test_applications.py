@@ -72,12 +72,34 @@ def test_unknown_principal_is_an_error(sqlite: Engine) -> None:
     assert "'Shop' has no credentials (there are: billing, nobody, shop)" in result.stderr
 
 
-def test_principal_of_another_store_has_its_scope(sqlite: Engine) -> None:
+class HostsStore:
+    def authenticate(self, username: str, password: str) -> str | None:
+        return username
+
+
+def test_principal_of_a_hosts_own_store_has_its_scope(sqlite: Engine) -> None:
     powerauth.create_schema(sqlite)
     powerauth.add_applications(sqlite, ["retail", "corporate"])
-    app = app_of(sqlite, CREDENTIALS="pa_integration", SCOPES={"*": ["retail"]})
+    scopes = {"*": ["retail"]}
+    app = app_of(sqlite, CREDENTIALS=None, arguments={"credentials": HostsStore()}, SCOPES=scopes)
 
     assert command(app, "applications", "--principal", "anyone").stdout == "retail\n"
+
+
+def test_principal_of_the_integrations_is_one_of_them(sqlite: Engine) -> None:
+    powerauth.create_schema(sqlite)
+    powerauth.add_applications(sqlite, ["retail", "corporate"])
+    rows = "('1', 'shop', 'a', 'b'), ('2', '', 'c', 'd')"
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO pa_integration VALUES {rows}")
+    app = app_of(sqlite, CREDENTIALS="pa_integration", SCOPES={"*": ["retail"]})
+
+    for name in ("shop", "integration:2"):
+        assert command(app, "applications", "--principal", name).stdout == "retail\n"
+    for name in ("Shop", "1", "integration:1", "a"):
+        result = command(app, "applications", "--principal", name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{name!r} has no credentials (there are: integration:2, shop)" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,15 @@
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 
 from flask import current_app
-from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from flask_powerauth_telemetry.auth.credentials import EVERYONE_ELSE, Principal, with_scope
-from flask_powerauth_telemetry.cli.catalogue import report_rules
+from flask_powerauth_telemetry.cli.catalogue import principals, report_rules
 from flask_powerauth_telemetry.cli.checks.findings import Finding, Target, cause_of
-from flask_powerauth_telemetry.config.values import HISTORY_BIND, INTEGRATION_BIND, PA_INTEGRATION
-from flask_powerauth_telemetry.database.tables import integration_table
-from flask_powerauth_telemetry.exceptions import TelemetryError, Unauthorized
+from flask_powerauth_telemetry.config.values import HISTORY_BIND
+from flask_powerauth_telemetry.exceptions import Unauthorized
 from flask_powerauth_telemetry.schemas import error_envelope
 from flask_powerauth_telemetry.state import EXTENSION_KEY, Instances
 
@@ -38,7 +35,7 @@ def check_scopes(target: Target) -> Iterator[Finding]:
     applications = target.application_names()
     config = target.state.config
     configured = config.scopes or {}
-    known = _principals(target)
+    known = principals(target.state)
     for name in sorted({*(known or ()), *configured} - {EVERYONE_ELSE}):
         if known is not None and name not in known:
             cure = f"Correct {config.key('scopes')}; they are: {', '.join(sorted(known))}"
@@ -56,22 +53,6 @@ def check_scopes(target: Target) -> Iterator[Finding]:
                 principal=name,
                 unknown=unknown,
             )
-
-
-def _principals(target: Target) -> Collection[str] | None:
-    """The names of all principals, None where a store of the host's knows them, or none is read."""
-    state = target.state
-    if isinstance(state.config.credentials, dict):
-        return state.config.credentials
-    if state.config.credentials != PA_INTEGRATION:
-        return None
-    bind = INTEGRATION_BIND if INTEGRATION_BIND in state.databases else None
-    database = state.databases[bind]
-    columns = integration_table(database.tables).c
-    with suppress(TelemetryError), database.connect() as connection:
-        rows = connection.execute(select(columns.id, columns.name)).all()
-        return [row.name or f"integration:{row.id}" for row in rows]
-    return None  # the line of tables says why
 
 
 def _seen(
