@@ -18,7 +18,8 @@ from flask import Flask
 from flask.cli import ScriptInfo
 
 from flask_powerauth_telemetry.auth.credentials import Principal
-from flask_powerauth_telemetry.config.keys import DEFAULT_NAME
+from flask_powerauth_telemetry.config.keys import DEFAULT_NAME, TelemetryConfig
+from flask_powerauth_telemetry.config.loading import cure_of_missing
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.exceptions import TelemetryError, UnknownApplication
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
@@ -99,8 +100,15 @@ def find_instance(app: Flask, name: str | None) -> TelemetryState:
 def main_database(state: TelemetryState) -> Database:
     """PowerAuth's database; raises ``Failed`` where only the history is read."""
     if None not in state.databases:
-        raise Failed(f"{state.config.key('database_url')}: no database is configured")
+        raise Failed(without_database(state.config, "no database is configured"))
     return state.databases[None]
+
+
+def without_database(config: TelemetryConfig, cause: str) -> str:
+    """What is told where the main database would be needed, and what to do."""
+    key = config.key("database_url")
+    cure = cure_of_missing(key, "Set it to the URL of PowerAuth's database")
+    return f"{key}: {cause}. {cure}."
 
 
 @contextmanager

@@ -12,8 +12,7 @@ import click
 from sqlalchemy import URL
 
 from flask_powerauth_telemetry.cli.attempts import Attempts
-from flask_powerauth_telemetry.cli.instance import Failed, on_instance
-from flask_powerauth_telemetry.config.loading import cure_of_missing
+from flask_powerauth_telemetry.cli.instance import Failed, on_instance, without_database
 from flask_powerauth_telemetry.config.values import HISTORY_BIND, Keys
 from flask_powerauth_telemetry.database.connection import Database
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -184,9 +183,8 @@ def _database_of(state: TelemetryState, reports: Sequence[str], time_limit: floa
         )
     bind = None if first == HISTORY_BIND else first
     if bind not in state.databases:
-        key = config.key("database_url")
-        cure = cure_of_missing(key, "Set it to the URL of PowerAuth's database")
-        raise click.ClickException(f"{key}: no database is configured to record from. {cure}.")
+        cause = "no database is configured to record from"
+        raise click.ClickException(without_database(config, cause))
     return replace(state.databases[bind], statement_timeout=time_limit)
 
 

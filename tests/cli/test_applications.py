@@ -115,3 +115,10 @@ def test_database_that_is_down_is_an_error(url: str) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: OperationalError: ")
     assert "pass-word" not in result.stderr
+
+
+def test_command_without_the_database_says_what_to_set() -> None:
+    result = command(create_app(SOURCE="snapshot"), "applications")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "DATABASE_URL: no database is configured. Set it to the URL of" in result.stderr
