@@ -135,7 +135,7 @@ def _names(report: RegisteredReport, plugin: SchemaPlugin) -> Names:
 
 
 def _report_schemas(report: RegisteredReport, names: Names, plugin: SchemaPlugin) -> Part:
-    parameters = plugin.json_schema(report.parameters_schema, _owner(report), given=False)
+    parameters = plugin.parameters(report.parameters_schema, _owner(report))
     needed = ["parameters"] if parameters.get("required") else []
     asked = _ref(names["Parameters"])
     request = {
@@ -152,7 +152,7 @@ def _report_schemas(report: RegisteredReport, names: Names, plugin: SchemaPlugin
         names["Request"]: request,
         names["Parameters"]: parameters,
         names["Response"]: {"description": report.definition, **_closed(given)},
-        names["Data"]: plugin.json_schema(report.data_schema, _owner(report), given=True),
+        names["Data"]: plugin.report_data(report.data_schema, _owner(report)),
     }
 
 

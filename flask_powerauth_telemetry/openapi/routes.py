@@ -49,8 +49,8 @@ def list_reports(registry: ReportRegistry) -> list[Keywords]:
     entries = []
     for report in registry:
         spec, plugin = empty_spec()
-        parameters = _alone(plugin.json_schema(report.parameters_schema, given=False), spec)
-        data = _alone(plugin.json_schema(report.data_schema, given=True), spec)
+        parameters = _alone(plugin.parameters(report.parameters_schema), spec)
+        data = _alone(plugin.report_data(report.data_schema), spec)
         known = {"name": report.name, "definition": report.definition}
         entries.append(known | {"parameters": parameters, "reportData": data})
     return entries

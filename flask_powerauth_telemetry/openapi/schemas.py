@@ -163,11 +163,18 @@ class SchemaPlugin(MarshmallowPlugin):
         self._given.add(name.lower())
         return name
 
-    def json_schema(self, schema: Schema, owner: str = "", *, given: bool) -> Keywords:
-        """The JSON Schema of report data that are ``given``, or else of parameters that are sent.
+    def parameters(self, schema: Schema, owner: str = "") -> Keywords:
+        """The JSON Schema of the parameters that a caller sends; unknown ones may be among them.
 
         Schemas inside it become components of the document, with names that begin with ``owner``.
         """
+        return self._translated(schema, owner, given=False)
+
+    def report_data(self, schema: Schema, owner: str = "") -> Keywords:
+        """The JSON Schema of the report data that a caller gets; otherwise as ``parameters``."""
+        return self._translated(schema, owner, given=True)
+
+    def _translated(self, schema: Schema, owner: str, *, given: bool) -> Keywords:
         # One schema may be sent and given, which differ: so nothing added before is referred to.
         self._owner, self.converter.given, self.converter.refs = owner, given, {}
         keywords = self.converter.schema2jsonschema(schema)
