@@ -186,7 +186,9 @@ def create_blueprint(instance: str) -> Blueprint:
             strict_slashes=False,  # no page is a redirect
             merge_slashes=False,
         )
-    blueprint.add_url_rule("/static/<filename>", "static", _static, merge_slashes=False)
+    # No others, because at the root the host has files of its own below the same path.
+    ours = '<any("dashboard.css", "dashboard.js", "icon.svg"):filename>'
+    blueprint.add_url_rule(f"/static/{ours}", "static", _static, merge_slashes=False)
     return blueprint
 
 

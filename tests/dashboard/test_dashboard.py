@@ -5,6 +5,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -1074,6 +1075,18 @@ def test_host_registers_the_blueprint_itself(sqlite: Engine) -> None:
     assert app.test_client().get(page.figures["retail"].links[0], auth=USER).status_code == 200
     assert page_of(error).links[-1] == "/staff/numbers/"
     assert error.status_code == 400
+
+
+def test_pages_at_the_root_leave_the_host_its_files(sqlite: Engine, tmp_path: Path) -> None:
+    app = create_app(sqlite)
+    app.static_folder = str(tmp_path)
+    (tmp_path / "host.css").write_text("p {}")
+    PowerAuthTelemetryDashboard(app, url_prefix="/")
+    client = app.test_client()
+
+    for name, text in (("host.css", b"p {}"), ("icon.svg", b"<svg")):
+        with client.get(f"/static/{name}") as response:
+            assert response.data.startswith(text)
 
 
 def test_blueprint_registered_where_it_can_not_be_says_why(sqlite: Engine) -> None:
