@@ -43,6 +43,7 @@ from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.statement_text import body_of
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.reports.calendar import Month
+from flask_powerauth_telemetry.responses import error_headers
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
@@ -148,7 +149,9 @@ class Pages:
 
     def _alone(self, caller: Caller, part: Part) -> Response:
         status = part.error.status if part.error else 200
-        return self._page("figure.html", caller, status, part=part)
+        response = self._page("figure.html", caller, status, part=part)
+        response.headers.update(error_headers(part.error) if part.error else {})
+        return response
 
     def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
         return page(

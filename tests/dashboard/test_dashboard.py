@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from markupsafe import escape
 from sqlalchemy import Engine
 
-from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry import ConfigurationError, Unavailable
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
 from flask_powerauth_telemetry.dashboard.addresses import asked
@@ -480,6 +480,20 @@ def test_failing_report_leaves_the_others(sqlite: Engine) -> None:
     assert csv.content_type.startswith("text/html")
     assert [type(fault) for fault in faults] == [ValueError] * 3
     assert b"secret detail" not in response.data + alone.data + csv.data
+
+
+@pytest.mark.parametrize("key", ["new-users", "new-users.csv"])
+def test_figure_that_is_unavailable_says_when_to_try_again(sqlite: Engine, key: str) -> None:
+    class Busy(NewUsersInPastDays):
+        def report_data(self, *arguments: Any, **parameters: Any) -> Any:
+            raise Unavailable("busy", retry_after=30)
+
+    fill(sqlite, UTC)
+    app = dashboard(sqlite, REPORTS=[], arguments={"providers": [Busy()]})
+
+    response = get(app.test_client(), f"/figure/{key}", **PARAMETERS)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
 def test_page_out_of_time_leaves_figures_to_requests_of_their_own(
