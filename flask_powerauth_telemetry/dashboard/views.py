@@ -33,6 +33,7 @@ from flask_powerauth_telemetry.dashboard.parts import (
     visible_names,
 )
 from flask_powerauth_telemetry.dashboard.responses import (
+    OUR_VARIABLES,
     csv_response,
     error_page,
     page,
@@ -201,7 +202,8 @@ def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Respo
     def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
         refuse_forged()
         pages: Pages = current_app.extensions[PAGES_KEY][instance]
-        return answer(pages, pages.caller(principal), **path)
+        ours = {name: value for name, value in path.items() if name in OUR_VARIABLES}
+        return answer(pages, pages.caller(principal), **ours)
 
     def view(**path: Any) -> Response:
         return handle(instance, read, failed=error_page, **path)
@@ -209,7 +211,7 @@ def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Respo
     return view
 
 
-def _static(filename: str) -> Response:
+def _static(filename: str, **_: object) -> Response:
     """A style sheet, script or image, given without credentials."""
     return strict(send_from_directory(_STATIC, filename))
 

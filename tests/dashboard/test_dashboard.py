@@ -1091,6 +1091,33 @@ def test_host_registers_the_blueprint_itself(sqlite: Engine) -> None:
     assert error.status_code == 400
 
 
+@pytest.mark.parametrize("taken_off", [True, False])
+def test_prefix_of_the_host_may_hold_variables(sqlite: Engine, taken_off: bool) -> None:
+    fill(sqlite, UTC)
+    app = create_app(sqlite)
+    outer = Blueprint("outer", __name__, url_prefix="/<tenant>")
+    pages = PowerAuthTelemetryDashboard().blueprint
+    outer.register_blueprint(pages, url_prefix="/pages", url_defaults={"kind": "any"})
+    if taken_off:
+        outer.url_value_preprocessor(lambda _, values: values.pop("tenant"))
+        outer.url_defaults(lambda _, values: values.setdefault("tenant", "one"))
+    app.register_blueprint(outer)
+    client = app.test_client()
+
+    todo, seen = ["/one/pages/"], set()
+    while todo:
+        path = todo.pop()
+        with client.get(path, auth=USER) as response:
+            assert response.status_code == 200, path
+            text = response.get_data(as_text=True)
+        seen.add(path)
+        links = re.findall(r'(?:href|src|action)="(/[^"]*)"', text)
+        todo += {link.replace("&amp;", "&") for link in links} - seen - set(todo)
+
+    assert all(path.startswith("/one/pages/") and "tenant" not in path for path in seen)
+    assert {"/one/pages/figure/now.csv?application=retail", "/one/pages/static/icon.svg"} <= seen
+
+
 def test_pages_at_the_root_leave_the_host_its_files(sqlite: Engine, tmp_path: Path) -> None:
     app = create_app(sqlite)
     app.static_folder = str(tmp_path)
