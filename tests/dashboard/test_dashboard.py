@@ -19,7 +19,8 @@ from flask_powerauth_telemetry import ConfigurationError, Unavailable
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
 from flask_powerauth_telemetry.dashboard.addresses import asked
-from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES, signatures
+from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.monitoring.events import Refusal
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,
@@ -228,6 +229,20 @@ def test_load_is_that_of_whole_hours_by_time_of_day(sqlite: Engine, zone: str) -
             ),
         ]
     assert start.hour != start.astimezone(ZoneInfo(zone)).hour
+
+
+@pytest.mark.parametrize(
+    ("mean", "told"),
+    [(0.001234, 0.0012), (6.001111, 6.0), (99.6, 100), (123.4, 123), (4321.7, 4322)],
+)
+def test_mean_per_second_keeps_its_whole_digits(mean: float, told: float) -> None:
+    asked = Asked(applications=["retail"], days=1, today=NOW.date(), zone=UTC)
+    busiest = {"start": "2026-11-24T15:00:00Z", "verifications": 9, "perSecond": mean}
+    hours = {"start": "2026-11-24T12:00:00Z", "verifications": [0, 0, 9, 0]}
+
+    content = signatures.load.show(asked, {"byHour": hours, "busiestHour": busiest})
+
+    assert content.numbers[1].value == told
 
 
 def test_hours_that_a_clock_repeated_are_no_load(sqlite: Engine) -> None:
