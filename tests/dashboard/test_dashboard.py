@@ -973,6 +973,9 @@ def test_dashboard_that_can_not_be_mounted_says_why(sqlite: Engine) -> None:
         PowerAuthTelemetryDashboard(app, url_prefix="/rest/v3/telemetry/dashboard")
     with pytest.raises(ConfigurationError, match="'telemetry' is not a path"):
         PowerAuthTelemetryDashboard(app, url_prefix="telemetry")
+    for prefix in (None, ["/one", "/two"]):
+        with pytest.raises(ConfigurationError, match=r"must be a path\. Set /telemetry"):
+            PowerAuthTelemetryDashboard(app, url_prefix=prefix)  # type: ignore[arg-type]
     PowerAuthTelemetryDashboard(app)
     with pytest.raises(ConfigurationError, match="is on this application already"):
         PowerAuthTelemetryDashboard(app, url_prefix="/again")
