@@ -12,6 +12,12 @@ from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.state import EXTENSION_KEY, TelemetryState
 
 
+class _UrlPrefix(UrlPrefixes):
+    """The only path of the pages."""
+
+    types, must = str, "must be a path"
+
+
 class PowerAuthTelemetryDashboard:
     """Shows the reports of an instance of ``PowerAuthTelemetry`` as pages of HTML.
 
@@ -29,7 +35,7 @@ class PowerAuthTelemetryDashboard:
         self, app: Flask | None = None, *, name: str = DEFAULT_NAME, url_prefix: str = "/telemetry"
     ) -> None:
         try:
-            (self.url_prefix,) = UrlPrefixes().deserialize(url_prefix)
+            (self.url_prefix,) = _UrlPrefix().deserialize(url_prefix)
         except Refused as refused:
             raise ConfigurationError("url_prefix=", refused.cause, "Set /telemetry") from refused
         self.name = name

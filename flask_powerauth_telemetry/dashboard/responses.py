@@ -8,7 +8,7 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from werkzeug.datastructures import Headers
@@ -35,6 +35,9 @@ _EVERY_RESPONSE: Mapping[str, str] = {
 
 # No cache may keep a page or a file with names or numbers in it.
 _PRIVATE: Mapping[str, str] = {**_EVERY_RESPONSE, "Cache-Control": "no-store"}
+
+OUR_VARIABLES = frozenset({"key", "filename"})
+"""The variables of our paths; others are those of a prefix of the host's."""
 
 _environment = Environment(
     loader=PackageLoader("flask_powerauth_telemetry.dashboard"),
@@ -80,6 +83,12 @@ def error_page(error: Exception) -> Response:
     return page("error.html", known.status, error_headers(known), title=title, message=message)
 
 
+def _url_for(endpoint: str, **values: Any) -> str:
+    """The address of another page below the prefix of this one, also if that has variables."""
+    prefix = {k: v for k, v in (request.view_args or {}).items() if k not in OUR_VARIABLES}
+    return url_for(endpoint, **prefix, **values)
+
+
 def _cell(value: float | str | Share | None) -> Markup:
     """A cell's text; a line may be broken after each underscore of a name."""
     if isinstance(value, str):
@@ -89,7 +98,7 @@ def _cell(value: float | str | Share | None) -> Markup:
     return escape(formats.number(value))
 
 
-_environment.globals.update(utc=UTC, url_for=url_for)
+_environment.globals.update(utc=UTC, url_for=_url_for)
 _environment.filters.update(
     number=formats.number, cell=_cell, isolated=formats.isolated, instant=formats.instant
 )

@@ -33,6 +33,7 @@ from flask_powerauth_telemetry.dashboard.parts import (
     visible_names,
 )
 from flask_powerauth_telemetry.dashboard.responses import (
+    OUR_VARIABLES,
     csv_response,
     error_page,
     page,
@@ -43,6 +44,7 @@ from flask_powerauth_telemetry.history import statement
 from flask_powerauth_telemetry.history.statement_text import body_of
 from flask_powerauth_telemetry.reports.across_applications import FEWEST, MOST
 from flask_powerauth_telemetry.reports.calendar import Month
+from flask_powerauth_telemetry.responses import error_headers
 from flask_powerauth_telemetry.state import TelemetryState
 from flask_powerauth_telemetry.tabular import as_csv
 
@@ -148,7 +150,9 @@ class Pages:
 
     def _alone(self, caller: Caller, part: Part) -> Response:
         status = part.error.status if part.error else 200
-        return self._page("figure.html", caller, status, part=part)
+        response = self._page("figure.html", caller, status, part=part)
+        response.headers.update(error_headers(part.error) if part.error else {})
+        return response
 
     def _page(self, template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
         return page(
@@ -186,7 +190,9 @@ def create_blueprint(instance: str) -> Blueprint:
             strict_slashes=False,  # no page is a redirect
             merge_slashes=False,
         )
-    blueprint.add_url_rule("/static/<filename>", "static", _static, merge_slashes=False)
+    # No others, because at the root the host has files of its own below the same path.
+    ours = '<any("dashboard.css", "dashboard.js", "icon.svg"):filename>'
+    blueprint.add_url_rule(f"/static/{ours}", "static", _static, merge_slashes=False)
     return blueprint
 
 
@@ -196,7 +202,8 @@ def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Respo
     def read(_: TelemetryState, principal: Principal, **path: str) -> Response:
         refuse_forged()
         pages: Pages = current_app.extensions[PAGES_KEY][instance]
-        return answer(pages, pages.caller(principal), **path)
+        ours = {name: value for name, value in path.items() if name in OUR_VARIABLES}
+        return answer(pages, pages.caller(principal), **ours)
 
     def view(**path: Any) -> Response:
         return handle(instance, read, failed=error_page, **path)
@@ -204,7 +211,7 @@ def _view(instance: str, answer: Callable[..., Response]) -> Callable[..., Respo
     return view
 
 
-def _static(filename: str) -> Response:
+def _static(filename: str, **_: object) -> Response:
     """A style sheet, script or image, given without credentials."""
     return strict(send_from_directory(_STATIC, filename))
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask_powerauth_telemetry.openapi.schemas import Keywords
 
 _LIKE = {"application": "retail-banking", "days": 30}
-_PLAIN: tuple[Keywords, ...] = ({"type": "string"}, {"type": "integer"})
+_PLAIN: Mapping[type, Keywords] = {str: {"type": "string"}, int: {"type": "integer"}}
 _TEXTS = {
     None: "text",
     "date": "2026-11-25",
@@ -58,7 +58,7 @@ def _members(
     members = {}
     for name, member in schema.get("properties", {}).items():
         try:
-            known = member in _PLAIN and name in like
+            known = member == _PLAIN.get(type(like.get(name)))
             members[name] = like[name] if known else _value(member, schemas, like)
         except _NoExample:
             if name in schema.get("required", ()):
@@ -68,7 +68,8 @@ def _members(
 
 def _simple(kind: str, schema: Keywords) -> Any:
     if kind in ("integer", "number"):
-        return min(max(1, schema.get("minimum", 1)), schema.get("maximum", 1))
+        least = max(1, schema.get("minimum", 1))
+        return min(least, schema.get("maximum", least))
     if kind == "boolean":
         return True
     text = _TEXTS.get(schema.get("format"), "") if kind == "string" else ""

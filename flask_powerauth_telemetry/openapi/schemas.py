@@ -88,8 +88,16 @@ class _Converter(OpenAPIConverter):
         return super().field2type_and_format(field)
 
     def field2default(self, field: AnyField, **_: Any) -> Keywords:
-        """What stands for a parameter that is missing."""
-        return {} if self.given else super().field2default(field)
+        """What stands for a parameter that is missing, where it could be sent as well."""
+        if self.given or getattr(field, "as_string", False):
+            return {}
+        try:
+            keywords = super().field2default(field)
+            if keywords:
+                field.deserialize(keywords["default"])
+        except Exception:  # marshmallow asks no validator of a stranger's about it
+            return {}
+        return keywords if _is_json(keywords) else {}
 
     def field2choices(self, field: AnyField, **_: Any) -> Keywords:
         """The values that are allowed; those of a list's items are left open."""

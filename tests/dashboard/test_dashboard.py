@@ -5,6 +5,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,11 +15,12 @@ from flask.testing import FlaskClient
 from markupsafe import escape
 from sqlalchemy import Engine
 
-from flask_powerauth_telemetry import ConfigurationError
+from flask_powerauth_telemetry import ConfigurationError, Unavailable
 from flask_powerauth_telemetry.auth.credentials import Principal
 from flask_powerauth_telemetry.dashboard import PowerAuthTelemetryDashboard, parts
 from flask_powerauth_telemetry.dashboard.addresses import asked
-from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES
+from flask_powerauth_telemetry.dashboard.figures import APPLICATION_FIGURES, signatures
+from flask_powerauth_telemetry.dashboard.figures.base import Asked
 from flask_powerauth_telemetry.monitoring.events import Refusal
 from flask_powerauth_telemetry.monitoring.signals import (
     credentials_refused,
@@ -227,6 +229,20 @@ def test_load_is_that_of_whole_hours_by_time_of_day(sqlite: Engine, zone: str) -
             ),
         ]
     assert start.hour != start.astimezone(ZoneInfo(zone)).hour
+
+
+@pytest.mark.parametrize(
+    ("mean", "told"),
+    [(0.001234, 0.0012), (6.001111, 6.0), (99.6, 100), (123.4, 123), (4321.7, 4322)],
+)
+def test_mean_per_second_keeps_its_whole_digits(mean: float, told: float) -> None:
+    asked = Asked(applications=["retail"], days=1, today=NOW.date(), zone=UTC)
+    busiest = {"start": "2026-11-24T15:00:00Z", "verifications": 9, "perSecond": mean}
+    hours = {"start": "2026-11-24T12:00:00Z", "verifications": [0, 0, 9, 0]}
+
+    content = signatures.load.show(asked, {"byHour": hours, "busiestHour": busiest})
+
+    assert content.numbers[1].value == told
 
 
 def test_hours_that_a_clock_repeated_are_no_load(sqlite: Engine) -> None:
@@ -479,6 +495,20 @@ def test_failing_report_leaves_the_others(sqlite: Engine) -> None:
     assert csv.content_type.startswith("text/html")
     assert [type(fault) for fault in faults] == [ValueError] * 3
     assert b"secret detail" not in response.data + alone.data + csv.data
+
+
+@pytest.mark.parametrize("key", ["new-users", "new-users.csv"])
+def test_figure_that_is_unavailable_says_when_to_try_again(sqlite: Engine, key: str) -> None:
+    class Busy(NewUsersInPastDays):
+        def report_data(self, *arguments: Any, **parameters: Any) -> Any:
+            raise Unavailable("busy", retry_after=30)
+
+    fill(sqlite, UTC)
+    app = dashboard(sqlite, REPORTS=[], arguments={"providers": [Busy()]})
+
+    response = get(app.test_client(), f"/figure/{key}", **PARAMETERS)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
 def test_page_out_of_time_leaves_figures_to_requests_of_their_own(
@@ -943,6 +973,9 @@ def test_dashboard_that_can_not_be_mounted_says_why(sqlite: Engine) -> None:
         PowerAuthTelemetryDashboard(app, url_prefix="/rest/v3/telemetry/dashboard")
     with pytest.raises(ConfigurationError, match="'telemetry' is not a path"):
         PowerAuthTelemetryDashboard(app, url_prefix="telemetry")
+    for prefix in (None, ["/one", "/two"]):
+        with pytest.raises(ConfigurationError, match=r"must be a path\. Set /telemetry"):
+            PowerAuthTelemetryDashboard(app, url_prefix=prefix)  # type: ignore[arg-type]
     PowerAuthTelemetryDashboard(app)
     with pytest.raises(ConfigurationError, match="is on this application already"):
         PowerAuthTelemetryDashboard(app, url_prefix="/again")
@@ -1074,6 +1107,45 @@ def test_host_registers_the_blueprint_itself(sqlite: Engine) -> None:
     assert app.test_client().get(page.figures["retail"].links[0], auth=USER).status_code == 200
     assert page_of(error).links[-1] == "/staff/numbers/"
     assert error.status_code == 400
+
+
+@pytest.mark.parametrize("taken_off", [True, False])
+def test_prefix_of_the_host_may_hold_variables(sqlite: Engine, taken_off: bool) -> None:
+    fill(sqlite, UTC)
+    app = create_app(sqlite)
+    outer = Blueprint("outer", __name__, url_prefix="/<tenant>")
+    pages = PowerAuthTelemetryDashboard().blueprint
+    outer.register_blueprint(pages, url_prefix="/pages", url_defaults={"kind": "any"})
+    if taken_off:
+        outer.url_value_preprocessor(lambda _, values: values.pop("tenant"))
+        outer.url_defaults(lambda _, values: values.setdefault("tenant", "one"))
+    app.register_blueprint(outer)
+    client = app.test_client()
+
+    todo, seen = ["/one/pages/"], set()
+    while todo:
+        path = todo.pop()
+        with client.get(path, auth=USER) as response:
+            assert response.status_code == 200, path
+            text = response.get_data(as_text=True)
+        seen.add(path)
+        links = re.findall(r'(?:href|src|action)="(/[^"]*)"', text)
+        todo += {link.replace("&amp;", "&") for link in links} - seen - set(todo)
+
+    assert all(path.startswith("/one/pages/") and "tenant" not in path for path in seen)
+    assert {"/one/pages/figure/now.csv?application=retail", "/one/pages/static/icon.svg"} <= seen
+
+
+def test_pages_at_the_root_leave_the_host_its_files(sqlite: Engine, tmp_path: Path) -> None:
+    app = create_app(sqlite)
+    app.static_folder = str(tmp_path)
+    (tmp_path / "host.css").write_text("p {}")
+    PowerAuthTelemetryDashboard(app, url_prefix="/")
+    client = app.test_client()
+
+    for name, text in (("host.css", b"p {}"), ("icon.svg", b"<svg")):
+        with client.get(f"/static/{name}") as response:
+            assert response.data.startswith(text)
 
 
 def test_blueprint_registered_where_it_can_not_be_says_why(sqlite: Engine) -> None:

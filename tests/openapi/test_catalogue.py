@@ -13,7 +13,7 @@ import pytest
 from flask import Blueprint, Flask, got_request_exception
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 from sqlalchemy import Engine
 
 from flask_powerauth_telemetry import PowerAuthTelemetry, ReportContext, ReportProvider
@@ -633,6 +633,35 @@ def test_example_has_times_and_one_of_what_is_inside_itself(filled: Engine) -> N
     parameters = example["requestObject"]["parameters"]
     assert (parameters["tree"], parameters["trees"]) == (tree, [tree])
     assert given["examples"]["TIMED"]["value"]["responseObject"]["reportData"].keys() >= {"tree"}
+
+
+class Numbered(ReportProvider):
+    name = "NUMBERED"
+    definition = "An application by its number, where the parameter of this name is a text."
+    parameters_schema = Schema.from_dict(
+        {
+            "year": fields.String(required=True),
+            "most": fields.Integer(required=True, strict=True, validate=validate.Range(min=5)),
+        }
+    )
+    data_schema = Schema.from_dict(
+        {
+            "application": fields.Integer(required=True, strict=True),
+            "days": fields.String(required=True),
+            "year": fields.Integer(required=True, strict=True),
+        }
+    )
+
+    def generate(self, context: ReportContext, **_: Any) -> Mapping[str, Any]:
+        return {"application": 1, "days": "30", "year": 2026}
+
+
+def test_example_has_numbers_of_the_members_own_type_and_limits(filled: Engine) -> None:
+    client = create_app(filled, arguments={"providers": [Numbered()]}).test_client()
+    document = client.get(DOCUMENT, auth=USER).get_json()
+
+    for told in media(document)[:2]:
+        resolved(document, told["schema"]).validate(told["examples"]["NUMBERED"]["value"])
 
 
 def test_every_schema_has_a_name_of_its_own(filled: Engine) -> None:

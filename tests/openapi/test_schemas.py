@@ -332,6 +332,13 @@ def test_our_parameters_are_accepted_as_documented(schema: type[Schema], name: s
         (fields.Integer(load_default=7), {"type": "integer", "default": 7}),
         (fields.Integer(load_default=None), {"type": ["integer", "null"], "default": None}),
         (fields.Integer(load_default=lambda: 7), {"type": "integer"}),
+        (fields.Decimal(load_default=Decimal("1.5"), as_string=True), {"type": "number"}),
+        (fields.Float(load_default=float("nan"), allow_nan=True), {"type": "number"}),
+        (fields.Integer(load_default="none"), {"type": "integer"}),
+        (
+            fields.Integer(load_default=-1, validate=validate.Range(0)),
+            {"type": "integer", "minimum": 0},
+        ),
         (DaysField(maximum=30), DAYS_SENT | {"maximum": 30}),
         (DaysField(load_default=30), DAYS_SENT | {"default": 30}),
         (

@@ -107,7 +107,9 @@ def _busiest_hour(hour: Mapping[str, Any] | None, asked: Asked) -> Iterator[Numb
         return
     start = f"{asked.shown(hour['start'])} {asked.zone}"
     yield Number("Verifications in the busiest hour", hour["verifications"], start)
-    yield Number("Per second in that hour", float(f"{hour['perSecond']:.2g}"))
+    mean = hour["perSecond"]
+    shown = round(mean) if mean >= 100 else float(f"{mean:.2g}")
+    yield Number("Per second in that hour", shown)
 
 
 @partial(
