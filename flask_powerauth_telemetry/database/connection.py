@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, event
+from sqlalchemy import AssertionPool, Connection, Engine, Executable, Pool, QueuePool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -130,7 +130,7 @@ class Database:
         Whoever waits for a report may hold the last connection of that pool.
         """
         pool = engine.pool
-        if self.ours or not isinstance(pool, QueuePool):
+        if self.ours or not isinstance(pool, QueuePool | AssertionPool):
             connection = opened.enter_context(engine.connect())
             opened.callback(_leave_forgotten_pool, connection, pool)
             return connection
