@@ -100,7 +100,7 @@ class Database:
     def _opened(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
         try:
             return self._guarded(engine, resources, opening)
-        except SQLAlchemyError as error:
+        except Exception as error:
             raise _without_frames(error) from error.__cause__
 
     def _guarded(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
@@ -220,7 +220,7 @@ def wrapped_driver_errors(engine: Engine, connection: Connection | None = None) 
         ) from error
 
 
-def _without_frames(error: SQLAlchemyError) -> SQLAlchemyError:
+def _without_frames(error: Exception) -> Exception:
     """An error of a connection that can't be opened, and its causes, without their frames.
 
     Those of a driver that connects hold the password, and would be logged or sent away.
