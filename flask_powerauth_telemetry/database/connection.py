@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Executable, Pool, QueuePool, event
+from sqlalchemy import AssertionPool, Connection, Engine, Executable, Pool, QueuePool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flask_powerauth_telemetry.database.dialects import dialect_named
@@ -100,7 +100,7 @@ class Database:
     def _opened(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
         try:
             return self._guarded(engine, resources, opening)
-        except SQLAlchemyError as error:
+        except Exception as error:
             raise _without_frames(error) from error.__cause__
 
     def _guarded(self, engine: Engine, resources: ExitStack, opening: "_Opening") -> Connection:
@@ -130,7 +130,7 @@ class Database:
         Whoever waits for a report may hold the last connection of that pool.
         """
         pool = engine.pool
-        if self.ours or not isinstance(pool, QueuePool):
+        if self.ours or not isinstance(pool, QueuePool | AssertionPool):
             connection = opened.enter_context(engine.connect())
             opened.callback(_leave_forgotten_pool, connection, pool)
             return connection
@@ -220,7 +220,7 @@ def wrapped_driver_errors(engine: Engine, connection: Connection | None = None) 
         ) from error
 
 
-def _without_frames(error: SQLAlchemyError) -> SQLAlchemyError:
+def _without_frames(error: Exception) -> Exception:
     """An error of a connection that can't be opened, and its causes, without their frames.
 
     Those of a driver that connects hold the password, and would be logged or sent away.

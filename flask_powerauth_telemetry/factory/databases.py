@@ -22,7 +22,7 @@ from flask_powerauth_telemetry.config.values import (
 from flask_powerauth_telemetry.database.connection import MAIN, Database, always
 from flask_powerauth_telemetry.database.dialects import DIALECTS, dialect_named
 from flask_powerauth_telemetry.database.dialects.base import DatabaseDialect
-from flask_powerauth_telemetry.database.engine import create_read_only_engine
+from flask_powerauth_telemetry.database.engine import create_read_only_engine, create_writing_engine
 from flask_powerauth_telemetry.database.tables import PowerAuthTables
 from flask_powerauth_telemetry.exceptions import ConfigurationError
 from flask_powerauth_telemetry.reports.active_users import CurrentMau
@@ -157,15 +157,23 @@ def _create_engine(bind: Bind, url_key: str, options_key: str) -> Engine:
         if bind.url.get_backend_name() not in DIALECTS:
             raise _unreadable(url_key, f"its driver {error.name} is not installed") from error
         raise _missing_driver(url_key, dialect, str(error.name)) from error
-    except ArgumentError as error:
+    except (ArgumentError, TypeError, AttributeError, ValueError) as error:
         if dialect.driver is not None and isinstance(error, NoSuchModuleError):
             raise _missing_driver(url_key, dialect, dialect.driver) from error
-        first, _, _ = str(error).partition("\n")
-        cause = f"no engine can be made of it: {first}"
+        cause = str(error).partition("\n")[0].partition(", using")[0]
+        if _is_right(bind.url):
+            raise ConfigurationError(options_key, cause, "Correct the options") from error
+        cause = f"no engine can be made of it: {cause}"
         raise ConfigurationError(url_key, cause, _right_url(bind.url)) from error
-    except (TypeError, AttributeError) as error:
-        cause = str(error).partition(", using")[0]
-        raise ConfigurationError(options_key, cause, "Correct the options") from error
+
+
+def _is_right(url: URL) -> bool:
+    """Whether an engine can be made of a URL, without any options."""
+    try:
+        create_writing_engine(url, {})
+    except (ArgumentError, TypeError, AttributeError, ValueError):
+        return False
+    return True
 
 
 def _right_url(url: URL) -> str:

@@ -26,6 +26,7 @@ WRONG = [
     ("mysql+aiomysql://host/db", "driver aiomysql", "Take another driver"),
     ("mysql://host/db", "driver MySQLdb is not installed", "Use one of clickhousedb, impala, "),
     ("sqlite://folder/file.sqlite", "Invalid SQLite URL", "Write sqlite:////FOLDER/FILE."),
+    ("sqlite:///file.sqlite?timeout=soon", "could not convert", "Write sqlite:////FOLDER/FILE."),
 ]
 
 
@@ -43,6 +44,13 @@ def test_driver_that_cannot_be_used(url: str, cause: str, cure: str, bind: str |
     assert message.startswith(f"POWERAUTH_TELEMETRY_{list(keys)[-1]}")
     assert cause in message
     assert cure in message
+
+
+@pytest.mark.parametrize("options", [{"pool_reset_on_return": "x"}, {"plugins": ["x"]}, {"x": 1}])
+def test_option_that_is_wrong_is_no_fault_of_the_url(options: dict[str, Any]) -> None:
+    key = "POWERAUTH_TELEMETRY_ENGINE_OPTIONS: .*x.* Correct the options"
+    with pytest.raises(ConfigurationError, match=key):
+        create_app(DATABASE_URL="sqlite:////dev/null/x", ENGINE_OPTIONS=options)
 
 
 class _Foreign(type(create_engine("sqlite://").dialect)):  # type: ignore[misc]

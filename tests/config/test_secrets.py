@@ -31,6 +31,8 @@ RUNNING: list[Mapping[str, Any]] = [
     {"DATABASE_URL": PSYCOPG2},
     {"DATABASE_URL": f"{URL}?bogus=1"},
     {"DATABASE_URL": f"{PSYCOPG2}?bogus=1"},
+    {"DATABASE_URL": f"{PSYCOPG2}?options=%00"},
+    {"DATABASE_URL": "sqlite:///file:x?uri=true", "ENGINE_OPTIONS": BOGUS},
     {"DATABASE_URL": QUERY},
     {"DATABASE_URL": f"{QUERY}&bogus=1"},
     {"DATABASE_URL": QUERY, "ENGINE_OPTIONS": {"connect_args": {"bogus": 1}}},

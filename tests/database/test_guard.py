@@ -193,6 +193,21 @@ def test_missing_sqlite_file_is_not_created(sqlite: Engine) -> None:
     assert not Path(str(sqlite.url.database)).exists()
 
 
+def test_sqlite_file_that_was_replaced_is_read_no_more(sqlite: Engine, tmp_path: Path) -> None:
+    newer = create_engine(f"sqlite:///{tmp_path / 'newer.sqlite'}", poolclass=NullPool)
+    for engine, names in (sqlite, ["old", "kept"]), (newer, ["kept"]):
+        powerauth.create_schema(engine)
+        powerauth.add_applications(engine, names)
+    client = create_app(sqlite, CACHE_SECONDS=0).test_client()
+    assert users_of(client, "old", 30) == 0
+
+    Path(str(newer.url.database)).replace(str(sqlite.url.database))
+
+    assert ask(client, "CURRENT_MAU", {"application": "old"}).status_code == 400
+    Path(str(sqlite.url.database)).unlink()
+    assert ask(client, "CURRENT_MAU", {"application": "kept"}).status_code == 503
+
+
 def test_slow_statement_ends_at_the_time_limit(database: Engine) -> None:
     with database.connect():
         pass  # SQLite's file has to be there

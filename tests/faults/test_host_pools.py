@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from flask import Flask, g
-from sqlalchemy import Engine, StaticPool, create_engine, event, text
+from sqlalchemy import (
+    AssertionPool,
+    Engine,
+    NullPool,
+    Pool,
+    SingletonThreadPool,
+    StaticPool,
+    create_engine,
+    event,
+    text,
+)
 
 from tests.support import held, powerauth
 from tests.support.databases import Databases
@@ -54,6 +64,16 @@ def _host(owner: Engine, **options: Any) -> Iterator[tuple[Flask, Engine]]:
 def test_pool_of_one(owner: Engine, overflow: int) -> None:
     with _host(owner, pool_size=1, max_overflow=overflow, pool_timeout=3) as (app, _):
         assert [answer_of(app).status for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize("pool", [SingletonThreadPool, AssertionPool, NullPool])
+def test_pool_of_another_kind(owner: Engine, pool: type[Pool]) -> None:
+    with _host(owner, poolclass=pool) as (app, engine):
+        opened: list[Any] = []
+        event.listen(engine, "connect", lambda driver, _: opened.append(driver))
+        assert [answer_of(app).status for _ in range(3)] == [200] * 3
+        engine.dispose()
+        assert [driver for driver in opened if not driver.closed] == []
 
 
 def test_as_many_callers_as_the_pool_lends(owner: Engine) -> None:

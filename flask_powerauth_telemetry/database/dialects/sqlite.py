@@ -26,6 +26,8 @@ class SQLite(DatabaseDialect):
     """SQLite, whose times are text, as SQLAlchemy writes them."""
 
     scheme = "sqlite"
+    # Each report opens the file anew: one that was replaced would be read on, and its old numbers.
+    engine_options: Mapping[str, Any] = {"pool_recycle": 0}
     server = "not applicable: SQLite has no server"
     cures: Mapping[str, str] = {
         _NO_FILE: "correct the path; the file of a history is made by: flask telemetry snapshot",
