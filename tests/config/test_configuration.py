@@ -315,7 +315,7 @@ def test_environment_configures(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(app.config)
 
     assert config.statement_timeout == 2.5
-    assert config.scopes == {"billing": {"retail"}}
+    assert config.scopes == {"billing": frozenset({"retail"})}
     assert config.url_prefix == ["/a", "/b"]
 
 
@@ -408,7 +408,7 @@ def test_scopes_come_from_a_file(tmp_path: Path) -> None:
 
     config = load_config({f"{PREFIX}SCOPES_FILE": str(path)})
 
-    assert config.scopes == {"billing": {"retail"}}
+    assert config.scopes == {"billing": frozenset({"retail"})}
 
 
 def test_scopes_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
@@ -448,7 +448,9 @@ def test_key_that_only_the_environment_has_is_told_so(
 def test_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "scopes.json"
     file.write_text('{"billing": ["retail"]}', encoding=encoding)
-    assert load_config({f"{PREFIX}SCOPES_FILE": str(file)}).scopes == {"billing": {"retail"}}
+    assert load_config({f"{PREFIX}SCOPES_FILE": str(file)}).scopes == {
+        "billing": frozenset({"retail"})
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
