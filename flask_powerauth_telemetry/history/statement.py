@@ -159,7 +159,7 @@ def _missing(statement: Statement) -> Iterator[str]:
     elif users is not None and users["state"] != RECORDED:
         known = "nothing is" if users["state"] == UNKNOWN else "only bounds are"
         yield (
-            "No recording within five minutes of its end counts exactly the uses of the month,"
+            "No recording at its end counts exactly the uses of the month,"
             f" so {known} known of its users."
         )
     if daily is not None and (days := daily["missing"]):

@@ -159,7 +159,7 @@ def test_month_without_a_recording_at_its_end_has_bounds(
     assert result.exit_code == 1
     assert f"The number of users is not known; it is {bounds}." in result.stdout
     assert (
-        "No recording within five minutes of its end counts exactly the uses of the month,"
+        "No recording at its end counts exactly the uses of the month,"
         " so only bounds are known of its users."
     ) in result.stdout
 
