@@ -35,7 +35,7 @@ body {{ margin: 2em auto; max-width: 44em; overflow-wrap: anywhere; }}
 h1 {{ font-size: 14pt; }}
 dt {{ font-weight: bold; margin-top: 0.7em; break-after: avoid; }}
 dd {{ margin: 0; }}
-@media print {{ body {{ margin: 0; max-width: none; }} }}
+@media print {{ body {{ margin: 0; max-width: none; font-size: 9pt; }} }}
 </style>
 </head>
 <body>
