@@ -84,20 +84,21 @@ class UsersByMonth(RecordedReport):
         Those at ends that were recorded come by one statement. Ends without one share what is
         beside them, as long as there is no row between them.
         """
-        *ends, coming = [month_period(month, self._timezone).end for month in months]
+        periods = [month_period(month, self._timezone) for month in months]
         now = context.now + CLOCK_TOLERANCE
+        ends = [period.end for period in periods[:-1]]
         spans = [(end - TOLERANCE, min(end + TOLERANCE, now)) for end in ends]
         asked = (context.connection, application)
         at_ends = [one.profile for one in self._history.within(*asked, spans)]
         found: list[Found] = []
         gap: Found | None = None
-        for end in (*ends, coming):
-            near = [one for one in at_ends if gives_number(one, end, context)]
+        for period in periods:
+            near = [one for one in at_ends if gives_number(one, period, context)]
             if near:
-                before = [one for one in reversed(near) if one.as_of < end]
-                found.append(Found(before, [one for one in near if one.as_of >= end]))
+                before = [one for one in reversed(near) if one.as_of < period.end]
+                found.append(Found(before, [one for one in near if one.as_of >= period.end]))
                 continue
-            if gap is None or any(one.as_of < end for one in gap.after[:1]):
-                gap = find_profiles(self._history, context, application, end)
+            if gap is None or any(one.as_of < period.end for one in gap.after[:1]):
+                gap = find_profiles(self._history, context, application, period)
             found.append(gap)
         return found

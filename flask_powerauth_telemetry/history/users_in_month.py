@@ -68,10 +68,10 @@ class UsersInMonth(RecordedReport):
         if midnight(month.first_day, self._timezone) > context.now:
             raise TelemetryError(f"The month {month} has not begun")
         self._history.check(context.connection)
-        end = month_period(month, self._timezone).end
-        found = find_profiles(self._history, context, application, end)
+        period = month_period(month, self._timezone)
+        found = find_profiles(self._history, context, application, period)
         known = known_of_month(month, self._timezone, found, context)
-        used = found.nearest(end) if known["complete"] else found.newest()
+        used = found.nearest(period.end) if known["complete"] else found.newest()
         data = {"application": application, **known}
         return Result(data, as_of=used.as_of, source=RECORDED_SOURCE)
 
@@ -132,20 +132,20 @@ def month_period(month: Month, zone: tzinfo) -> Period:
 
 
 def find_profiles(
-    history: HistoryStore, context: ReportContext, application: str, end: datetime
+    history: HistoryStore, context: ReportContext, application: str, period: Period
 ) -> Found:
-    """The profiles beside an aware instant; ``UnknownApplication`` where no other one is.
+    """The profiles beside a month's end; ``UnknownApplication`` where no other one is.
 
     Raises ``Unavailable`` when nothing was ever recorded, ``DatabaseFault`` for a damaged row.
     """
-    now = context.now + CLOCK_TOLERANCE
+    now, end = context.now + CLOCK_TOLERANCE, period.end
     asked = (context.connection, application)
     before = history.last(*asked, min(end - datetime.resolution, now), ROWS_BESIDE)
     after = history.within(*asked, [(end, now)], ROWS_BESIDE)
     if not before and not after:
         history.newest_of_any(context.connection, now)
         raise UnknownApplication(application)
-    if not any(gives_number(one.profile, end, context) for one in (*before, *after)):
+    if not any(gives_number(one.profile, period, context) for one in (*before, *after)):
         # Bounds are made of several rows, and the name may have been another application's.
         last = (after or before)[0].application
         before, after = (
@@ -154,9 +154,10 @@ def find_profiles(
     return Found([one.profile for one in before], [one.profile for one in after])
 
 
-def gives_number(profile: ActivityProfile, end: datetime, context: ReportContext) -> bool:
-    """Whether a profile tells the users of a month that ends at an aware instant."""
-    return abs(profile.as_of - end) <= TOLERANCE and is_whole(profile, context)
+def gives_number(profile: ActivityProfile, period: Period, context: ReportContext) -> bool:
+    """Whether a profile tells the users of a month."""
+    is_near = abs(profile.as_of - period.end) <= TOLERANCE
+    return is_near and is_whole(profile, context) and not _repeated(period.start, context)
 
 
 def is_whole(profile: ActivityProfile, context: ReportContext) -> bool:
@@ -188,11 +189,11 @@ def known_of_month(
     nearest = found.nearest(period.end)
     late = nearest.as_of - period.end
     users = lower = upper = None
-    at_start, at_end = (_repeated(edge, context) for edge in (period.start, period.end))
     is_over = period.end <= context.now
-    if is_over and not at_start and gives_number(nearest, period.end, context):
+    if is_over and gives_number(nearest, period, context):
         state, users = RECORDED, nearest.users_in_past_days(period.days)
     else:
+        at_start, at_end = (_repeated(edge, context) for edge in (period.start, period.end))
         surely_in = Period(period.start + at_start, period.end - at_end)
         maybe_in = Period(period.start - at_start, period.end)
         lower = surely_in.lower_bound((*found.before, *found.after))

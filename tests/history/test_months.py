@@ -449,14 +449,17 @@ def test_use_in_the_hour_that_powerauth_shows_twice_breaks_no_bound(
         ],
     )
     zones = {"DATABASE_TIMEZONE": clock, "REPORT_TIMEZONE": zone}
-    keys: dict[str, Any] = {**zones, "REPORTS": [MONTH]}
+    keys: dict[str, Any] = {**zones, "REPORTS": [MONTH, "USERS_BY_MONTH"]}
     found: set[str] = set()
     for days, minutes in itertools.product((1, 30), (-30, 0, 30, 60, 120)):
         small_site.clock.now = first + days * DAY + minutes * MINUTE
         assert run(small_site.recorder(**zones)).exit_code == 0
         client = reader(small_site.history, now=small_site.clock.now, **keys)
+        year = ask(client, "USERS_BY_MONTH", {"application": "retail"}).get_json()
+        months = {one["month"]: one for one in year["responseObject"]["reportData"]["months"]}
         for month in (10, 11):
             known = month_of(client, f"2026-{month}")
+            assert known == {**months[f"2026-{month}"], "application": "retail"}
             start, end = (datetime.fromisoformat(known[edge]) for edge in ("from", "to"))
             true = sum(start <= used < end for used in uses)
             assert known["users"] in (None, true)
