@@ -1,6 +1,7 @@
 """The figures that the documentation names are those that the package has."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,8 +47,8 @@ def text_of(page: str) -> str:
     return (DOCS / f"{page}.md").read_text(encoding="utf-8")
 
 
-def listed(days: object) -> str:
-    *others, last = sorted(days)  # type: ignore[call-overload]
+def listed(days: Iterable[int]) -> str:
+    *others, last = sorted(days)
     return f"{', '.join(map(str, others))} or {last}"
 
 
